@@ -1,0 +1,23 @@
+/* base/poller.h - the unit of work of a polling lcore.
+ *
+ * Purpose  rooms that may not include one another meet in a list of polls which app/ fills in.
+ * Owner    the lcore that runs the list.
+ * Context  hot; one call per turn of the loop, `now_tsc` read once per turn.
+ * Units    poll returns how much work it did; zero from all pollers of a turn is an idle turn.
+ * Errors   a poll never fails: it counts.
+ * Limits   PW_POLLERS_MAX per lcore (base/limits.h).
+ */
+#ifndef PW_BASE_POLLER_H
+#define PW_BASE_POLLER_H
+
+#include <stdint.h>
+
+struct pw_poller {
+    const char *name; /* for /metrics: "rx", "ingester", ... */
+    uint32_t (*poll)(void *ctx, uint64_t now_tsc);
+    void *ctx;
+    uint64_t busy_tsc; /* written by the loop: cycles spent in calls that returned non-zero */
+    uint64_t turns;    /* calls that returned non-zero */
+};
+
+#endif
