@@ -1,0 +1,184 @@
+/* pprof/profile.h - a pushed profile as tables: read, judged, normalised, all in scratch memory.
+ *
+ * Purpose  one zero-copy pass over the wire bytes (contract write-path.md 8), then the checks of 3.3
+ *          and the normalisation of 3.4. Strings stay where they are; tables go to scratch.
+ * Owner    the caller's scratch and the unpacked bytes must outlive the struct; nothing to free.
+ * Context  hot: no allocation, no system call, no recursion.
+ * Units    string references are uint32_t indices into string_table; after pw_profile_parse every
+ *          wire index is kept in the *_ref fields as sent (int64), so that validation can judge it;
+ *          pw_profile_normalize turns them into safe indices.
+ * Errors   parse: PW_EINVAL with a text as stock words it; validate: a reason; normalise: none but
+ *          PW_ENOMEM (scratch exhausted: the profile is larger than this core takes).
+ * Limits   PW_PROFILE_* (base/limits.h), struct pw_profile_limits.
+ */
+#ifndef PW_PPROF_PROFILE_H
+#define PW_PPROF_PROFILE_H
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/scratch.h"
+#include "base/text.h"
+#include "base/types.h"
+
+struct pw_value_type {
+    int64_t type_ref;
+    int64_t unit_ref;
+};
+
+struct pw_sample_label { /* profile.proto Label */
+    int64_t key_ref;
+    int64_t str_ref;
+    int64_t num;
+    int64_t num_unit_ref;
+};
+
+struct pw_sample {
+    uint32_t loc_first; /* into loc_ids, leaf first */
+    uint32_t loc_count;
+    uint32_t label_first; /* into sample_labels */
+    uint32_t label_count;
+    uint32_t value_count; /* as sent; values at value[value_first ...] */
+    uint32_t value_first;
+    uint32_t label_set; /* after normalise: index into label_sets */
+    uint32_t pad;
+    uint64_t stack_hash; /* after normalise: keyed hash of the content of the stack, root to leaf */
+};
+
+struct pw_mapping {
+    uint64_t id, memory_start, memory_limit, file_offset;
+    int64_t filename_ref, build_id_ref;
+    bool has_functions, has_filenames, has_line_numbers, has_inline_frames;
+    uint64_t hash; /* after normalise: keyed hash of content */
+};
+
+struct pw_line {
+    uint64_t function_id; /* after normalise: index into function */
+    int64_t line;
+};
+
+struct pw_location {
+    uint64_t id;
+    uint64_t mapping_id; /* after normalise: index into mapping */
+    uint64_t address;
+    uint32_t line_first; /* into line */
+    uint32_t line_count;
+    bool is_folded;
+    bool dropped;  /* after normalise: samples that used it were removed */
+    uint64_t hash; /* after normalise: keyed hash of content */
+};
+
+struct pw_function {
+    uint64_t id;
+    int64_t name_ref, system_name_ref, filename_ref;
+    int64_t start_line;
+    uint64_t hash; /* after normalise: keyed hash of content */
+};
+
+/* One distinct set of string labels of samples: pairs sorted by (key, str) text, str never empty. */
+struct pw_label_set {
+    uint32_t pair_first; /* into label_set_pairs */
+    uint32_t pair_count;
+};
+
+struct pw_label_set_pair {
+    uint32_t key; /* string index */
+    uint32_t str; /* string index */
+};
+
+struct pw_profile {
+    struct pw_slice bytes; /* the unpacked profile, as it came */
+    struct pw_scratch *scratch;
+    uint64_t hash_key;
+
+    struct pw_value_type sample_type[PW_PROFILE_TYPES_MAX];
+    uint32_t sample_type_count;
+    struct pw_slice *string_table; /* spare room for PW_PROFILE_STRINGS_EXTRA appended strings */
+    uint64_t *string_hash;         /* after normalise */
+    uint32_t string_count, string_cap;
+    struct pw_sample *sample;
+    uint32_t sample_count; /* normalise shrinks it */
+    int64_t *value;
+    uint64_t *loc_ids; /* wire ids; after normalise: indices into location */
+    struct pw_sample_label *sample_label;
+    struct pw_mapping *mapping;
+    uint32_t mapping_count;
+    struct pw_location *location;
+    uint32_t location_count;
+    struct pw_line *line;
+    uint32_t line_count;
+    struct pw_function *function;
+    uint32_t function_count;
+    struct pw_label_set *label_set; /* after normalise; [0] is the empty set when any sample has it */
+    uint32_t label_set_count;
+    struct pw_label_set_pair *label_set_pair;
+
+    int64_t time_nanos, duration_nanos, period;
+    struct pw_value_type period_type;
+    bool has_period_type;
+    int64_t default_sample_type_ref;
+
+    uint64_t encoded_bytes; /* size of the canonical re-encoding (write-path.md 3.2 step 3) */
+};
+
+enum { PW_PROFILE_STRINGS_EXTRA = 4096 }; /* room for fix-ups that add names */
+
+/* Reads the wire. Borrows bytes for the life of *p. 0; PW_EINVAL with *err_text set to static or
+ * scratch text ("proto: wrong wireType = 7 for field Period", "unexpected EOF", ...); PW_ENOMEM.
+ * encoded_bytes is computed here. hash_key: the process-wide secret of the interning tables. */
+PW_MUST_USE int pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratch,
+                                 uint64_t hash_key, struct pw_slice bytes, const char **err_text);
+
+/* Appends a string (borrowed; must outlive p) and gives its index, or UINT32_MAX when full. */
+uint32_t pw_profile_add_string(struct pw_profile *p, struct pw_slice s);
+
+/* The reasons of write-path.md 3.3 in its order; texts and names are in distributor/reason.def. */
+enum pw_profile_reason {
+    PW_PROFILE_FINE = 0,
+    PW_PROFILE_EMPTY,            /* row 1 */
+    PW_PROFILE_NOT_IN_WINDOW,    /* row 2 */
+    PW_PROFILE_SIZE_LIMIT,       /* row 3 */
+    PW_PROFILE_SAMPLES_LIMIT,    /* row 4 */
+    PW_PROFILE_SAMPLE_LABELS_LIMIT, /* row 5 */
+    PW_PROFILE_MALFORMED,        /* rows 7-13: text says which */
+};
+
+struct pw_profile_limits { /* 0 disables a limit */
+    uint64_t size_bytes_max;
+    uint32_t samples_max;
+    uint32_t sample_labels_max;
+    uint32_t stacktrace_depth_max;
+    uint32_t symbol_value_bytes_max;
+    int64_t reject_older_than_ms;
+    int64_t reject_newer_than_ms;
+};
+
+struct pw_profile_finding {
+    uint64_t actual, limit;  /* rows 3-5 */
+    char text[160];          /* rows 1 and 7-13: the whole text, static or formatted */
+};
+
+/* The checks of 3.3 in order, with its silent repairs (time_nanos <= 0 becomes now_ns, stacks cut to
+ * the root-most frames, symbol values cut to their last bytes). Changes *p; f is set on refusal. */
+PW_MUST_USE enum pw_profile_reason pw_profile_validate(struct pw_profile *p,
+                                                       const struct pw_profile_limits *lim,
+                                                       int64_t now_ns,
+                                                       struct pw_profile_finding *f);
+
+/* write-path.md 3.4, plus hashes and label sets; unreferenced symbols simply stay unused.
+ * Afterwards: loc_ids hold location indices, every *_ref is a valid string index, samples are merged
+ * (equal stack and label set), sample_count may be 0. 0 or PW_ENOMEM. */
+PW_MUST_USE int pw_profile_normalize(struct pw_profile *p);
+
+/* Language of 3.5 from the strings alone (the label rule is the caller's): "go", "java", ..., "unknown". */
+const char *pw_profile_language(const struct pw_profile *p);
+/* 3.5 (a): strips [go.shape....] groups from strings. Call before normalise. */
+void pw_profile_fix_go(struct pw_profile *p);
+
+/* After normalise: string by index. */
+static inline struct pw_slice
+pw_profile_string(const struct pw_profile *p, int64_t ref)
+{
+    return ref >= 0 && ref < (int64_t)p->string_count ? p->string_table[ref] : (struct pw_slice){0};
+}
+
+#endif
