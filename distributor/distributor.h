@@ -1,0 +1,63 @@
+/* distributor/distributor.h - the write path on one polling thread: a push request in, records out,
+ * one reply when every owner has acknowledged.
+ *
+ * Purpose  the routes /push.v1.PusherService/Push, /ingest and /pyroscope/ingest.
+ * Owner    one struct pw_distributor per I/O worker (and one for the control thread's listener); only
+ *          that thread calls it. Lanes are borrowed.
+ * Context  hot except *_ctl.
+ * Units    -
+ * Errors   every refusal is answered through pw_http_reply, counted under its reason (reason.def) and
+ *          logged (rate limited).
+ * Limits   slots_max requests in flight; scratch_bytes for one profile at work; bulk_bytes for large
+ *          records in flight.
+ */
+#ifndef PW_DISTRIBUTOR_DISTRIBUTOR_H
+#define PW_DISTRIBUTOR_DISTRIBUTOR_H
+
+#include "base/clock.h"
+#include "dataplane/http_app.h"
+#include "distributor/limits.h"
+#include "ring/lane.h"
+
+#include <stdatomic.h>
+
+struct pw_distributor;
+
+struct pw_distributor_cfg {
+    struct pw_clock clock;
+    uint64_t hash_key;          /* the process-wide secret of interning */
+    uint64_t random_seed;       /* of this worker's UUIDs: from getrandom at start */
+    bool multitenancy;
+    uint32_t slots_max;
+    size_t scratch_bytes;
+    size_t bulk_bytes;
+    uint32_t ingesters_count;
+    struct pw_lane *const *out; /* [ingesters_count], to ingester i */
+    struct pw_lane *const *back;/* [ingesters_count], completions from ingester i */
+    _Atomic(const struct pw_overrides *) *overrides; /* current snapshot (acquire per request) */
+    struct pw_http_server *http;/* where replies go; may be set later with pw_distributor_bind_http_ctl */
+};
+
+PW_MUST_USE int pw_distributor_create_ctl(struct pw_distributor **d,
+                                          const struct pw_distributor_cfg *cfg);
+void pw_distributor_destroy_ctl(struct pw_distributor *d);
+void pw_distributor_bind_http_ctl(struct pw_distributor *d, struct pw_http_server *http);
+
+/* True when path is one of ours (then use the calls below with the same request). */
+bool pw_distributor_owns_path(struct pw_slice path);
+/* The struct pw_http_app callbacks for our paths. */
+void pw_distributor_head(struct pw_distributor *d, const struct pw_http_request *req,
+                         struct pw_http_verdict *v);
+void pw_distributor_request(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_distributor_body_too_large(struct pw_distributor *d, const struct pw_http_request *req,
+                                   uint64_t bytes_read);
+void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
+
+/* struct pw_poller function: completions from the ingesters, deadlines (push timeout 5 s). */
+uint32_t pw_distributor_poll(void *ctx, uint64_t now_tsc);
+/* Requests waiting for an ingester: zero when drained. */
+uint32_t pw_distributor_in_flight(const struct pw_distributor *d);
+/* Prometheus text of n distributors, per reason and tenant, names of write-path.md 7. */
+void pw_distributor_metrics(struct pw_distributor *const *d, uint32_t n, struct pw_text *t);
+
+#endif

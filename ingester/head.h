@@ -1,0 +1,137 @@
+/* ingester/head.h - the recent profiles of one ingester core: one writer, many lock-free readers.
+ *
+ * Purpose  keep what was pushed, interned, so that queries read it while pushes go on.
+ * Owner    the ingester lcore is the only writer. Query threads read below a watermark that the
+ *          writer publishes with one release store per record (R1) and they take with one acquire
+ *          load (A1): everything a row refers to was written before it was published.
+ *          Symbols, stacks, series and rows live in chunked arrays that never move.
+ * Context  append: hot, no malloc (chunks come from a region mapped at start). Views: query threads,
+ *          any number at once, never block the writer.
+ * Units    times in ns or ms as named; ids are uint32_t indices of the tenant's tables.
+ * Errors   append: PW_ENOMEM when the byte limit is reached (nothing of the record is stored then),
+ *          PW_ERANGE when the tenant's series limit is.
+ * Limits   bytes_max at creation; in this issue a head is never cut, so memory only grows to it.
+ */
+#ifndef PW_INGESTER_HEAD_H
+#define PW_INGESTER_HEAD_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "base/types.h"
+#include "pprof/labels.h"
+#include "pprof/record.h"
+
+struct pw_head;
+struct pw_head_tenant;
+
+struct pw_head_cfg {
+    size_t bytes_max;        /* all tenants of this core together */
+    uint64_t hash_key;       /* the process-wide secret */
+    uint32_t tenants_max;
+    int socket;
+    int64_t series_idle_ns;  /* a series is active this long after its last profile (10 min) */
+};
+
+struct pw_head_append_info { /* for PW_ERANGE texts */
+    uint64_t series_active;
+    uint64_t series_limit;
+};
+
+PW_MUST_USE int pw_head_create_ctl(struct pw_head **h, const struct pw_head_cfg *cfg);
+void pw_head_destroy_ctl(struct pw_head *h);
+
+/* Writer. Borrows rec. All of it becomes visible to readers at once, or nothing does.
+ * series_limit 0 means none. now_ns: wall time, for activity. */
+PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
+                               uint64_t series_limit, struct pw_head_append_info *info);
+
+/* Any thread. */
+struct pw_head_stats {
+    uint64_t bytes_used, bytes_max;
+    uint64_t tenants, series, rows, samples, stacks, locations, functions, strings;
+    int64_t time_min_ns, time_max_ns; /* over all rows; 0, 0 when empty */
+};
+void pw_head_stats(const struct pw_head *h, struct pw_head_stats *st);
+
+/* --- Readers ------------------------------------------------------------------------------- */
+
+/* A consistent snapshot of one tenant; plain values, copied freely; valid while the head lives. */
+struct pw_head_view {
+    const struct pw_head_tenant *tenant;
+    uint32_t series_count;
+    uint64_t rows_count;
+    uint32_t stacks_count; /* ids of all visible stacks are below it: size of a dense sum array */
+    uint32_t strings_count, functions_count, locations_count, mappings_count;
+};
+
+struct pw_head_series { /* one per label set and sample type */
+    const struct pw_label_pair *label; /* sorted by name, with __type__, __unit__, __profile_type__,
+                                          __service_name__, __period_type__, __period_unit__ */
+    uint32_t label_count;
+    uint32_t id;
+    uint64_t fingerprint;  /* XXH64 of those labels (write-path.md 5.1) */
+};
+
+struct pw_head_row { /* one profile of one series */
+    int64_t time_ns;
+    int64_t duration_ns;
+    int64_t period;
+    uint8_t uuid[16];
+    int64_t total;      /* sum of the row's sample values */
+    uint32_t series;    /* id */
+    uint32_t samples_count;
+    uint64_t samples_ref; /* for pw_head_samples */
+};
+
+struct pw_head_sample {
+    uint32_t stack;
+    uint32_t span; /* 0: none; else pw_head_span */
+    int64_t value;
+};
+
+struct pw_head_location {
+    uint64_t address;
+    uint32_t mapping; /* id; UINT32_MAX none */
+    uint32_t line_count;
+    const struct pw_head_line *line; /* [0] innermost inlined */
+};
+
+struct pw_head_line {
+    uint32_t function; /* id */
+    uint32_t pad;
+    int64_t line;
+};
+
+struct pw_head_function {
+    uint32_t name, system_name, filename; /* string ids */
+    uint32_t pad;
+    int64_t start_line;
+};
+
+struct pw_head_mapping {
+    uint64_t memory_start, memory_limit, file_offset;
+    uint32_t filename, build_id; /* string ids */
+    uint32_t flags;              /* as struct pw_record_mapping */
+    uint32_t pad;
+};
+
+/* False when the tenant has nothing in this head. */
+bool pw_head_view_open(const struct pw_head *h, struct pw_slice tenant, struct pw_head_view *v);
+/* Tenants that have anything, for all-tenant statistics; i from 0; false past the end. */
+bool pw_head_tenant_at(const struct pw_head *h, uint32_t i, struct pw_slice *tenant);
+
+void pw_head_series_at(const struct pw_head_view *v, uint32_t id, struct pw_head_series *out);
+/* Rows in order of arrival, i < rows_count. */
+void pw_head_row_at(const struct pw_head_view *v, uint64_t i, struct pw_head_row *out);
+/* Up to n samples of the row from the first-th on; returns how many. Values are never 0. */
+uint32_t pw_head_samples(const struct pw_head_view *v, const struct pw_head_row *row, uint32_t first,
+                         struct pw_head_sample *out, uint32_t n);
+/* Location ids of a stack, leaf first, at most n; returns the depth (may exceed n: call again). */
+uint32_t pw_head_stack(const struct pw_head_view *v, uint32_t stack, uint32_t *loc, uint32_t n);
+void pw_head_location(const struct pw_head_view *v, uint32_t id, struct pw_head_location *out);
+void pw_head_function(const struct pw_head_view *v, uint32_t id, struct pw_head_function *out);
+void pw_head_mapping(const struct pw_head_view *v, uint32_t id, struct pw_head_mapping *out);
+struct pw_slice pw_head_string(const struct pw_head_view *v, uint32_t id);
+void pw_head_span(const struct pw_head_view *v, uint32_t span, struct pw_record_span_id *out);
+
+#endif

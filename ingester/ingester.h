@@ -1,0 +1,41 @@
+/* ingester/ingester.h - the poller of one ingester core: lanes in, head, completions out.
+ *
+ * Purpose  take records from every I/O worker's lane, append them to the head, answer each with one
+ *          completion on the reverse lane of that worker.
+ * Owner    one lcore polls it. Lanes are borrowed for its life.
+ * Context  poll: hot. create/destroy: control thread.
+ * Units    -
+ * Errors   a full reverse lane stops taking records from that worker until there is room (nobody
+ *          spins, nothing is dropped).
+ * Limits   PW_WORKERS_MAX lanes, PW_BURST_MAX records a lane and turn.
+ */
+#ifndef PW_INGESTER_INGESTER_H
+#define PW_INGESTER_INGESTER_H
+
+#include "ingester/head.h"
+#include "ring/lane.h"
+
+struct pw_ingester;
+
+struct pw_ingester_cfg {
+    struct pw_head *head;       /* borrowed; this ingester is its writer */
+    uint32_t lanes_count;
+    struct pw_lane *const *in;  /* [lanes_count], from worker w */
+    struct pw_lane *const *out; /* [lanes_count], to worker w */
+    uint64_t series_limit_default; /* max_global_series_per_tenant; 0 none */
+};
+
+struct pw_ingester_stats {
+    uint64_t records, refused_head_full, refused_series_limit, malformed;
+    uint64_t record_bytes;
+};
+
+PW_MUST_USE int pw_ingester_create_ctl(struct pw_ingester **ing, const struct pw_ingester_cfg *cfg);
+void pw_ingester_destroy_ctl(struct pw_ingester *ing);
+/* struct pw_poller function; ctx is the struct pw_ingester. Returns records taken. */
+uint32_t pw_ingester_poll(void *ctx, uint64_t now_tsc);
+void pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st);
+/* Prometheus text of n ingesters. */
+void pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, struct pw_text *t);
+
+#endif
