@@ -1,0 +1,349 @@
+#include "app/jobs.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <rte_ring.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { JOB_BYTES = PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX };
+
+struct job {
+    struct pw_jobs_client *client;
+    uint64_t conn;
+    struct pw_query_request req;
+    struct pw_query_reply rep;
+    struct pw_http_header header[PW_HTTP_HEADERS_MAX];
+    uint8_t bytes[JOB_BYTES];
+};
+
+struct pw_jobs_client {
+    struct pw_jobs *jobs;
+    struct pw_http_server *srv;
+    struct rte_ring *answers; /* query threads put, this client gets */
+    int eventfd;              /* -1: the client polls without sleeping */
+    uint32_t in_flight;       /* the client's own count */
+};
+
+struct pw_jobs {
+    struct pw_jobs_cfg cfg;
+    struct job *job;        /* [PW_QUERY_JOBS_MAX], mapped, touched when used */
+    struct rte_ring *idle;  /* free jobs; clients get, query threads put */
+    struct rte_ring *work;  /* clients put, query threads get */
+    struct rte_ring *spent; /* sent answers on their way to be freed by a query thread */
+    sem_t work_sem;         /* counts `work`; sem_post makes no system call while nobody sleeps */
+    _Atomic bool stop;
+    pthread_t thread[PW_WORKERS_MAX];
+    uint32_t threads_started;
+    struct pw_jobs_client client[PW_WORKERS_MAX];
+};
+
+static void
+recycle_spent(struct pw_jobs *jobs)
+{
+    void *p;
+
+    while (rte_ring_dequeue(jobs->spent, &p) == 0) {
+        struct job *job = p;
+
+        free(job->rep.body);
+        job->rep.body = NULL;
+        PW_INVARIANT(rte_ring_enqueue(jobs->idle, job) == 0);
+    }
+}
+
+static void
+run_one(struct pw_jobs *jobs, void *thread_ctx, struct job *job)
+{
+    struct pw_jobs_client *c = job->client;
+    uint64_t one = 1;
+
+    job->rep = (struct pw_query_reply){0};
+    jobs->cfg.runner.run(jobs->cfg.runner.ctx, thread_ctx, &job->req, &job->rep);
+    /* The ring holds every job there is, so it cannot be full. */
+    PW_INVARIANT(rte_ring_enqueue(c->answers, job) == 0);
+    if (c->eventfd >= 0 && write(c->eventfd, &one, sizeof(one)) < 0) {
+        pw_log(PW_LOG_WARN, "pw.app.jobs", "msg=\"cannot wake the control thread\" err=\"%s\"",
+               pw_err_text(-errno));
+    }
+}
+
+static void *
+query_thread(void *arg)
+{
+    struct pw_jobs *jobs = arg;
+    void *ctx = jobs->cfg.runner.thread_new(jobs->cfg.runner.ctx);
+    void *p;
+
+    for (;;) {
+        while (sem_wait(&jobs->work_sem) != 0) {
+        }
+        recycle_spent(jobs);
+        if (rte_ring_dequeue(jobs->work, &p) == 0) {
+            run_one(jobs, ctx, p);
+        } else if (atomic_load_explicit(&jobs->stop, memory_order_acquire)) {
+            break;
+        }
+    }
+    jobs->cfg.runner.thread_free(jobs->cfg.runner.ctx, ctx);
+    return NULL;
+}
+
+static struct rte_ring *
+new_ring(const char *name, const void *owner, uint32_t i)
+{
+    char full[RTE_RING_NAMESIZE];
+
+    snprintf(full, sizeof(full), "%s%x_%u", name, (uint32_t)((uintptr_t)owner >> 4), i);
+    return rte_ring_create(full, PW_QUERY_JOBS_MAX * 2, SOCKET_ID_ANY, 0);
+}
+
+static void
+free_all(struct pw_jobs *jobs)
+{
+    for (uint32_t i = 0; i < jobs->cfg.clients; i++) {
+        rte_ring_free(jobs->client[i].answers);
+        if (jobs->client[i].eventfd >= 0) {
+            close(jobs->client[i].eventfd);
+        }
+    }
+    rte_ring_free(jobs->idle);
+    rte_ring_free(jobs->work);
+    rte_ring_free(jobs->spent);
+    if (jobs->job != NULL) {
+        munmap(jobs->job, sizeof(struct job) * PW_QUERY_JOBS_MAX);
+    }
+    sem_destroy(&jobs->work_sem);
+    free(jobs);
+}
+
+static int
+start_threads(struct pw_jobs *jobs)
+{
+    for (uint32_t i = 0; i < jobs->cfg.threads; i++) {
+        int rc = pthread_create(&jobs->thread[i], NULL, query_thread, jobs);
+        char name[16];
+
+        if (rc != 0) {
+            return -rc;
+        }
+        jobs->threads_started++;
+        snprintf(name, sizeof(name), "pw-query-%u", i);
+        pthread_setname_np(jobs->thread[i], name);
+        if (jobs->cfg.cpu >= 0) {
+            cpu_set_t set;
+
+            CPU_ZERO(&set);
+            CPU_SET((size_t)jobs->cfg.cpu, &set);
+            pthread_setaffinity_np(jobs->thread[i], sizeof(set), &set);
+        }
+    }
+    return 0;
+}
+
+int
+pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
+{
+    struct pw_jobs *jobs;
+    int rc = PW_ENOMEM;
+
+    if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 || cfg->threads > PW_WORKERS_MAX) {
+        return PW_EINVAL;
+    }
+    jobs = calloc(1, sizeof(*jobs));
+    if (jobs == NULL) {
+        return PW_ENOMEM;
+    }
+    jobs->cfg = *cfg;
+    sem_init(&jobs->work_sem, 0, 0);
+    for (uint32_t i = 0; i < cfg->clients; i++) {
+        jobs->client[i] = (struct pw_jobs_client){.jobs = jobs, .eventfd = -1};
+    }
+    jobs->job = mmap(NULL, sizeof(struct job) * PW_QUERY_JOBS_MAX, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (jobs->job == MAP_FAILED) {
+        jobs->job = NULL;
+        goto err_free;
+    }
+    jobs->idle = new_ring("pwidle", jobs, 0);
+    jobs->work = new_ring("pwwork", jobs, 0);
+    jobs->spent = new_ring("pwspent", jobs, 0);
+    if (jobs->idle == NULL || jobs->work == NULL || jobs->spent == NULL) {
+        goto err_free;
+    }
+    for (uint32_t i = 0; i < cfg->clients; i++) {
+        jobs->client[i].answers = new_ring("pwans", jobs, i);
+        if (jobs->client[i].answers == NULL) {
+            goto err_free;
+        }
+    }
+    for (uint32_t i = 0; i < PW_QUERY_JOBS_MAX; i++) {
+        PW_INVARIANT(rte_ring_enqueue(jobs->idle, &jobs->job[i]) == 0);
+    }
+    rc = start_threads(jobs);
+    if (rc != 0) {
+        pw_jobs_destroy_ctl(jobs);
+        return rc;
+    }
+    *out = jobs;
+    return 0;
+err_free:
+    free_all(jobs);
+    return rc;
+}
+
+void
+pw_jobs_destroy_ctl(struct pw_jobs *jobs)
+{
+    void *p;
+
+    atomic_store_explicit(&jobs->stop, true, memory_order_release);
+    for (uint32_t i = 0; i < jobs->threads_started; i++) {
+        sem_post(&jobs->work_sem);
+    }
+    for (uint32_t i = 0; i < jobs->threads_started; i++) {
+        pthread_join(jobs->thread[i], NULL);
+    }
+    recycle_spent(jobs);
+    for (uint32_t i = 0; i < jobs->cfg.clients; i++) {
+        while (rte_ring_dequeue(jobs->client[i].answers, &p) == 0) {
+            free(((struct job *)p)->rep.body);
+        }
+    }
+    free_all(jobs);
+}
+
+struct pw_jobs_client *
+pw_jobs_client(struct pw_jobs *jobs, uint32_t i)
+{
+    PW_INVARIANT(i < jobs->cfg.clients);
+    return &jobs->client[i];
+}
+
+void
+pw_jobs_client_bind_http_ctl(struct pw_jobs_client *c, struct pw_http_server *srv)
+{
+    c->srv = srv;
+}
+
+int
+pw_jobs_client_eventfd_ctl(struct pw_jobs_client *c)
+{
+    if (c->eventfd < 0) {
+        c->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    }
+    return c->eventfd < 0 ? -errno : c->eventfd;
+}
+
+/* Copies s behind *used in the job's bytes; room was checked by the caller. */
+static struct pw_slice
+keep(struct job *job, size_t *used, struct pw_slice s)
+{
+    uint8_t *at = job->bytes + *used;
+
+    if (s.len > 0) {
+        memcpy(at, s.ptr, s.len);
+    }
+    *used += s.len;
+    return pw_slice(at, s.len);
+}
+
+static bool
+fits(const struct pw_http_request *req)
+{
+    size_t n = req->path.len + req->query.len + req->body_bytes;
+
+    for (uint32_t i = 0; i < req->headers_count; i++) {
+        n += req->headers[i].name.len + req->headers[i].value.len;
+    }
+    return n <= JOB_BYTES && req->headers_count <= PW_HTTP_HEADERS_MAX;
+}
+
+int
+pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
+{
+    struct pw_jobs *jobs = c->jobs;
+    struct job *job;
+    size_t used = 0;
+    void *p;
+
+    if (!fits(req) || rte_ring_dequeue(jobs->idle, &p) != 0) {
+        return PW_EAGAIN;
+    }
+    job = p;
+    job->client = c;
+    job->conn = req->conn;
+    job->req = (struct pw_query_request){
+        .method = req->method,
+        .path = keep(job, &used, req->path),
+        .query = keep(job, &used, req->query),
+        .headers = job->header,
+        .headers_count = req->headers_count,
+        .now_ms = pw_wall_ns() / 1000000,
+    };
+    for (uint32_t i = 0; i < req->headers_count; i++) {
+        job->header[i].name = keep(job, &used, req->headers[i].name);
+        job->header[i].value = keep(job, &used, req->headers[i].value);
+    }
+    job->req.body = pw_slice(job->bytes + used, req->body_bytes);
+    for (uint32_t i = 0; i < req->body_count; i++) {
+        (void)keep(job, &used, req->body[i]);
+    }
+    c->in_flight++;
+    PW_INVARIANT(rte_ring_enqueue(jobs->work, job) == 0);
+    sem_post(&jobs->work_sem);
+    return 0;
+}
+
+/* On the polling thread, when the answer was sent or its connection died: only passes the job on.
+ */
+static void
+answer_sent(void *arg)
+{
+    struct job *job = arg;
+
+    PW_INVARIANT(rte_ring_enqueue(job->client->jobs->spent, job) == 0);
+}
+
+uint32_t
+pw_jobs_poll(void *ctx, uint64_t now_tsc)
+{
+    struct pw_jobs_client *c = ctx;
+    void *burst[PW_BURST_MAX];
+    uint32_t n = rte_ring_dequeue_burst(c->answers, burst, PW_BURST_MAX, NULL);
+
+    (void)now_tsc;
+    for (uint32_t i = 0; i < n; i++) {
+        struct job *job = burst[i];
+        const struct pw_http_reply rep = {
+            .status = job->rep.status,
+            .content_type = job->rep.content_type,
+            .headers = pw_slice_str(job->rep.headers),
+            .body = pw_slice(job->rep.body, job->rep.body_bytes),
+            .body_free = answer_sent,
+            .body_arg = job,
+        };
+
+        c->in_flight--;
+        /* A connection that is gone gets nothing; the job comes back through answer_sent. */
+        (void)pw_http_reply(c->srv, job->conn, &rep);
+    }
+    return n;
+}
+
+uint32_t
+pw_jobs_in_flight(const struct pw_jobs_client *c)
+{
+    return c->in_flight;
+}

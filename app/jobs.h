@@ -1,0 +1,56 @@
+/* app/jobs.h - requests that polling threads hand to query threads, and the answers on their way
+ * back.
+ *
+ * Purpose  queries, /metrics and /config allocate and take long; they run on query threads. A
+ * polling thread copies the request into a fixed job, and later sends the answer it finds in its
+ * ring. Owner    struct pw_jobs is made by the control thread before launch. A job belongs to the
+ * polling thread until submit, to one query thread while it runs, then to the polling thread again
+ *          until its answer is sent; answers are freed by query threads, never while polling.
+ * Context  submit, poll: hot (no allocation; one futex wake when a query thread sleeps).
+ *          Query threads: cold.
+ * Units    -
+ * Errors   submit: PW_EAGAIN when all jobs are taken or the request is larger than a job.
+ * Limits   PW_QUERY_JOBS_MAX jobs; PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX bytes each.
+ */
+#ifndef PW_APP_JOBS_H
+#define PW_APP_JOBS_H
+
+#include "base/err.h"
+#include "dataplane/http_app.h"
+#include "query/api.h"
+
+struct pw_jobs;
+struct pw_jobs_client; /* one per polling thread */
+
+/* Runs one request on a query thread: fills *rep always. thread_ctx is what thread_new returned. */
+struct pw_jobs_runner {
+    void *ctx;
+    void *(*thread_new)(void *ctx);
+    void (*thread_free)(void *ctx, void *thread_ctx);
+    void (*run)(void *ctx, void *thread_ctx, const struct pw_query_request *req,
+                struct pw_query_reply *rep);
+};
+
+struct pw_jobs_cfg {
+    uint32_t threads;
+    uint32_t clients;
+    int cpu; /* query threads are bound to it; -1 leaves them free */
+    struct pw_jobs_runner runner;
+};
+
+PW_MUST_USE int pw_jobs_create_ctl(struct pw_jobs **jobs, const struct pw_jobs_cfg *cfg);
+/* Lets running jobs finish, joins the threads, drops answers nobody fetched. */
+void pw_jobs_destroy_ctl(struct pw_jobs *jobs);
+
+struct pw_jobs_client *pw_jobs_client(struct pw_jobs *jobs, uint32_t i);
+void pw_jobs_client_bind_http_ctl(struct pw_jobs_client *c, struct pw_http_server *srv);
+/* A descriptor that becomes readable when an answer is there, for a client that sleeps in epoll. */
+int pw_jobs_client_eventfd_ctl(struct pw_jobs_client *c);
+
+/* Copies req. 0: an answer will be sent by pw_jobs_poll. */
+PW_MUST_USE int pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req);
+/* struct pw_poller function; ctx is the client. Sends the answers that are ready. */
+uint32_t pw_jobs_poll(void *ctx, uint64_t now_tsc);
+uint32_t pw_jobs_in_flight(const struct pw_jobs_client *c);
+
+#endif
