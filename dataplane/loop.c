@@ -1,0 +1,159 @@
+#include "dataplane/loop.h"
+
+#include <inttypes.h>
+#include <sys/prctl.h>
+
+void
+pw_loop_init_ctl(struct pw_loop *l, uint32_t index, const struct pw_clock *clock,
+                 enum pw_loop_idle idle)
+{
+    *l = (struct pw_loop){.index = index, .idle = idle, .tsc_hz = clock->tsc_hz};
+}
+
+int
+pw_loop_add_ctl(struct pw_loop *l, struct pw_poller p)
+{
+    if (l->poller_count == PW_POLLERS_MAX) {
+        return PW_ENOSPC;
+    }
+    l->poller[l->poller_count++] = p;
+    return 0;
+}
+
+int
+pw_loop_add_driver_ctl(struct pw_loop *l, const uint64_t *driver_tsc)
+{
+    if (l->driver_count == PW_POLLERS_MAX) {
+        return PW_ENOSPC;
+    }
+    l->driver_tsc[l->driver_count++] = driver_tsc;
+    return 0;
+}
+
+uint32_t
+pw_loop_turn(struct pw_loop *l, uint64_t now_tsc)
+{
+    uint32_t total = 0;
+    uint64_t busy = 0;
+    uint64_t t0 = pw_rdtsc();
+    uint64_t start = t0;
+
+    /* The pollers see one now_tsc a turn; the reads between them only attribute cycles. */
+    for (uint32_t i = 0; i < l->poller_count; i++) {
+        struct pw_poller *p = &l->poller[i];
+        uint32_t work = p->poll(p->ctx, now_tsc);
+        uint64_t t1 = pw_rdtsc();
+
+        if (work != 0) {
+            p->busy_tsc += t1 - t0;
+            p->turns++;
+            busy += t1 - t0;
+            total += work;
+        }
+        t0 = t1;
+    }
+    l->busy_tsc += busy;
+    l->idle_tsc += t0 - start - busy;
+    l->turns++;
+    return total;
+}
+
+/* How long an idle loop rests: pauses first, because the next packet of a burst is microseconds
+ * away, then sleeps that double up to PW_LOOP_SLEEP_US_MAX. */
+static void
+back_off(struct pw_loop *l)
+{
+    l->idle_turns++;
+    if (l->idle == PW_LOOP_IDLE_SPIN || l->idle_turns < PW_LOOP_PAUSE_TURNS) {
+        __builtin_ia32_pause();
+        return;
+    }
+    uint64_t doublings = (l->idle_turns - PW_LOOP_PAUSE_TURNS) / 8;
+    uint64_t us = doublings >= 7 ? PW_LOOP_SLEEP_US_MAX : 1ULL << doublings;
+    struct timespec ts = {.tv_nsec = (long)(us * 1000)};
+
+    nanosleep(&ts, NULL);
+    l->sleeps++;
+}
+
+void
+pw_loop_run(struct pw_loop *l)
+{
+    /* The default timer slack of 50 us would make the shortest sleeps fifty times too long. */
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+    while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) {
+        uint64_t now_tsc = pw_rdtsc();
+
+        if (pw_loop_turn(l, now_tsc) != 0) {
+            l->idle_turns = 0;
+            continue;
+        }
+        uint64_t rest = pw_rdtsc();
+
+        back_off(l);
+        l->idle_tsc += pw_rdtsc() - rest;
+    }
+}
+
+void
+pw_loop_stop_ctl(struct pw_loop *l)
+{
+    atomic_store_explicit(&l->stop, true, memory_order_relaxed);
+}
+
+uint64_t
+pw_loop_busy_tsc(const struct pw_loop *l)
+{
+    uint64_t driver = 0;
+
+    for (uint32_t i = 0; i < l->driver_count; i++) {
+        driver += *l->driver_tsc[i];
+    }
+    /* The two are read at different moments: a reader on another core may see the driver ahead. */
+    return l->busy_tsc > driver ? l->busy_tsc - driver : 0;
+}
+
+static void
+metric_head(struct pw_text *out, const char *name, const char *type, const char *help)
+{
+    pw_text_printf(out, "# HELP pyrowire_loop_%s %s\n# TYPE pyrowire_loop_%s %s\n", name, help,
+                   name, type);
+}
+
+static double
+seconds(const struct pw_loop *l, uint64_t tsc)
+{
+    return (double)tsc / (double)l->tsc_hz;
+}
+
+void
+pw_loop_metrics(struct pw_loop *const *l, uint32_t n, struct pw_text *out)
+{
+    metric_head(out, "busy_seconds_total", "counter",
+                "Time in polls that did work, without the NIC driver.");
+    for (uint32_t i = 0; i < n; i++) {
+        pw_text_printf(out, "pyrowire_loop_busy_seconds_total{loop=\"%" PRIu32 "\"} %.9f\n",
+                       l[i]->index, seconds(l[i], pw_loop_busy_tsc(l[i])));
+    }
+    metric_head(out, "idle_seconds_total", "counter", "Time in empty polls, pauses and sleeps.");
+    for (uint32_t i = 0; i < n; i++) {
+        pw_text_printf(out, "pyrowire_loop_idle_seconds_total{loop=\"%" PRIu32 "\"} %.9f\n",
+                       l[i]->index, seconds(l[i], l[i]->idle_tsc));
+    }
+    metric_head(out, "turns_total", "counter", "Turns of the loop.");
+    for (uint32_t i = 0; i < n; i++) {
+        pw_text_printf(out, "pyrowire_loop_turns_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n",
+                       l[i]->index, l[i]->turns);
+    }
+    metric_head(out, "poller_busy_seconds_total", "counter",
+                "Time in polls that did work, by poller, NIC driver included.");
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < l[i]->poller_count; p++) {
+            pw_text_printf(out,
+                           "pyrowire_loop_poller_busy_seconds_total{loop=\"%" PRIu32
+                           "\",poller=\"%s\"} %.9f\n",
+                           l[i]->index, l[i]->poller[p].name,
+                           seconds(l[i], l[i]->poller[p].busy_tsc));
+        }
+    }
+}
