@@ -25,17 +25,18 @@ struct pw_distributor;
 
 struct pw_distributor_cfg {
     struct pw_clock clock;
-    uint64_t hash_key;          /* the process-wide secret of interning */
-    uint64_t random_seed;       /* of this worker's UUIDs: from getrandom at start */
+    uint64_t hash_key;    /* the process-wide secret of interning */
+    uint64_t random_seed; /* of this worker's UUIDs: from getrandom at start */
     bool multitenancy;
     uint32_t slots_max;
     size_t scratch_bytes;
     size_t bulk_bytes;
     uint32_t ingesters_count;
-    struct pw_lane *const *out; /* [ingesters_count], to ingester i */
-    struct pw_lane *const *back;/* [ingesters_count], completions from ingester i */
+    struct pw_lane *const *out;  /* [ingesters_count], to ingester i */
+    struct pw_lane *const *back; /* [ingesters_count], completions from ingester i */
     _Atomic(const struct pw_overrides *) *overrides; /* current snapshot (acquire per request) */
-    struct pw_http_server *http;/* where replies go; may be set later with pw_distributor_bind_http_ctl */
+    struct pw_http_server
+        *http; /* where replies go; may be set later with pw_distributor_bind_http_ctl */
 };
 
 PW_MUST_USE int pw_distributor_create_ctl(struct pw_distributor **d,

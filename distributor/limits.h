@@ -49,7 +49,8 @@ struct pw_limits {
     int64_t max_query_length_ms;
     int64_t max_flamegraph_nodes_default;
     int64_t max_flamegraph_nodes_max;
-    struct pw_relabel_config *relabel; /* ingestion_relabeling_rules compiled with the defaults; may be NULL */
+    struct pw_relabel_config
+        *relabel; /* ingestion_relabeling_rules compiled with the defaults; may be NULL */
 };
 
 /* The defaults of write-path.md 6 and read-path.md 3.9. */
