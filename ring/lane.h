@@ -19,7 +19,7 @@
 struct pw_lane;
 
 struct pw_lane_record {
-    uint32_t type;  /* of the producer's choosing, PW_LANE_TYPE_* of the doors that use it */
+    uint32_t type;  /* of the producer's choosing, PW_LANE_TYPE_* of the doors that use it; not 0 */
     uint32_t bytes; /* as reserved */
     const void *data;
 };
@@ -44,8 +44,13 @@ PW_MUST_USE uint32_t pw_lane_pop_burst(struct pw_lane *lane, struct pw_lane_reco
 /* Consumer. Gives the first n popped, not yet released records back to the producer. */
 void pw_lane_release(struct pw_lane *lane, uint32_t n);
 
+/* Any thread. The largest record that ever fits; reserve gives NULL for more, and always will. */
+uint32_t pw_lane_record_bytes_max(const struct pw_lane *lane);
 /* Any thread, approximate: bytes published and not released. */
 size_t pw_lane_used(const struct pw_lane *lane);
 size_t pw_lane_capacity(const struct pw_lane *lane);
+
+/* Tests: makes an unused lane begin at `index` instead of 0, such as just below 2^64. */
+void pw_lane_start_at_fortest(struct pw_lane *lane, uint64_t index);
 
 #endif
