@@ -1,0 +1,110 @@
+/* app/config.h - what the operator asked for: built-in defaults, then YAML, then flags.
+ *
+ * Purpose  struct pw_config, its parser, and its printed forms (-help, /config, app/options.md).
+ * Owner    the control thread; nothing changes it after start. Contains no pointers but
+ *          limits.relabel (NULL here: rules are compiled by app/runtime_config).
+ * Context  cold.
+ * Units    in the names; durations in ms.
+ * Errors   every text names the option, the value and the bounds.
+ * Limits   PW_CONFIG_FILE_BYTES_MAX, PW_CONFIG_TEXT_BYTES, PW_CONFIG_ITEMS_MAX.
+ */
+#ifndef PW_APP_CONFIG_H
+#define PW_APP_CONFIG_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "base/types.h"
+#include "distributor/limits.h"
+
+enum {
+    PW_CONFIG_TEXT_BYTES = 256, /* one string option with its NUL */
+    PW_CONFIG_ITEMS_MAX = 8,    /* of a list option */
+    PW_CONFIG_FILE_BYTES_MAX = 4 << 20,
+};
+
+struct pw_config_list {
+    uint32_t count;
+    char item[PW_CONFIG_ITEMS_MAX][PW_CONFIG_TEXT_BYTES];
+};
+
+enum pw_config_idle { PW_CONFIG_IDLE_BACKOFF, PW_CONFIG_IDLE_SPIN };
+
+/* What pw_config_parse_cold found to do. */
+enum pw_config_action {
+    PW_CONFIG_ACTION_RUN,
+    PW_CONFIG_ACTION_PRINT, /* -help, -version ...: write `out` to stdout and exit 0 */
+};
+
+struct pw_config {
+    enum pw_config_action action;
+
+    struct pw_config_list target;
+    char config_file[PW_CONFIG_TEXT_BYTES];
+    bool multitenancy_enabled;
+    struct pw_config_list runtime_config_file;
+    int64_t runtime_config_period_ms;
+    int64_t shutdown_delay_ms;
+    uint32_t log_level; /* enum pw_log_level */
+    uint32_t log_format;
+
+    char http_listen_address[PW_CONFIG_TEXT_BYTES];
+    uint32_t http_listen_port; /* of the listener and of the NIC */
+    int64_t graceful_shutdown_timeout_ms;
+
+    char nic_device[PW_CONFIG_TEXT_BYTES];  /* "" or a PCI address */
+    char nic_netdev[PW_CONFIG_TEXT_BYTES];  /* "" or an interface */
+    char nic_address[PW_CONFIG_TEXT_BYTES]; /* "" or a CIDR that pw_config_cidr reads */
+    char nic_gateway[PW_CONFIG_TEXT_BYTES]; /* "" or an address */
+    uint32_t nic_queues;
+    bool nic_own_address; /* forced to true with nic.device */
+
+    uint32_t dataplane_idle; /* enum pw_config_idle */
+    uint32_t dataplane_workers;
+    uint32_t dataplane_connections_max;
+    uint64_t dataplane_rx_buffer_bytes;
+    uint32_t ingester_cores;
+    uint64_t ingester_head_max_bytes; /* all cores together */
+    uint32_t query_threads;
+
+    struct pw_limits limits; /* the defaults of every tenant */
+
+    /* Options of stock that only take their default here; see options.def. */
+    struct {
+        uint32_t ingestion_tenant_shard_size;
+        uint32_t push_max_concurrency;
+        int64_t aggregation_window_ms;
+        int64_t aggregation_period_ms;
+        int64_t artificial_delay_ms;
+        bool keep_stripped_profiles;
+    } stock;
+};
+
+/* The defaults of options.def alone. */
+void pw_config_defaults(struct pw_config *cfg);
+
+/* Defaults, then the YAML of -config.file, then flags; checks what belongs together. argv[0] is the
+ * program. 0: look at cfg->action. PW_EINVAL (or the errno of reading the file) with a text for
+ * stderr, without a final newline, in err. */
+PW_MUST_USE int pw_config_parse_cold(struct pw_config *cfg, int argc, const char *const *argv,
+                                     struct pw_text *out, struct pw_text *err);
+
+enum pw_config_view {
+    PW_CONFIG_VIEW_ALL,
+    PW_CONFIG_VIEW_DIFF, /* what differs from the defaults */
+};
+
+/* YAML of cfg, 4-space indent, as stock's /api/v1/status/config. */
+void pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, struct pw_text *t);
+/* "no address given" is false, not an error: both are for the caller to judge. */
+bool pw_config_has_nic(const struct pw_config *cfg);
+
+struct pw_config_addr {
+    uint8_t family;      /* 4 or 6 */
+    uint8_t prefix_bits; /* 32 or 128 when the text has no /n */
+    uint8_t addr[16];    /* network byte order */
+};
+
+/* "10.0.0.5/24", "10.0.0.5", "fd00::5/64". 0 or PW_EINVAL. */
+PW_MUST_USE int pw_config_cidr(const char *text, struct pw_config_addr *a);
+
+#endif
