@@ -1,0 +1,64 @@
+/* nic-config/nic.h - one call that brings the appliance's port up, one that leaves the host clean.
+ *
+ * Purpose  the order of claim, EAL, port, program and steering, so that app/ need not know it.
+ * Owner    the control thread.
+ * Context  control thread, before the lcores poll and after they returned.
+ * Units    addresses and ports in host byte order.
+ * Errors   a negative pw_err, and in *why a sentence for the operator that says what to do. After a
+ *          failed open nothing stays attached; EAL may have started, so the process should end.
+ * Limits   PW_STEER_PORTS_MAX ports.
+ */
+#ifndef PW_NIC_CONFIG_NIC_H
+#define PW_NIC_CONFIG_NIC_H
+
+#include "nic-config/eal.h"
+#include "nic-config/plan.h"
+#include "nic-config/port.h"
+#include "nic-config/steer.h"
+#include "nic-config/xdp_load.h"
+
+/* Without netdev, device and vdev only EAL starts: no root, no hugepages, no port. */
+struct pw_nic_cfg {
+    const char *netdev; /* -nic.netdev: AF_XDP on the kernel's driver */
+    const char *device; /* -nic.device: PCI address, ours alone */
+    const char *vdev;   /* a virtual device as EAL spells it; for tests */
+    uint32_t addr;      /* -nic.address; 0 with netdev: the kernel's own address there */
+    uint8_t prefix_len; /* 0: the kernel's, or 24 */
+    uint32_t gateway;   /* -nic.gateway; 0 where the kernel owns the address: its default route */
+    struct pw_nic_port ports[PW_STEER_PORTS_MAX];
+    uint32_t port_count;
+    uint32_t workers; /* 0: as many as CPUs and queues suggest */
+    uint32_t ingesters;
+    uint16_t mtu; /* of a PCI device; netdev: the interface's own */
+    uint32_t mbufs_per_queue;
+    uint32_t memory_mb; /* 0: enough for the packet buffers and PW_NIC_MEMORY_MB_EXTRA */
+    enum pw_eal_huge huge;
+    uint32_t busy_budget;
+    bool xdp_generic;
+};
+
+enum { PW_NIC_MEMORY_MB_EXTRA = 192 };
+
+struct pw_nic {
+    bool has_port; /* false: EAL alone; port and xdp are not open */
+    bool has_xdp;
+    bool kernel_owns_addr;
+    uint32_t addr;
+    uint8_t prefix_len;
+    uint32_t gateway;
+    struct pw_plan plan;
+    struct pw_port port;
+    struct pw_xdp xdp;
+};
+
+PW_MUST_USE int pw_nic_open_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg,
+                                struct pw_text *why);
+/* Frames for our ports arrive from now on. Call it when the workers poll. */
+PW_MUST_USE int pw_nic_steer_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg);
+/* Everything passes to the kernel again; connections that still live go silent. */
+void pw_nic_unsteer_ctl(struct pw_nic *nic);
+/* After the lcores returned. */
+void pw_nic_close_ctl(struct pw_nic *nic);
+void pw_nic_metrics_ctl(const struct pw_nic *nic, struct pw_text *out);
+
+#endif

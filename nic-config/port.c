@@ -1,0 +1,248 @@
+#include "nic-config/port.h"
+
+#include "base/log.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    PORT_MEMPOOL_CACHE = 256,
+    PORT_RX_RETRIES = 40, /* the kernel frees a killed process's sockets some time later */
+    PORT_RX_RETRY_US = 50000,
+    XDP_FRAME_HEADROOM = 256, /* linux/bpf.h XDP_PACKET_HEADROOM, cut off every AF_XDP frame */
+};
+
+/* One mbuf holds a whole frame: Ethernet header, VLAN tag and FCS on top of the MTU. */
+static uint16_t
+data_room(uint16_t mtu)
+{
+    uint32_t need = (uint32_t)mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN +
+                    RTE_PKTMBUF_HEADROOM + XDP_FRAME_HEADROOM;
+
+    if (need < RTE_MBUF_DEFAULT_BUF_SIZE) {
+        need = RTE_MBUF_DEFAULT_BUF_SIZE;
+    }
+    return (uint16_t)RTE_ALIGN_CEIL(need, 64U);
+}
+
+/* rte_pktmbuf_pool_create without its IOVA care. net_af_xdp computes the size of its umem as count
+ * times object size, but where IOVA contiguity matters a mempool leaves gaps at page borders: with
+ * 4 KiB pages two fifths of the mbufs would lie outside the umem and be refused by the kernel.
+ * RTE_MEMPOOL_F_NO_IOVA_CONTIG packs the objects; a PCI device does need the care. */
+static struct rte_mempool *
+make_pool(const char *name, uint32_t count, uint16_t room, bool packed, int socket)
+{
+    struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = room};
+    struct rte_mempool *mp;
+
+    mp = rte_mempool_create_empty(name, count, (unsigned)sizeof(struct rte_mbuf) + room,
+                                  PORT_MEMPOOL_CACHE, sizeof(priv), socket,
+                                  packed ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
+    if (mp == NULL) {
+        return NULL;
+    }
+    if (rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL) != 0) {
+        rte_mempool_free(mp);
+        return NULL;
+    }
+    rte_pktmbuf_pool_init(mp, &priv);
+    if (rte_mempool_populate_default(mp) < 0 || (packed && mp->nb_mem_chunks != 1)) {
+        rte_mempool_free(mp);
+        return NULL;
+    }
+    rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+    return mp;
+}
+
+/* Asks for what the stack can use and the device has. */
+static struct rte_eth_conf
+choose_offloads(const struct rte_eth_dev_info *info, const struct pw_port_cfg *cfg,
+                struct pw_port *p)
+{
+    const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+    const uint64_t rss =
+        info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4);
+    struct rte_eth_conf conf = {.rxmode.mtu = p->mtu};
+
+    if ((info->rx_offload_capa & rx) == rx) {
+        conf.rxmode.offloads |= rx;
+        p->offloads |= PW_PORT_RX_CKSUM;
+    }
+    if ((info->tx_offload_capa & tx) == tx) {
+        conf.txmode.offloads |= tx;
+        p->offloads |= PW_PORT_TX_CKSUM;
+    }
+    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) {
+        conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+        p->offloads |= PW_PORT_TX_SEGS;
+    }
+    if (cfg->queues > 1 && rss != 0) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = rss;
+        p->offloads |= PW_PORT_RSS;
+    }
+    return conf;
+}
+
+static int
+check_limits(const struct rte_eth_dev_info *info, const struct pw_port_cfg *cfg,
+             const struct pw_port *p, struct pw_text *why)
+{
+    if (cfg->queues == 0 || cfg->queues > PW_WORKERS_MAX || cfg->queues > info->max_rx_queues ||
+        cfg->queues > info->max_tx_queues) {
+        pw_text_printf(why, "%s has %u queues, %u were asked for: lower -nic.queues", p->driver,
+                       info->max_rx_queues, cfg->queues);
+        return PW_ERANGE;
+    }
+    if (info->max_mtu != 0 && p->mtu > info->max_mtu) {
+        pw_text_printf(why, "MTU %u is above what %s takes (%u): lower the MTU of the device",
+                       p->mtu, p->driver, info->max_mtu);
+        return PW_ERANGE;
+    }
+    return 0;
+}
+
+static int
+setup_queue(struct pw_port *p, uint16_t q, uint16_t desc, bool af_xdp, struct pw_text *why)
+{
+    int socket = rte_eth_dev_socket_id(p->port_id);
+    uint16_t rx_desc = desc, tx_desc = desc;
+    char name[RTE_MEMPOOL_NAMESIZE];
+    int err = 0;
+
+    snprintf(name, sizeof(name), "pw_port%u_q%u", p->port_id, q);
+    p->pool[q] = make_pool(name, p->mbufs_per_queue, data_room(p->mtu), af_xdp, socket);
+    if (p->pool[q] == NULL) {
+        pw_text_printf(why, "no memory for %u packet buffers of queue %u: raise -nic.memory-mb",
+                       p->mbufs_per_queue, q);
+        return PW_ENOMEM;
+    }
+    err = rte_eth_dev_adjust_nb_rx_tx_desc(p->port_id, &rx_desc, &tx_desc);
+    for (int i = 0; err == 0 && i < PORT_RX_RETRIES; i++) {
+        err = rte_eth_rx_queue_setup(p->port_id, q, rx_desc, (unsigned)socket, NULL, p->pool[q]);
+        if (err == 0 || !af_xdp) {
+            break;
+        }
+        if (i + 1 < PORT_RX_RETRIES && errno == EBUSY) {
+            usleep(PORT_RX_RETRY_US);
+            err = 0;
+        } else {
+            break;
+        }
+    }
+    if (err == 0) {
+        err = rte_eth_tx_queue_setup(p->port_id, q, tx_desc, (unsigned)socket, NULL);
+    }
+    if (err != 0) {
+        pw_text_printf(why, "queue %u of %s could not be set up: %s", q, p->driver, strerror(-err));
+        return PW_EIO;
+    }
+    return 0;
+}
+
+static int
+configure(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_text *why)
+{
+    struct rte_eth_dev_info info;
+    struct rte_ether_addr mac;
+    int err = rte_eth_dev_info_get(p->port_id, &info);
+
+    if (err != 0 || rte_eth_macaddr_get(p->port_id, &mac) != 0) {
+        pw_text_printf(why, "port %u is gone", p->port_id);
+        return PW_ENOENT;
+    }
+    memcpy(p->mac, mac.addr_bytes, sizeof(p->mac));
+    snprintf(p->driver, sizeof(p->driver), "%s", info.driver_name);
+    err = check_limits(&info, cfg, p, why);
+    if (err != 0) {
+        return err;
+    }
+    struct rte_eth_conf conf = choose_offloads(&info, cfg, p);
+
+    err = rte_eth_dev_configure(p->port_id, p->queues, p->queues, &conf);
+    if (err != 0) {
+        pw_text_printf(why, "%s refused %u queues with MTU %u: %s", p->driver, p->queues, p->mtu,
+                       strerror(-err));
+        return PW_EIO;
+    }
+    return 0;
+}
+
+int
+pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_text *why)
+{
+    bool af_xdp;
+    int err;
+
+    memset(p, 0, sizeof(*p));
+    p->port_id = cfg->port_id;
+    p->queues = cfg->queues;
+    p->mtu = cfg->mtu != 0 ? cfg->mtu : RTE_ETHER_MTU;
+    p->mbufs_per_queue = cfg->mbufs_per_queue != 0 ? cfg->mbufs_per_queue : PW_PORT_MBUFS_DEFAULT;
+    err = configure(p, cfg, why);
+    if (err != 0) {
+        return err;
+    }
+    af_xdp = strcmp(p->driver, "net_af_xdp") == 0;
+    for (uint16_t q = 0; q < p->queues && err == 0; q++) {
+        err = setup_queue(p, q, cfg->desc != 0 ? cfg->desc : PW_PORT_DESC_DEFAULT, af_xdp, why);
+    }
+    if (err == 0 && rte_eth_dev_start(p->port_id) != 0) {
+        pw_text_printf(why, "%s did not start", p->driver);
+        err = PW_EIO;
+    }
+    if (err != 0) {
+        pw_port_close_ctl(p);
+        return err;
+    }
+    p->started = true;
+    pw_log(PW_LOG_INFO, "pw.nic.port",
+           "msg=\"port up\" driver=%s queues=%u mtu=%u rx_cksum=%d tx_cksum=%d rss=%d", p->driver,
+           p->queues, p->mtu, (p->offloads & PW_PORT_RX_CKSUM) != 0,
+           (p->offloads & PW_PORT_TX_CKSUM) != 0, (p->offloads & PW_PORT_RSS) != 0);
+    return 0;
+}
+
+void
+pw_port_close_ctl(struct pw_port *p)
+{
+    if (p->started) {
+        (void)rte_eth_dev_stop(p->port_id);
+    }
+    (void)rte_eth_dev_close(p->port_id);
+    for (uint16_t q = 0; q < p->queues && q < PW_WORKERS_MAX; q++) {
+        rte_mempool_free(p->pool[q]); /* NULL is fine */
+        p->pool[q] = NULL;
+    }
+    p->started = false;
+}
+
+void
+pw_port_metrics_ctl(const struct pw_port *p, struct pw_text *out)
+{
+    struct rte_eth_stats s;
+
+    if (!p->started || rte_eth_stats_get(p->port_id, &s) != 0) {
+        return;
+    }
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"received_packets", s.ipackets}, {"sent_packets", s.opackets},
+        {"received_bytes", s.ibytes},     {"sent_bytes", s.obytes},
+        {"missed_packets", s.imissed},    {"receive_errors", s.ierrors},
+        {"send_errors", s.oerrors},       {"no_mbuf", s.rx_nombuf},
+    };
+
+    for (size_t i = 0; i < PW_ARRAY_LEN(rows); i++) {
+        pw_text_printf(out, "# TYPE pyrowire_nic_port_%s_total counter\n", rows[i].name);
+        pw_text_printf(out, "pyrowire_nic_port_%s_total{driver=\"%s\"} %lu\n", rows[i].name,
+                       p->driver, rows[i].value);
+    }
+}
