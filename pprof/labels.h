@@ -38,7 +38,7 @@ void pw_labels_del_empty(struct pw_labels *l);
 /* LS(labels) of contract write-path.md: {a="1", b="2"}, Go-quoted values, in current order. */
 void pw_labels_text(const struct pw_labels *l, struct pw_text *t);
 /* XXH64 over name 0xff value 0xff ... in current order (write-path.md 5.1). Bit-equal to the outside
- * world, so not keyed. scratch of at least the total bytes + 2 per label, or NULL to stream. */
+ * world, so not keyed. */
 uint64_t pw_labels_fingerprint(const struct pw_labels *l);
 
 #endif

@@ -39,9 +39,9 @@ struct pw_sample {
     uint32_t label_count;
     uint32_t value_count; /* as sent; values at value[value_first ...] */
     uint32_t value_first;
-    uint32_t label_set; /* after normalise: index into label_sets */
-    uint32_t pad;
-    uint64_t stack_hash; /* after normalise: keyed hash of the content of the stack, root to leaf */
+    uint32_t label_set;  /* after normalise: index into label_set */
+    uint32_t stack;      /* after normalise: index into stack */
+    uint64_t stack_hash; /* after normalise: keyed hash of the content of the stack */
 };
 
 struct pw_mapping {
@@ -74,6 +74,13 @@ struct pw_function {
     uint64_t hash; /* after normalise: keyed hash of content */
 };
 
+/* One distinct stack after normalise; samples with different label sets can share it. */
+struct pw_stack {
+    uint64_t hash;      /* keyed, of the content of its locations in order, and of their number */
+    uint32_t loc_first; /* into loc_ids, leaf first */
+    uint32_t loc_count;
+};
+
 /* One distinct set of string labels of samples: pairs sorted by (key, str) text, str never empty. */
 struct pw_label_set {
     uint32_t pair_first; /* into label_set_pairs */
@@ -98,7 +105,9 @@ struct pw_profile {
     struct pw_sample *sample;
     uint32_t sample_count; /* normalise shrinks it */
     int64_t *value;
-    uint64_t *loc_ids; /* wire ids; after normalise: indices into location */
+    uint32_t *loc_ids;      /* wire ids; after normalise: indices into location */
+    uint64_t *loc_ids_wide; /* wire ids when one needs more than 32 bits; NULL otherwise */
+    uint32_t loc_ids_count;
     struct pw_sample_label *sample_label;
     struct pw_mapping *mapping;
     uint32_t mapping_count;
@@ -108,6 +117,8 @@ struct pw_profile {
     uint32_t line_count;
     struct pw_function *function;
     uint32_t function_count;
+    struct pw_stack *stack; /* after normalise */
+    uint32_t stack_count;
     struct pw_label_set *label_set; /* after normalise; [0] is the empty set when any sample has it */
     uint32_t label_set_count;
     struct pw_label_set_pair *label_set_pair;
@@ -118,6 +129,12 @@ struct pw_profile {
     int64_t default_sample_type_ref;
 
     uint64_t encoded_bytes; /* size of the canonical re-encoding (write-path.md 3.2 step 3) */
+
+    /* What the walk saw, so that the usual profile needs no second look. */
+    uint32_t string_hashed; /* the first so many entries of string_hash are filled */
+    uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
+    bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
+    bool zero_location_id, zero_function_id;
 };
 
 enum { PW_PROFILE_STRINGS_EXTRA = 4096 }; /* room for fix-ups that add names */
@@ -130,6 +147,10 @@ PW_MUST_USE int pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratc
 
 /* Appends a string (borrowed; must outlive p) and gives its index, or UINT32_MAX when full. */
 uint32_t pw_profile_add_string(struct pw_profile *p, struct pw_slice s);
+
+/* Drops the value columns whose keep[] is false (sample-type relabelling, 3.2 step 11); before
+ * normalise. A profile left without types has samples without values: normalise drops them. */
+void pw_profile_keep_types(struct pw_profile *p, const bool *keep);
 
 /* The reasons of write-path.md 3.3 in its order; texts and names are in distributor/reason.def. */
 enum pw_profile_reason {
@@ -153,8 +174,8 @@ struct pw_profile_limits { /* 0 disables a limit */
 };
 
 struct pw_profile_finding {
-    uint64_t actual, limit;  /* rows 3-5 */
-    char text[160];          /* rows 1 and 7-13: the whole text, static or formatted */
+    uint64_t actual, limit; /* rows 3-5 */
+    const char *text;       /* rows 1 and 7-13: the whole text, static or in p's scratch */
 };
 
 /* The checks of 3.3 in order, with its silent repairs (time_nanos <= 0 becomes now_ns, stacks cut to

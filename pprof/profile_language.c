@@ -1,0 +1,119 @@
+/* Contract write-path.md 3.5. */
+#include "pprof/profile.h"
+
+#include <string.h>
+
+struct language {
+    const char *name;
+    struct pw_slice pattern[2];
+};
+
+static const struct language languages[] = {
+    {"go", {{(const uint8_t *)".go", 3}, {(const uint8_t *)"/usr/local/go/", 14}}},
+    {"java", {{(const uint8_t *)"java/", 5}, {(const uint8_t *)"sun/", 4}}},
+    {"ruby", {{(const uint8_t *)".rb", 3}, {(const uint8_t *)"gems/", 5}}},
+    {"nodejs", {{(const uint8_t *)"./node_modules/", 15}, {(const uint8_t *)".js", 3}}},
+    {"dotnet", {{(const uint8_t *)"System.", 7}, {(const uint8_t *)"Microsoft.", 10}}},
+    {"python", {{(const uint8_t *)".py", 3}, {(const uint8_t *)".py", 3}}},
+    {"rust", {{(const uint8_t *)"main.rs", 7}, {(const uint8_t *)"core.rs", 7}}},
+};
+
+static bool
+starts_or_ends(struct pw_slice s, struct pw_slice pattern)
+{
+    return s.len >= pattern.len &&
+           (memcmp(s.ptr, pattern.ptr, pattern.len) == 0 ||
+            memcmp(s.ptr + s.len - pattern.len, pattern.ptr, pattern.len) == 0);
+}
+
+/* Patterns begin with one of ./jsgSMmc and end with one of o/bs.yn... ; most strings of most
+ * profiles do neither and are passed over by two table look-ups. */
+static bool
+worth_a_look(struct pw_slice s)
+{
+    static const bool first[256] = {
+        ['.'] = true, ['/'] = true, ['j'] = true, ['s'] = true, ['g'] = true,
+        ['S'] = true, ['M'] = true, ['m'] = true, ['c'] = true};
+    static const bool last[256] = {
+        ['o'] = true, ['/'] = true, ['b'] = true, ['s'] = true, ['.'] = true, ['y'] = true};
+
+    return s.len >= 3 && (first[s.ptr[0]] || last[s.ptr[s.len - 1]]);
+}
+
+const char *
+pw_profile_language(const struct pw_profile *p)
+{
+    for (uint32_t i = 0; i < p->string_count; i++) {
+        struct pw_slice s = p->string_table[i];
+
+        if (!worth_a_look(s)) {
+            continue;
+        }
+        for (size_t j = 0; j < PW_ARRAY_LEN(languages); j++) {
+            if (starts_or_ends(s, languages[j].pattern[0]) ||
+                starts_or_ends(s, languages[j].pattern[1])) {
+                return languages[j].name;
+            }
+        }
+    }
+    return "unknown";
+}
+
+static const char shape[] = "[go.shape.";
+enum { SHAPE_LEN = sizeof(shape) - 1 };
+
+/* End of the bracket group that begins at p, or NULL when it is not closed. */
+static const uint8_t *
+group_end(const uint8_t *p, const uint8_t *end)
+{
+    uint32_t depth = 0;
+
+    for (; p < end; p++) {
+        depth += *p == '[';
+        depth -= *p == ']';
+        if (depth == 0) {
+            return p + 1;
+        }
+    }
+    return NULL;
+}
+
+static void
+strip_shapes(struct pw_profile *p, struct pw_slice *s)
+{
+    const uint8_t *end = s->ptr + s->len, *at = s->ptr;
+    uint8_t *out = pw_scratch_alloc(p->scratch, s->len), *o = out;
+
+    if (out == NULL) {
+        return; /* the fix-up is optional: the string stays as it came */
+    }
+    while (at < end) {
+        const uint8_t *open = memmem(at, (size_t)(end - at), shape, SHAPE_LEN);
+        const uint8_t *close = open == NULL ? NULL : group_end(open, end);
+        size_t keep = (size_t)((close == NULL ? end : open) - at);
+
+        memcpy(o, at, keep);
+        o += keep;
+        at = close == NULL ? end : close;
+    }
+    *s = pw_slice(out, (size_t)(o - out));
+}
+
+void
+pw_profile_fix_go(struct pw_profile *p)
+{
+    /* Profiles without generics are the rule: one look at the whole wire settles them. */
+    if (memmem(p->bytes.ptr, p->bytes.len, shape, SHAPE_LEN) == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < p->string_count; i++) {
+        struct pw_slice *s = &p->string_table[i];
+
+        if (s->len >= SHAPE_LEN && memmem(s->ptr, s->len, shape, SHAPE_LEN) != NULL) {
+            strip_shapes(p, s);
+            if (i < p->string_hashed) {
+                p->string_hashed = i; /* hashed again by normalise */
+            }
+        }
+    }
+}
