@@ -30,14 +30,14 @@ enum pw_http_method {
 };
 
 struct pw_http_header {
-    struct pw_slice name; /* as sent; compare with pw_slice_caseeq_str */
+    struct pw_slice name;  /* as sent; compare with pw_slice_caseeq_str */
     struct pw_slice value; /* optional white space trimmed */
 };
 
 /* One request. All slices are borrowed until the callback that got it returns. */
 struct pw_http_request {
     enum pw_http_method method;
-    uint8_t minor_version; /* HTTP/1.<minor> */
+    uint8_t minor_version;  /* HTTP/1.<minor> */
     struct pw_slice target; /* as sent */
     struct pw_slice path;   /* up to '?', as sent (not percent-decoded) */
     struct pw_slice query;  /* after '?', empty when none */
@@ -47,29 +47,30 @@ struct pw_http_request {
      * is not undone. Empty in `head`. */
     const struct pw_slice *body;
     uint32_t body_count;
-    uint64_t body_bytes;      /* sum of the pieces; in `head`: the Content-Length, or UINT64_MAX when chunked */
+    uint64_t
+        body_bytes; /* sum of the pieces; in `head`: the Content-Length, or UINT64_MAX when chunked */
     struct pw_peer_addr peer;
-    uint64_t conn;            /* handle for pw_http_reply: stays valid, and harmless, after a close */
+    uint64_t conn; /* handle for pw_http_reply: stays valid, and harmless, after a close */
     uint64_t now_tsc;
 };
 
 struct pw_http_reply {
     uint16_t status;
-    const char *content_type;    /* NULL: no Content-Type header */
-    struct pw_slice headers;     /* further "Name: value\r\n" lines, copied during the call */
+    const char *content_type; /* NULL: no Content-Type header */
+    struct pw_slice headers;  /* further "Name: value\r\n" lines, copied during the call */
     struct pw_slice body;
     /* When set, body is taken: it stays valid until body_free(body_arg) is called, on the same
      * thread, once it was sent or the connection died. When NULL, body is copied during the call and
      * must be at most PW_HTTP_REPLY_COPY_MAX bytes. */
     void (*body_free)(void *body_arg);
     void *body_arg;
-    bool close;                  /* Connection: close, and FIN after the reply */
+    bool close; /* Connection: close, and FIN after the reply */
 };
 
 /* What `head` decides once the request line and fields are in, before any body byte is accepted. */
 struct pw_http_verdict {
     uint64_t body_bytes_limit; /* larger bodies end in body_too_large */
-    bool answered;             /* the callback called pw_http_reply already: the body is discarded */
+    bool answered; /* the callback called pw_http_reply already: the body is discarded */
 };
 
 struct pw_http_app {

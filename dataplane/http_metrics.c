@@ -1,0 +1,61 @@
+/* dataplane/http_metrics.c - the counters of HTTP as Prometheus text. */
+#include "dataplane/http_conn_priv.h"
+
+static uint64_t
+sum(const struct pw_http_server *const *srv, uint32_t n, size_t offset)
+{
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *stats = (const uint8_t *)&srv[i]->stats;
+
+        total += *(const uint64_t *)(const void *)(stats + offset);
+    }
+    return total;
+}
+
+static void
+counter(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out, const char *name,
+        const char *help, size_t offset)
+{
+    pw_text_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
+                   (unsigned long long)sum(srv, n, offset));
+}
+
+void
+pw_http_server_metrics(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out)
+{
+    uint64_t open = 0;
+
+    pw_text_str(out, "# HELP pyrowire_http_responses_total Replies by status class.\n"
+                     "# TYPE pyrowire_http_responses_total counter\n");
+    for (uint32_t i = 2; i < 6; i++) {
+        pw_text_printf(out, "pyrowire_http_responses_total{code=\"%uxx\"} %llu\n", i,
+                       (unsigned long long)sum(
+                           srv, n, offsetof(struct http_stats, replies) + i * sizeof(uint64_t)));
+    }
+    pw_text_str(out, "# HELP pyrowire_http_refused_total Requests and connections that HTTP itself "
+                     "refused or ended, by reason.\n"
+                     "# TYPE pyrowire_http_refused_total counter\n");
+    for (uint32_t i = 1; i < PW_HTTP_DROP_COUNT; i++) {
+        pw_text_printf(out, "pyrowire_http_refused_total{reason=\"%s\"} %llu\n",
+                       pw_http_drop_info((enum pw_http_drop)i)->name,
+                       (unsigned long long)sum(
+                           srv, n, offsetof(struct http_stats, drops) + i * sizeof(uint64_t)));
+    }
+    counter(srv, n, out, "pyrowire_http_requests_total", "Well-formed request heads.",
+            offsetof(struct http_stats, requests));
+    counter(srv, n, out, "pyrowire_http_connections_accepted_total", "Connections accepted.",
+            offsetof(struct http_stats, accepted));
+    counter(srv, n, out, "pyrowire_http_received_bytes_total", "Bytes received by HTTP.",
+            offsetof(struct http_stats, bytes_received));
+    counter(srv, n, out, "pyrowire_http_sent_bytes_total", "Bytes handed to the transport.",
+            offsetof(struct http_stats, bytes_sent));
+    for (uint32_t i = 0; i < n; i++) {
+        open += pw_http_server_open(srv[i]);
+    }
+    pw_text_printf(out,
+                   "# HELP pyrowire_http_connections Connections open now.\n"
+                   "# TYPE pyrowire_http_connections gauge\npyrowire_http_connections %llu\n",
+                   (unsigned long long)open);
+}

@@ -1,0 +1,125 @@
+/* dataplane/http_sweep.c - deadlines, draining and the ready list: what happens without input.
+ *
+ * No timer per connection: deadlines lie in one dense array of which every poll looks at the share
+ * that is due, so that all of it is seen once in PW_HTTP_SWEEP_MS. Setting one is a single store.
+ */
+#include "dataplane/http_conn_priv.h"
+
+static void
+deadline_passed(struct pw_http_conn *c)
+{
+    struct pw_http_server *srv = c->srv;
+
+    if (reply_pending(c)) {
+        srv->stats.drops[PW_HTTP_DROP_SEND_TIMEOUT]++;
+        c->doomed = true;
+    } else if (c->state == CONN_LINGER) {
+        srv->stats.drops[PW_HTTP_DROP_LINGER_TIMEOUT]++;
+        c->doomed = true;
+    } else if (c->state == CONN_HEAD && !c->head_started) {
+        srv->stats.drops[PW_HTTP_DROP_IDLE_TIMEOUT]++;
+        pw_http_conn_finish(c);
+    } else if (c->state == CONN_HEAD) {
+        c->keep_alive = false;
+        c->head_method = false;
+        c->version_1_0 = false;
+        pw_http_refuse(c, PW_HTTP_DROP_HEAD_TIMEOUT);
+    } else if (c->state == CONN_BODY && c->owed) {
+        pw_http_refuse(c, PW_HTTP_DROP_BODY_TIMEOUT);
+    } else if (c->state == CONN_BODY) {
+        srv->stats.drops[PW_HTTP_DROP_BODY_TIMEOUT]++; /* answered already, only being dropped */
+        pw_http_conn_finish(c);
+    }
+    pw_http_conn_run(c);
+}
+
+static uint32_t
+sweep_deadlines(struct pw_http_server *srv, uint32_t from, uint32_t to)
+{
+    uint32_t work = 0;
+
+    for (uint32_t i = from; i < to; i++) {
+        if (srv->deadline[i] <= srv->now_tsc) {
+            srv->deadline[i] = UINT64_MAX;
+            deadline_passed(pw_pool_at(&srv->conns, i));
+            work++;
+        }
+    }
+    return work;
+}
+
+/* Up to which index this sweep should have come by now. */
+static uint32_t
+sweep_due(struct pw_http_server *srv)
+{
+    uint64_t since = srv->now_tsc - srv->sweep_start_tsc;
+
+    if (since >= srv->sweep_tsc) {
+        return srv->deadline_used;
+    }
+    return (uint32_t)((unsigned __int128)srv->deadline_used * since / srv->sweep_tsc);
+}
+
+static uint32_t
+close_idle(struct pw_http_server *srv)
+{
+    uint32_t work = 0;
+
+    for (uint32_t i = 0; i < srv->deadline_used; i++) {
+        struct pw_http_conn *c = pw_pool_at(&srv->conns, i);
+
+        if (c->state == CONN_HEAD && !c->head_started && c->in.first == NULL) {
+            pw_http_conn_finish(c);
+            pw_http_conn_run(c);
+            work++;
+        }
+    }
+    return work;
+}
+
+static uint32_t
+run_ready(struct pw_http_server *srv)
+{
+    struct pw_http_conn *c = srv->ready;
+    uint32_t work = 0;
+
+    srv->ready = NULL; /* whoever becomes ready meanwhile waits for the next turn */
+    srv->ready_last = NULL;
+    while (c != NULL) {
+        struct pw_http_conn *next = c->next_ready;
+
+        c->ready = false;
+        c->next_ready = NULL;
+        pw_http_conn_run(c);
+        c = next;
+        work++;
+    }
+    return work;
+}
+
+uint32_t
+pw_http_server_poll(void *ctx, uint64_t now_tsc)
+{
+    struct pw_http_server *srv = ctx;
+    uint32_t work = 0;
+    uint32_t due;
+
+    srv->now_tsc = now_tsc;
+    if (srv->ready != NULL) {
+        work += run_ready(srv);
+    }
+    if (!srv->drained && atomic_load_explicit(&srv->draining, memory_order_relaxed)) {
+        srv->drained = true;
+        work += close_idle(srv);
+    }
+    due = sweep_due(srv);
+    if (due > srv->sweep_next) {
+        work += sweep_deadlines(srv, srv->sweep_next, due);
+        srv->sweep_next = due;
+    }
+    if (now_tsc - srv->sweep_start_tsc >= srv->sweep_tsc) {
+        srv->sweep_start_tsc = now_tsc;
+        srv->sweep_next = 0;
+    }
+    return work;
+}
