@@ -1,7 +1,9 @@
 #include "app/config.h"
 
 #include "app/config_help.h"
+#include "app/limits_yaml.h"
 #include "app/option.h"
+#include "app/relabel_list.h"
 #include "app/yaml_read.h"
 #include "base/check.h"
 
@@ -54,6 +56,13 @@ pw_config_defaults(struct pw_config *cfg)
 
         PW_INVARIANT(rc == 0);
     }
+}
+
+void
+pw_config_fini(struct pw_config *cfg)
+{
+    pw_relabel_list_unref(cfg->relabel_rules);
+    cfg->relabel_rules = NULL;
 }
 
 /* --- Flags ---------------------------------------------------------------------------------- */
@@ -207,7 +216,8 @@ apply_yaml(struct pw_config *cfg, struct pw_text *err)
     }
     pw_text_str(err, "yaml: unmarshal errors:");
 
-    struct pw_yaml_apply a = {.y = &y, .cfg = cfg, .base = "", .err = err};
+    struct pw_yaml_apply a = {
+        .y = &y, .cfg = cfg, .base = "", .err = err, .other = pw_limits_yaml_other};
 
     if (pw_yaml_root(&y) != NULL) {
         pw_yaml_apply(&a, pw_yaml_root(&y));

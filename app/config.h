@@ -1,8 +1,8 @@
 /* app/config.h - what the operator asked for: built-in defaults, then YAML, then flags.
  *
  * Purpose  struct pw_config, its parser, and its printed forms (-help, /config, app/options.md).
- * Owner    the control thread; nothing changes it after start. Contains no pointers but
- *          limits.relabel (NULL here: rules are compiled by app/runtime_config).
+ * Owner    the control thread; nothing changes it after start. pw_config_fini frees the rules.
+ *          limits.relabel is NULL here: rules are compiled by app/runtime_config.
  * Context  cold.
  * Units    in the names; durations in ms.
  * Errors   every text names the option, the value and the bounds.
@@ -21,6 +21,8 @@ enum {
     PW_CONFIG_ITEMS_MAX = 8,    /* of a list option */
     PW_CONFIG_FILE_BYTES_MAX = 4 << 20,
 };
+
+struct pw_relabel_list; /* app/relabel_list.h */
 
 struct pw_config_list {
     uint32_t count;
@@ -66,7 +68,9 @@ struct pw_config {
     uint64_t ingester_head_max_bytes; /* all cores together */
     uint32_t query_threads;
 
-    struct pw_limits limits; /* the defaults of every tenant */
+    struct pw_limits limits;               /* the defaults of every tenant */
+    struct pw_relabel_list *relabel_rules; /* NULL: none */
+    uint32_t relabel_position;             /* enum pw_relabel_position */
 
     /* Options of stock that only take their default here; see options.def. */
     struct {
@@ -82,9 +86,11 @@ struct pw_config {
 /* The defaults of options.def alone. */
 void pw_config_defaults(struct pw_config *cfg);
 
+void pw_config_fini(struct pw_config *cfg);
+
 /* Defaults, then the YAML of -config.file, then flags; checks what belongs together. argv[0] is the
  * program. 0: look at cfg->action. PW_EINVAL (or the errno of reading the file) with a text for
- * stderr, without a final newline, in err. */
+ * stderr, without a final newline, in err. pw_config_fini is due in every case. */
 PW_MUST_USE int pw_config_parse_cold(struct pw_config *cfg, int argc, const char *const *argv,
                                      struct pw_text *out, struct pw_text *err);
 

@@ -1,8 +1,9 @@
-#include "app/config.h"
+#include "app/config_write.h"
 
 #include "app/option.h"
 #include "base/check.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { ROWS_MAX = 256 };
@@ -105,6 +106,52 @@ write_value(const struct pw_option *o, const struct pw_config *cfg, struct pw_te
     pw_text_fini(&v);
 }
 
+/* ingestion_limit is no row: it is a mapping. */
+static void
+write_ingestion_limit(const struct pw_ingestion_limit *l, size_t depth, struct pw_text *t)
+{
+    if (!l->set) {
+        return;
+    }
+    indent(t, depth);
+    pw_text_str(t, "ingestion_limit:\n");
+    indent(t, depth + 1);
+    pw_text_str(t, "period_type: ");
+    pw_text_json_string(t, pw_slice_str(l->period_type));
+    pw_text_char(t, '\n');
+    indent(t, depth + 1);
+    pw_text_printf(t, "period_limit_mb: %.17g\n", l->period_limit_mb);
+    indent(t, depth + 1);
+    pw_text_printf(t, "limit_reset_time: %" PRId64 "\n", l->limit_reset_time_s);
+    indent(t, depth + 1);
+    pw_text_printf(t, "limit_reached: %s\n", l->limit_reached ? "true" : "false");
+}
+
+void
+pw_config_write_limits(const struct pw_config *cfg, const struct pw_config *base, size_t depth,
+                       struct pw_text *t)
+{
+    const struct pw_option *row[ROWS_MAX];
+    size_t n = sorted_rows(row);
+    size_t start = t->len + 1;
+
+    pw_text_char(t, '\n');
+    write_ingestion_limit(&cfg->limits.ingestion_limit, depth, t);
+    for (size_t i = 0; i < n; i++) {
+        if (!pw_option_is_limit(row[i]) || (base != NULL && is_default(row[i], cfg, base))) {
+            continue;
+        }
+        indent(t, depth);
+        pw_text_printf(t, "%s: ", row[i]->yaml + strlen("limits."));
+        write_value(row[i], cfg, t);
+        pw_text_char(t, '\n');
+    }
+    if (t->len == start) {
+        t->len = start - 1;
+        pw_text_str(t, " {}\n");
+    }
+}
+
 void
 pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, struct pw_text *t)
 {
@@ -113,6 +160,7 @@ pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, stru
     struct pw_config *defaults = malloc(sizeof(*defaults));
     const char *previous = "";
     size_t start = t->len;
+    bool limits_open = false;
 
     if (defaults == NULL) {
         t->failed = true;
@@ -123,11 +171,18 @@ pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, stru
         const char *key;
         size_t depth;
 
-        if (view == PW_CONFIG_VIEW_DIFF && is_default(row[i], cfg, defaults)) {
+        bool carries =
+            pw_option_is_limit(row[i]) && !limits_open && cfg->limits.ingestion_limit.set;
+
+        if (view == PW_CONFIG_VIEW_DIFF && !carries && is_default(row[i], cfg, defaults)) {
             continue;
         }
         depth = open_sections(t, previous, row[i]->yaml, &key);
         previous = row[i]->yaml;
+        if (carries) { /* the first row of the section is printed in any case, with this before it */
+            limits_open = true;
+            write_ingestion_limit(&cfg->limits.ingestion_limit, depth, t);
+        }
         indent(t, depth);
         pw_text_printf(t, "%s: ", key);
         write_value(row[i], cfg, t);
@@ -136,5 +191,6 @@ pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, stru
     if (t->len == start) {
         pw_text_str(t, "{}\n");
     }
+    pw_config_fini(defaults);
     free(defaults);
 }

@@ -1,5 +1,6 @@
 #include "app/option.h"
 
+#include "app/relabel_list.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #define TYPE_OF_STRING(f)   (sizeof(f) == PW_CONFIG_TEXT_BYTES)
 #define TYPE_OF_LIST(f)     _Generic((f), struct pw_config_list : 1, default : 0)
 #define TYPE_OF_ENUM(f)     _Generic((f), uint32_t : 1, default : 0)
+#define TYPE_OF_RULES(f)    _Generic((f), struct pw_relabel_list * : 1, default : 0)
 
 #define PW_OPTION(group, flag, yaml, type, field, deflt, min, max, unit, help)                     \
     static_assert(TYPE_OF_##type(FIELD(field)), "option " flag " does not fit its field");
@@ -69,7 +71,7 @@ pw_option_type_name(const struct pw_option *o)
         [PW_OPTION_U64] = "uint",      [PW_OPTION_I64] = "int",
         [PW_OPTION_DOUBLE] = "float",  [PW_OPTION_DURATION] = "duration",
         [PW_OPTION_STRING] = "string", [PW_OPTION_LIST] = "comma-separated-list-of-strings",
-        [PW_OPTION_ENUM] = "one of",
+        [PW_OPTION_ENUM] = "one of",   [PW_OPTION_RULES] = "rules",
     };
 
     return name[o->type];
@@ -346,6 +348,7 @@ parse_number(const struct pw_option *o, struct pw_slice s, double *as_double, ui
     case PW_OPTION_STRING:
     case PW_OPTION_LIST:
     case PW_OPTION_ENUM:
+    case PW_OPTION_RULES:
         break;
     }
     return PW_EINVAL;
@@ -405,7 +408,21 @@ set_enum(const struct pw_option *o, uint32_t *field, struct pw_slice s)
 }
 
 static int
-set_value(const struct pw_option *o, void *field, struct pw_slice s, bool append)
+set_rules(struct pw_relabel_list **field, struct pw_slice s, struct pw_text *err)
+{
+    struct pw_relabel_list *list;
+    int rc = pw_relabel_list_from_text_cold(s, &list, err);
+
+    if (rc == 0) {
+        pw_relabel_list_unref(*field);
+        *field = list;
+    }
+    return rc;
+}
+
+static int
+set_value(const struct pw_option *o, void *field, struct pw_slice s, bool append,
+          struct pw_text *err)
 {
     switch (o->type) {
     case PW_OPTION_BOOL:
@@ -416,6 +433,8 @@ set_value(const struct pw_option *o, void *field, struct pw_slice s, bool append
         return s.len > o->max ? PW_ERANGE : set_text(field, s);
     case PW_OPTION_LIST:
         return set_list(field, s, append);
+    case PW_OPTION_RULES:
+        return set_rules(field, s, err);
     case PW_OPTION_U32:
     case PW_OPTION_U64:
     case PW_OPTION_I64:
@@ -430,10 +449,13 @@ int
 pw_option_set(const struct pw_option *o, struct pw_config *cfg, struct pw_slice text, bool append,
               struct pw_text *err)
 {
-    int rc = set_value(o, (uint8_t *)cfg + o->offset, text, append);
+    int rc = set_value(o, (uint8_t *)cfg + o->offset, text, append, err);
 
     if (rc == 0) {
         return 0;
+    }
+    if (err->len > 0 && o->type == PW_OPTION_RULES) {
+        return PW_EINVAL; /* err says it better */
     }
     if (rc == PW_ERANGE && pw_option_is_fixed(o)) {
         pw_text_printf(err, "not yet in this build: only %s is accepted", o->default_text);
@@ -508,6 +530,9 @@ pw_option_write_value(const struct pw_option *o, const struct pw_config *cfg, st
     case PW_OPTION_ENUM:
         write_enum(t, o->unit, *(const uint32_t *)field);
         break;
+    case PW_OPTION_RULES:
+        pw_relabel_list_write(*(struct pw_relabel_list *const *)field, t);
+        break;
     }
 }
 
@@ -527,6 +552,9 @@ pw_option_write_bounds(const struct pw_option *o, struct pw_text *t)
     case PW_OPTION_ENUM:
         pw_text_str(t, "one of ");
         pw_text_str(t, o->unit);
+        return;
+    case PW_OPTION_RULES:
+        pw_text_printf(t, "a list of at most %.0f relabel_config objects, YAML or JSON", o->max);
         return;
     case PW_OPTION_STRING:
         pw_text_printf(t, "text of at most %.0f bytes", o->max);

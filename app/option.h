@@ -22,6 +22,7 @@ enum pw_option_type {
     PW_OPTION_STRING,
     PW_OPTION_LIST,
     PW_OPTION_ENUM,
+    PW_OPTION_RULES, /* relabel rules: YAML or JSON text */
 };
 
 struct pw_option {
@@ -46,7 +47,8 @@ const struct pw_option *pw_option_by_yaml(struct pw_slice path);
 static inline bool
 pw_option_is_fixed(const struct pw_option *o)
 {
-    return o->type != PW_OPTION_STRING && o->type != PW_OPTION_LIST && o->min == o->max;
+    return o->type != PW_OPTION_STRING && o->type != PW_OPTION_LIST && o->type != PW_OPTION_RULES &&
+           o->min == o->max;
 }
 
 /* True when the row may be set per tenant. */

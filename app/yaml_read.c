@@ -1,5 +1,7 @@
 #include "app/yaml_read.h"
 
+#include "app/relabel_list.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -180,8 +182,24 @@ apply_scalar(struct pw_yaml_apply *a, const struct pw_option *o, const yaml_node
 }
 
 static void
+apply_rules(struct pw_yaml_apply *a, const struct pw_option *o, const yaml_node_t *n)
+{
+    struct pw_relabel_list **field = (void *)((uint8_t *)a->cfg + o->offset);
+    struct pw_relabel_list *list;
+
+    if (pw_relabel_list_from_yaml_cold(a, n, &list) == 0) {
+        pw_relabel_list_unref(*field);
+        *field = list;
+    }
+}
+
+static void
 apply_option(struct pw_yaml_apply *a, const struct pw_option *o, const yaml_node_t *n)
 {
+    if (o->type == PW_OPTION_RULES && n->type != YAML_SCALAR_NODE) {
+        apply_rules(a, o, n);
+        return;
+    }
     if (o->type != PW_OPTION_LIST || n->type != YAML_SEQUENCE_NODE) {
         apply_scalar(a, o, n, false);
         return;

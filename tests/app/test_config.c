@@ -546,6 +546,25 @@ test_option_table__every_row__names_are_unique(void **state)
     }
 }
 
+/* distributor/limits.c has the same defaults in code, for whoever runs without a configuration. */
+static void
+test_option_table__limits__are_those_of_pw_limits_defaults(void **state)
+{
+    struct run r;
+    struct pw_text table;
+
+    (void)state;
+    run_init(&r);
+    pw_text_init(&table, 1 << 20);
+    pw_config_defaults(&r.cfg);
+    pw_config_write_yaml(&r.cfg, PW_CONFIG_VIEW_ALL, &table);
+    pw_limits_defaults(&r.cfg.limits);
+    pw_config_write_yaml(&r.cfg, PW_CONFIG_VIEW_ALL, &r.out);
+    assert_string_equal(text(&r.out), text(&table));
+    pw_text_fini(&table);
+    run_fini(&r);
+}
+
 static void
 test_options_md__file_in_the_repository__is_what_the_table_gives(void **state)
 {
@@ -582,6 +601,7 @@ main(void)
         cmocka_unit_test(test_write_yaml__diff__only_what_differs),
         cmocka_unit_test(test_parse__help_version_modules__printed_not_run),
         cmocka_unit_test(test_option_table__every_row__names_are_unique),
+        cmocka_unit_test(test_option_table__limits__are_those_of_pw_limits_defaults),
         cmocka_unit_test(test_options_md__file_in_the_repository__is_what_the_table_gives),
     };
 
