@@ -10,7 +10,8 @@
  * Units    times in ns or ms as named; ids are uint32_t indices of the tenant's tables.
  * Errors   append: PW_ENOMEM when the byte limit is reached (nothing of the record is stored then),
  *          PW_ERANGE when the tenant's series limit is.
- * Limits   bytes_max at creation; in this issue a head is never cut, so memory only grows to it.
+ * Limits   bytes_max at creation, PW_HEAD_BYTES_MIN..MAX; in this issue a head is never cut, so memory
+ *          only grows to it.
  */
 #ifndef PW_INGESTER_HEAD_H
 #define PW_INGESTER_HEAD_H
@@ -24,12 +25,15 @@
 struct pw_head;
 struct pw_head_tenant;
 
+#define PW_HEAD_BYTES_MIN (1ULL << 20)
+#define PW_HEAD_BYTES_MAX (32ULL << 30) /* references are 32 bits in units of 8 bytes */
+
 struct pw_head_cfg {
-    size_t bytes_max;        /* all tenants of this core together */
-    uint64_t hash_key;       /* the process-wide secret */
+    size_t bytes_max;  /* all tenants of this core together */
+    uint64_t hash_key; /* the process-wide secret */
     uint32_t tenants_max;
     int socket;
-    int64_t series_idle_ns;  /* a series is active this long after its last profile (10 min) */
+    int64_t series_idle_ns; /* a series is active this long after its last profile (10 min) */
 };
 
 struct pw_head_append_info { /* for PW_ERANGE texts */
@@ -50,6 +54,9 @@ struct pw_head_stats {
     uint64_t bytes_used, bytes_max;
     uint64_t tenants, series, rows, samples, stacks, locations, functions, strings;
     int64_t time_min_ns, time_max_ns; /* over all rows; 0, 0 when empty */
+    uint64_t symbols_leaked;          /* interned for a record that was refused afterwards */
+    uint64_t bytes_symbols, bytes_stacks, bytes_series, bytes_samples,
+        bytes_index; /* of bytes_used */
 };
 void pw_head_stats(const struct pw_head *h, struct pw_head_stats *st);
 
@@ -64,12 +71,12 @@ struct pw_head_view {
     uint32_t strings_count, functions_count, locations_count, mappings_count;
 };
 
-struct pw_head_series { /* one per label set and sample type */
+struct pw_head_series {                /* one per label set and sample type */
     const struct pw_label_pair *label; /* sorted by name, with __type__, __unit__, __profile_type__,
                                           __service_name__, __period_type__, __period_unit__ */
     uint32_t label_count;
     uint32_t id;
-    uint64_t fingerprint;  /* XXH64 of those labels (write-path.md 5.1) */
+    uint64_t fingerprint; /* XXH64 of those labels (write-path.md 5.1) */
 };
 
 struct pw_head_row { /* one profile of one series */
@@ -77,8 +84,8 @@ struct pw_head_row { /* one profile of one series */
     int64_t duration_ns;
     int64_t period;
     uint8_t uuid[16];
-    int64_t total;      /* sum of the row's sample values */
-    uint32_t series;    /* id */
+    int64_t total;   /* sum of the row's sample values */
+    uint32_t series; /* id */
     uint32_t samples_count;
     uint64_t samples_ref; /* for pw_head_samples */
 };
@@ -94,6 +101,7 @@ struct pw_head_location {
     uint32_t mapping; /* id; UINT32_MAX none */
     uint32_t line_count;
     const struct pw_head_line *line; /* [0] innermost inlined */
+    bool is_folded;
 };
 
 struct pw_head_line {
@@ -121,13 +129,25 @@ bool pw_head_view_open(const struct pw_head *h, struct pw_slice tenant, struct p
 bool pw_head_tenant_at(const struct pw_head *h, uint32_t i, struct pw_slice *tenant);
 
 void pw_head_series_at(const struct pw_head_view *v, uint32_t id, struct pw_head_series *out);
+/* Times of the series' rows lie within; it may cover rows that are above the watermark of v. */
+void pw_head_series_time(const struct pw_head_view *v, uint32_t id, int64_t *min_ns,
+                         int64_t *max_ns);
+/* The rows of one series, latest arrival first: start with pw_head_series_last_row, go on with
+ * pw_head_row_prev until PW_HEAD_NO_ROW. For one series among thousands; to read most rows, scan. */
+#define PW_HEAD_NO_ROW UINT64_MAX
+uint64_t pw_head_series_last_row(const struct pw_head_view *v, uint32_t id);
+uint64_t pw_head_row_prev(const struct pw_head_view *v, uint64_t i);
+/* The two fields a scan filters by, from one cache line; cheaper than pw_head_row_at. */
+void pw_head_row_peek(const struct pw_head_view *v, uint64_t i, uint32_t *series, int64_t *time_ns);
 /* Rows in order of arrival, i < rows_count. */
 void pw_head_row_at(const struct pw_head_view *v, uint64_t i, struct pw_head_row *out);
 /* Up to n samples of the row from the first-th on; returns how many. Values are never 0. */
-uint32_t pw_head_samples(const struct pw_head_view *v, const struct pw_head_row *row, uint32_t first,
-                         struct pw_head_sample *out, uint32_t n);
+uint32_t pw_head_samples(const struct pw_head_view *v, const struct pw_head_row *row,
+                         uint32_t first, struct pw_head_sample *out, uint32_t n);
 /* Location ids of a stack, leaf first, at most n; returns the depth (may exceed n: call again). */
 uint32_t pw_head_stack(const struct pw_head_view *v, uint32_t stack, uint32_t *loc, uint32_t n);
+/* The same in place, without a copy: *depth ids, valid while the head lives. */
+const uint32_t *pw_head_stack_locs(const struct pw_head_view *v, uint32_t stack, uint32_t *depth);
 void pw_head_location(const struct pw_head_view *v, uint32_t id, struct pw_head_location *out);
 void pw_head_function(const struct pw_head_view *v, uint32_t id, struct pw_head_function *out);
 void pw_head_mapping(const struct pw_head_view *v, uint32_t id, struct pw_head_mapping *out);

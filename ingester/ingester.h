@@ -18,10 +18,10 @@
 struct pw_ingester;
 
 struct pw_ingester_cfg {
-    struct pw_head *head;       /* borrowed; this ingester is its writer */
+    struct pw_head *head; /* borrowed; this ingester is its writer */
     uint32_t lanes_count;
-    struct pw_lane *const *in;  /* [lanes_count], from worker w */
-    struct pw_lane *const *out; /* [lanes_count], to worker w */
+    struct pw_lane *const *in;     /* [lanes_count], from worker w */
+    struct pw_lane *const *out;    /* [lanes_count], to worker w */
     uint64_t series_limit_default; /* max_global_series_per_tenant; 0 none */
 };
 

@@ -1,0 +1,276 @@
+#include "ingester/ingester.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "ring/lane_msg.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Records taken from one lane in a turn: an append takes some 10 us, and where the I/O worker shares
+ * this lcore its receive queue waits meanwhile. */
+enum { RECORDS_PER_TURN = 8, CACHE_LINE = 64, PREFETCH_LINES = 8 };
+
+static_assert(RECORDS_PER_TURN <= PW_BURST_MAX, "the door's limit");
+
+struct lane_state {
+    struct pw_lane *in, *out;
+    /* Popped and not answered: what was left when the reverse lane filled up. */
+    struct pw_lane_record rec[RECORDS_PER_TURN];
+    uint32_t first, count;
+};
+
+enum counter { RECORDS, HEAD_FULL, SERIES_LIMIT, MALFORMED, RECORD_BYTES, COUNTERS };
+
+struct pw_ingester {
+    struct pw_head *head;
+    uint64_t series_limit;
+    uint32_t lanes_count;
+    _Atomic uint64_t
+        counter[COUNTERS]; /* written by the poller, relaxed: a reader tolerates skew */
+    struct lane_state lane[];
+};
+
+int
+pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *cfg)
+{
+    if (cfg->lanes_count == 0 || cfg->lanes_count > PW_WORKERS_MAX) {
+        return PW_EINVAL;
+    }
+    struct pw_ingester *ing =
+        calloc(1, sizeof(*ing) + cfg->lanes_count * sizeof(struct lane_state));
+
+    if (ing == NULL) {
+        return PW_ENOMEM;
+    }
+    ing->head = cfg->head;
+    ing->series_limit = cfg->series_limit_default;
+    ing->lanes_count = cfg->lanes_count;
+    for (uint32_t i = 0; i < cfg->lanes_count; i++) {
+        ing->lane[i].in = cfg->in[i];
+        ing->lane[i].out = cfg->out[i];
+    }
+    *out = ing;
+    return 0;
+}
+
+void
+pw_ingester_destroy_ctl(struct pw_ingester *ing)
+{
+    free(ing);
+}
+
+static void
+count(struct pw_ingester *ing, enum counter c, uint64_t n)
+{
+    uint64_t v = atomic_load_explicit(&ing->counter[c], memory_order_relaxed);
+
+    atomic_store_explicit(&ing->counter[c], v + n, memory_order_relaxed);
+}
+
+/* The record of a push, or NULL when the message is not one. It comes from our own distributor, which
+ * built it, so its insides are trusted (pprof/record.h). */
+static const struct pw_record *
+record_of(const struct pw_lane_record *msg)
+{
+    const struct pw_lane_push *push = msg->data;
+    const struct pw_record *rec;
+    uint64_t bytes;
+
+    if (msg->type != PW_LANE_TYPE_PUSH || msg->bytes < sizeof(*push)) {
+        return NULL;
+    }
+    rec = push->bulk != NULL ? push->bulk : push + 1;
+    bytes = push->bulk != NULL ? push->bulk_bytes : msg->bytes - sizeof(*push);
+    if (bytes < sizeof(*rec) || rec->version != PW_RECORD_VERSION || rec->bytes > bytes) {
+        return NULL;
+    }
+    return rec;
+}
+
+static void
+prefetch(const struct pw_lane_record *msg)
+{
+    const struct pw_lane_push *push = msg->data;
+    const uint8_t *p = push->bulk != NULL ? push->bulk : (const uint8_t *)(push + 1);
+
+    for (uint32_t i = 0; i < PREFETCH_LINES; i++) {
+        __builtin_prefetch(p + (size_t)i * CACHE_LINE);
+    }
+}
+
+static void
+take(struct pw_ingester *ing, const struct pw_lane_record *msg, struct pw_lane_done *done,
+     int64_t now_ns)
+{
+    const struct pw_record *rec = record_of(msg);
+    struct pw_head_append_info info = {0};
+
+    *done = (struct pw_lane_done){.status = PW_EINVAL};
+    if (msg->bytes >= sizeof(struct pw_lane_push)) {
+        done->slot = ((const struct pw_lane_push *)msg->data)->slot;
+    }
+    if (rec == NULL) {
+        count(ing, MALFORMED, 1);
+        return;
+    }
+    done->status = pw_head_append(ing->head, rec, now_ns, ing->series_limit, &info);
+    done->actual = info.series_active;
+    done->limit = info.series_limit;
+    count(ing, RECORDS, done->status == 0);
+    count(ing, RECORD_BYTES, done->status == 0 ? rec->bytes : 0);
+    count(ing, HEAD_FULL, done->status == PW_ENOMEM);
+    count(ing, SERIES_LIMIT, done->status == PW_ERANGE);
+}
+
+static uint32_t
+poll_lane(struct pw_ingester *ing, struct lane_state *l)
+{
+    uint32_t taken = 0;
+
+    if (l->first == l->count) {
+        l->first = 0;
+        l->count = pw_lane_pop_burst(l->in, l->rec, RECORDS_PER_TURN);
+        if (l->count == 0) {
+            return 0;
+        }
+    }
+    int64_t now_ns = pw_wall_ns(); /* stale by at most one turn; only activity of series uses it */
+
+    for (; l->first < l->count; l->first++, taken++) {
+        struct pw_lane_done *done = pw_lane_reserve(l->out, sizeof(*done));
+
+        if (done == NULL) {
+            break; /* the worker is behind: its records wait in its lane */
+        }
+        if (l->first + 1 < l->count) {
+            prefetch(&l->rec[l->first + 1]);
+        }
+        take(ing, &l->rec[l->first], done, now_ns);
+        pw_lane_commit(l->out, PW_LANE_TYPE_DONE, sizeof(*done));
+        /* Both at once, not at the end of the burst: the client waits for the one, the worker's next
+         * record perhaps for the other. */
+        pw_lane_flush(l->out);
+        pw_lane_release(l->in, 1);
+    }
+    return taken;
+}
+
+uint32_t
+pw_ingester_poll(void *ctx, uint64_t now_tsc)
+{
+    struct pw_ingester *ing = ctx;
+    uint32_t taken = 0;
+
+    (void)now_tsc;
+    for (uint32_t i = 0; i < ing->lanes_count; i++) {
+        taken += poll_lane(ing, &ing->lane[i]);
+    }
+    return taken;
+}
+
+void
+pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st)
+{
+    uint64_t c[COUNTERS];
+
+    for (int i = 0; i < COUNTERS; i++) {
+        c[i] = atomic_load_explicit(&ing->counter[i], memory_order_relaxed);
+    }
+    *st = (struct pw_ingester_stats){.records = c[RECORDS],
+                                     .refused_head_full = c[HEAD_FULL],
+                                     .refused_series_limit = c[SERIES_LIMIT],
+                                     .malformed = c[MALFORMED],
+                                     .record_bytes = c[RECORD_BYTES]};
+}
+
+/* --- Metrics ---------------------------------------------------------------------------------- */
+
+struct sums {
+    struct pw_ingester_stats ing;
+    struct pw_head_stats head;
+};
+
+static struct sums
+sum(struct pw_ingester *const *ing, uint32_t n)
+{
+    struct sums s = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct pw_ingester_stats a;
+        struct pw_head_stats b;
+
+        pw_ingester_stats(ing[i], &a);
+        pw_head_stats(ing[i]->head, &b);
+        s.ing.records += a.records;
+        s.ing.refused_head_full += a.refused_head_full;
+        s.ing.refused_series_limit += a.refused_series_limit;
+        s.ing.malformed += a.malformed;
+        s.ing.record_bytes += a.record_bytes;
+        s.head.bytes_used += b.bytes_used;
+        s.head.bytes_max += b.bytes_max;
+        s.head.series += b.series;
+        s.head.rows += b.rows;
+        s.head.samples += b.samples;
+        s.head.stacks += b.stacks;
+        s.head.symbols_leaked += b.symbols_leaked;
+        s.head.bytes_symbols += b.bytes_symbols;
+        s.head.bytes_stacks += b.bytes_stacks;
+        s.head.bytes_series += b.bytes_series;
+        s.head.bytes_samples += b.bytes_samples;
+        s.head.bytes_index += b.bytes_index;
+    }
+    return s;
+}
+
+static void
+family(struct pw_text *t, const char *name, const char *type, const char *help)
+{
+    pw_text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+single(struct pw_text *t, const char *name, const char *type, const char *help, uint64_t v)
+{
+    family(t, name, type, help);
+    pw_text_printf(t, "%s %llu\n", name, (unsigned long long)v);
+}
+
+static void
+labelled(struct pw_text *t, const char *name, const char *label, const char *value, uint64_t v)
+{
+    pw_text_printf(t, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)v);
+}
+
+void
+pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, struct pw_text *t)
+{
+    static const char refused[] = "pyrowire_ingester_refused_total";
+    static const char size[] = "pyroscope_head_size_bytes"; /* contract operations.md 5 */
+    struct sums s = sum(ing, n);
+
+    single(t, "pyrowire_ingester_records_total", "counter", "Records taken into the head.",
+           s.ing.records);
+    single(t, "pyrowire_ingester_record_bytes_total", "counter", "Bytes of those records.",
+           s.ing.record_bytes);
+    family(t, refused, "counter", "Records refused by reason.");
+    labelled(t, refused, "reason", "head_full", s.ing.refused_head_full);
+    labelled(t, refused, "reason", "series_limit", s.ing.refused_series_limit);
+    labelled(t, refused, "reason", "malformed", s.ing.malformed);
+    family(t, size, "gauge", "Size of the head by type.");
+    labelled(t, size, "type", "symbols", s.head.bytes_symbols);
+    labelled(t, size, "type", "stacktraces", s.head.bytes_stacks);
+    labelled(t, size, "type", "series", s.head.bytes_series);
+    labelled(t, size, "type", "samples", s.head.bytes_samples);
+    labelled(t, size, "type", "index", s.head.bytes_index);
+    single(t, "pyrowire_head_used_bytes", "gauge", "Bytes of the head in use.", s.head.bytes_used);
+    single(t, "pyrowire_head_limit_bytes", "gauge", "Bytes the head may use.", s.head.bytes_max);
+    single(t, "pyrowire_head_series", "gauge", "Series in the head.", s.head.series);
+    single(t, "pyrowire_head_profiles", "gauge", "Profiles (rows, one a sample type) in the head.",
+           s.head.rows);
+    single(t, "pyrowire_head_samples", "gauge", "Samples in the head.", s.head.samples);
+    single(t, "pyrowire_head_stacktraces", "gauge", "Distinct stack traces in the head.",
+           s.head.stacks);
+    single(t, "pyrowire_head_leaked_symbols_total", "counter",
+           "Symbols interned for records that were refused afterwards.", s.head.symbols_leaked);
+}

@@ -1,0 +1,67 @@
+/* ingester/region.h - the bytes of one head: one mapping, handed out from the front.
+ *
+ * Purpose  everything a head keeps lies here, so that its byte limit is exact and nothing ever moves.
+ * Owner    the writer of the head. Readers only follow references into what was published.
+ * Context  alloc: hot. create/destroy: control thread.
+ * Units    bytes; a reference (ref8) is an offset in units of 8 bytes, 0 is never a valid one.
+ * Errors   NULL when the limit is reached.
+ * Limits   PW_HEAD_BYTES_MAX.
+ */
+#ifndef PW_INGESTER_REGION_H
+#define PW_INGESTER_REGION_H
+
+#include "base/err.h"
+#include "base/types.h"
+
+enum pw_region_kind { /* what bytes are counted as */
+                      PW_REGION_SYMBOLS,
+                      PW_REGION_STACKS,
+                      PW_REGION_SERIES,
+                      PW_REGION_SAMPLES,
+                      PW_REGION_INDEX,
+                      PW_REGION_KINDS,
+};
+
+struct pw_region {
+    uint8_t *base;
+    size_t cap;
+    size_t used;
+    size_t kind_bytes[PW_REGION_KINDS];
+};
+
+PW_MUST_USE int pw_region_init_ctl(struct pw_region *r, size_t cap);
+void pw_region_fini_ctl(struct pw_region *r);
+
+static inline size_t
+pw_region_left(const struct pw_region *r)
+{
+    return r->cap - r->used;
+}
+
+/* Fresh memory is zero. align: a power of two; 1 for bytes. */
+static inline void *
+pw_region_alloc(struct pw_region *r, enum pw_region_kind kind, size_t n, size_t align)
+{
+    size_t at = pw_align_up(r->used, align);
+
+    if (at > r->cap || n > r->cap - at) {
+        return NULL;
+    }
+    r->kind_bytes[kind] += at + n - r->used;
+    r->used = at + n;
+    return r->base + at;
+}
+
+static inline uint32_t
+pw_region_ref8(const struct pw_region *r, const void *p)
+{
+    return (uint32_t)((size_t)((const uint8_t *)p - r->base) / 8);
+}
+
+static inline void *
+pw_region_at8(const uint8_t *base, uint32_t ref8)
+{
+    return (void *)(uintptr_t)(base + (size_t)ref8 * 8);
+}
+
+#endif
