@@ -111,8 +111,13 @@ pw_eal_args_build(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *o
         arg_add(out, "--lcores=0@%d", sched_getcpu());
     }
     arg_add(out, "--no-telemetry");
-    arg_add(out, "--file-prefix=pyrowire-%d", getpid());
+    /* Neither --in-memory nor --no-shconf shares files, so one name serves every process and a
+     * killed one leaves at most this empty directory. */
+    arg_add(out, "--file-prefix=pyrowire");
     arg_add(out, "--log-level=*:%s", pw_log_on(PW_LOG_DEBUG) ? "info" : "warning");
+    if (!pw_log_on(PW_LOG_DEBUG)) {
+        arg_add(out, "--log-level=lib.eal:error"); /* it warns of every page size not reserved */
+    }
     add_memory(cfg, huge, out);
     add_device(cfg, out);
     return out->used <= sizeof(out->text) ? 0 : PW_ENOSPC;

@@ -61,8 +61,10 @@ start_eal(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
                              .busy_budget = cfg->busy_budget,
                              .huge = cfg->huge,
                              .memory_mb = memory_mb(cfg, nic->plan.workers)};
+    int err = pw_eal_start_ctl(&eal, why);
 
-    return pw_eal_start_ctl(&eal, why);
+    nic->eal_started = err == 0;
+    return err;
 }
 
 static int
@@ -70,6 +72,7 @@ open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct
 {
     struct pw_port_cfg port = {
         .queues = (uint16_t)nic->plan.workers, .mtu = mtu, .mbufs_per_queue = cfg->mbufs_per_queue};
+    int err;
 
     if (rte_eth_dev_count_avail() == 0) {
         pw_text_printf(why, "DPDK has no driver for %s, or could not use it",
@@ -79,8 +82,13 @@ open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct
         return PW_ENOENT;
     }
     port.port_id = (uint16_t)rte_eth_find_next(0);
-    nic->has_port = true;
-    return pw_port_open_ctl(&nic->port, &port, why);
+    err = pw_port_open_ctl(&nic->port, &port, why);
+    nic->has_port = err == 0;
+    if (err == PW_EIO && nic->has_xdp) {
+        nic->port_broken = true;
+        err = pw_xdp_explain_ctl(&nic->xdp, why);
+    }
+    return err;
 }
 
 static void
@@ -214,9 +222,8 @@ pw_nic_open_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text
         err = make_plan(nic, cfg, 0, PW_PLAN_NODE_ANY, why);
         err = err == 0 ? start_eal(nic, cfg, why) : err;
     }
-    if (err != 0 && nic->has_xdp) {
-        pw_xdp_close_ctl(&nic->xdp);
-        nic->has_xdp = false;
+    if (err != 0) {
+        pw_nic_close_ctl(nic);
     }
     return err;
 }
@@ -250,7 +257,7 @@ pw_nic_steer_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
 void
 pw_nic_unsteer_ctl(struct pw_nic *nic)
 {
-    if (nic->has_xdp && pw_xdp_steer_ctl(&nic->xdp, NULL) != 0) {
+    if (nic->has_xdp && nic->xdp.prog_id != 0 && pw_xdp_steer_ctl(&nic->xdp, NULL) != 0) {
         pw_log(PW_LOG_ERROR, "pw.nic", "msg=\"steering could not be stopped\"");
     }
 }
@@ -258,15 +265,17 @@ pw_nic_unsteer_ctl(struct pw_nic *nic)
 void
 pw_nic_close_ctl(struct pw_nic *nic)
 {
-    pw_nic_unsteer_ctl(nic);
     if (nic->has_port) {
+        pw_nic_unsteer_ctl(nic);
         pw_port_close_ctl(&nic->port);
     }
     if (nic->has_xdp) {
         pw_xdp_close_ctl(&nic->xdp);
     }
-    pw_eal_stop_ctl();
-    nic->has_port = nic->has_xdp = false;
+    if (nic->eal_started && !nic->port_broken) {
+        pw_eal_stop_ctl(); /* closes devices too, which a broken port does not survive */
+    }
+    nic->has_port = nic->has_xdp = nic->eal_started = false;
 }
 
 void

@@ -5,7 +5,7 @@
  * Context  control thread, before the lcores poll and after they returned.
  * Units    addresses and ports in host byte order.
  * Errors   a negative pw_err, and in *why a sentence for the operator that says what to do. After a
- *          failed open nothing stays attached; EAL may have started, so the process should end.
+ *          failed open nothing stays attached; EAL cannot be started again, so the process ends.
  * Limits   PW_STEER_PORTS_MAX ports.
  */
 #ifndef PW_NIC_CONFIG_NIC_H
@@ -42,6 +42,8 @@ enum { PW_NIC_MEMORY_MB_EXTRA = 192 };
 struct pw_nic {
     bool has_port; /* false: EAL alone; port and xdp are not open */
     bool has_xdp;
+    bool eal_started;
+    bool port_broken; /* its set-up failed half way: see pw_port_open_ctl */
     bool kernel_owns_addr;
     uint32_t addr;
     uint8_t prefix_len;

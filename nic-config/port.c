@@ -7,12 +7,9 @@
 #include <rte_mbuf_pool_ops.h>
 
 #include <stdio.h>
-#include <unistd.h>
 
 enum {
     PORT_MEMPOOL_CACHE = 256,
-    PORT_RX_RETRIES = 40, /* the kernel frees a killed process's sockets some time later */
-    PORT_RX_RETRY_US = 50000,
     XDP_FRAME_HEADROOM = 256, /* linux/bpf.h XDP_PACKET_HEADROOM, cut off every AF_XDP frame */
 };
 
@@ -123,17 +120,8 @@ setup_queue(struct pw_port *p, uint16_t q, uint16_t desc, bool af_xdp, struct pw
         return PW_ENOMEM;
     }
     err = rte_eth_dev_adjust_nb_rx_tx_desc(p->port_id, &rx_desc, &tx_desc);
-    for (int i = 0; err == 0 && i < PORT_RX_RETRIES; i++) {
+    if (err == 0) {
         err = rte_eth_rx_queue_setup(p->port_id, q, rx_desc, (unsigned)socket, NULL, p->pool[q]);
-        if (err == 0 || !af_xdp) {
-            break;
-        }
-        if (i + 1 < PORT_RX_RETRIES && errno == EBUSY) {
-            usleep(PORT_RX_RETRY_US);
-            err = 0;
-        } else {
-            break;
-        }
     }
     if (err == 0) {
         err = rte_eth_tx_queue_setup(p->port_id, q, tx_desc, (unsigned)socket, NULL);
@@ -191,6 +179,11 @@ pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_tex
     af_xdp = strcmp(p->driver, "net_af_xdp") == 0;
     for (uint16_t q = 0; q < p->queues && err == 0; q++) {
         err = setup_queue(p, q, cfg->desc != 0 ? cfg->desc : PW_PORT_DESC_DEFAULT, af_xdp, why);
+    }
+    if (err != 0 && af_xdp) {
+        /* net_af_xdp keeps pointers to what its failed set-up freed; closing would follow them. The
+         * process is about to end, which closes its sockets. */
+        return err;
     }
     if (err == 0 && rte_eth_dev_start(p->port_id) != 0) {
         pw_text_printf(why, "%s did not start", p->driver);

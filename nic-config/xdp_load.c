@@ -306,6 +306,27 @@ pw_xdp_open_ctl(struct pw_xdp *x, bool allow_generic, struct pw_text *why)
 }
 
 int
+pw_xdp_explain_ctl(const struct pw_xdp *x, struct pw_text *why)
+{
+    bool generic;
+
+    why->len = 0;
+    if (attached_prog(x, &generic) != 0) {
+        pw_text_printf(why,
+                       "port in use: another program's AF_XDP socket has a queue of %s: stop that "
+                       "program (`ss --xdp` may list it) or use another interface",
+                       x->dev.name);
+        return PW_EBUSY;
+    }
+    pw_text_printf(why,
+                   "driver %s of %s refused the XDP program (see `dmesg`; often the MTU is too "
+                   "large or queues are too few): bind the device to vfio-pci and give "
+                   "-nic.device, or use another interface",
+                   x->dev.driver, x->dev.name);
+    return PW_ENOTSUP;
+}
+
+int
 pw_xdp_steer_ctl(struct pw_xdp *x, const struct pw_steer_cfg *cfg)
 {
     struct pw_steer_cfg off = {0};

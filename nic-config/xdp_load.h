@@ -42,6 +42,9 @@ PW_MUST_USE int pw_xdp_claim_ctl(struct pw_xdp *x, const char *netdev, struct pw
 /* After the port is up: finds the attached program's maps. allow_generic accepts a driver without
  * native XDP. Nothing is steered yet. */
 PW_MUST_USE int pw_xdp_open_ctl(struct pw_xdp *x, bool allow_generic, struct pw_text *why);
+/* Why net_af_xdp could not open a queue, told from whether its program got attached: PW_EBUSY
+ * (another program's socket has the queue) or PW_ENOTSUP (the driver refused XDP). Replaces *why. */
+PW_MUST_USE int pw_xdp_explain_ctl(const struct pw_xdp *x, struct pw_text *why);
 /* Steering starts, changes, or with NULL stops: from then on every frame passes. */
 PW_MUST_USE int pw_xdp_steer_ctl(struct pw_xdp *x, const struct pw_steer_cfg *cfg);
 /* Frames by verdict since the program was loaded. */
