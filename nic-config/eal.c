@@ -231,10 +231,9 @@ choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
         return 0;
     }
     pw_text_printf(why,
-                   "no hugepages: %u MiB are needed and %u MiB are free; run "
-                   "nic-config/host-prepare.sh as root, or write a number of 2 MiB pages to "
-                   "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-                   cfg->memory_mb, free_mb);
+                   "no hugepages: %u MiB are needed and %u MiB are free; reserve them with "
+                   "`nic-config/host-prepare.sh hugepages %u` as root",
+                   cfg->memory_mb, free_mb, cfg->memory_mb);
     return PW_ENOMEM;
 }
 

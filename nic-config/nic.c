@@ -13,6 +13,7 @@
 enum {
     NIC_MBUF_BYTES = 2560, /* header, headroom and data of one packet buffer, rounded up */
     NIC_PREFIX_DEFAULT = 24,
+    NIC_BUSY_BUDGET = 64, /* frames of one NAPI turn, the driver's own default */
 };
 
 static int
@@ -32,7 +33,7 @@ make_plan(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t queues, uin
     if (err != 0) {
         pw_text_printf(why,
                        "%u I/O workers and %u ingesters do not fit on %u CPUs and %u NIC queues: "
-                       "lower -nic.workers or -nic.ingesters",
+                       "lower -nic.queues, -dataplane.workers or -ingester.cores",
                        cfg->workers, cfg->ingesters, in.cpu_count, queues);
     }
     return err;
@@ -41,12 +42,31 @@ make_plan(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t queues, uin
 static uint32_t
 memory_mb(const struct pw_nic_cfg *cfg, uint32_t queues)
 {
-    uint64_t mbufs = cfg->mbufs_per_queue != 0 ? cfg->mbufs_per_queue : PW_PORT_MBUFS_DEFAULT;
+    uint64_t mbufs = pw_port_mbufs_for(cfg->rx_buffer_bytes);
 
     if (cfg->memory_mb != 0) {
         return cfg->memory_mb;
     }
     return PW_NIC_MEMORY_MB_EXTRA + (uint32_t)((mbufs * queues * NIC_MBUF_BYTES) >> 20);
+}
+
+/* Copying drivers have no queue of their own to poll: busy polling would only add a system call to
+ * every empty turn. Zero-copy drivers need it, because without it net_af_xdp may sleep in poll() for
+ * up to a second when the fill ring ran dry. */
+static uint32_t
+busy_budget(const struct pw_nic_cfg *cfg, const struct pw_netdev *dev)
+{
+    bool copies = strcmp(dev->driver, "veth") == 0 || strcmp(dev->driver, "tun") == 0;
+
+    switch (cfg->busy) {
+    case PW_NIC_BUSY_OFF:
+        return 0;
+    case PW_NIC_BUSY_ON:
+        return NIC_BUSY_BUDGET;
+    case PW_NIC_BUSY_AUTO:
+        return copies ? 0 : NIC_BUSY_BUDGET;
+    }
+    return 0;
 }
 
 static int
@@ -58,7 +78,7 @@ start_eal(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
                              .device = cfg->device,
                              .vdev = cfg->vdev,
                              .queues = nic->plan.workers,
-                             .busy_budget = cfg->busy_budget,
+                             .busy_budget = busy_budget(cfg, &nic->xdp.dev),
                              .huge = cfg->huge,
                              .memory_mb = memory_mb(cfg, nic->plan.workers)};
     int err = pw_eal_start_ctl(&eal, why);
@@ -70,8 +90,9 @@ start_eal(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
 static int
 open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct pw_text *why)
 {
-    struct pw_port_cfg port = {
-        .queues = (uint16_t)nic->plan.workers, .mtu = mtu, .mbufs_per_queue = cfg->mbufs_per_queue};
+    struct pw_port_cfg port = {.queues = (uint16_t)nic->plan.workers,
+                               .mtu = mtu,
+                               .mbufs_per_queue = pw_port_mbufs_for(cfg->rx_buffer_bytes)};
     int err;
 
     if (rte_eth_dev_count_avail() == 0) {
@@ -121,6 +142,13 @@ open_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
     settle_address(nic, cfg);
     if (nic->addr == 0) {
         pw_text_printf(why, "interface %s has no IPv4 address: give -nic.address", dev->name);
+        return PW_EINVAL;
+    }
+    if (cfg->own_addr && nic->kernel_owns_addr) {
+        pw_text_printf(why,
+                       "the kernel has the appliance's address on %s too: `ip addr del` it there, "
+                       "or leave -nic.own-address out",
+                       dev->name);
         return PW_EINVAL;
     }
     err = make_plan(nic, cfg, dev->queues_combined, dev->node, why);

@@ -17,6 +17,13 @@
 #include "nic-config/steer.h"
 #include "nic-config/xdp_load.h"
 
+/* How net_af_xdp takes frames from the kernel (README.md, "Busy polling"). */
+enum pw_nic_busy {
+    PW_NIC_BUSY_AUTO, /* off for veth and tun, which copy anyway; on for NIC drivers */
+    PW_NIC_BUSY_OFF,  /* the kernel's softirq fills the ring; an empty poll costs no system call */
+    PW_NIC_BUSY_ON,   /* the polling core runs the driver's NAPI itself */
+};
+
 /* Without netdev, device and vdev only EAL starts: no root, no hugepages, no port. */
 struct pw_nic_cfg {
     const char *netdev; /* -nic.netdev: AF_XDP on the kernel's driver */
@@ -24,17 +31,18 @@ struct pw_nic_cfg {
     const char *vdev;   /* a virtual device as EAL spells it; for tests */
     uint32_t addr;      /* -nic.address; 0 with netdev: the kernel's own address there */
     uint8_t prefix_len; /* 0: the kernel's, or 24 */
+    bool own_addr;      /* -nic.own-address: refuse to start when the kernel has addr too */
     uint32_t gateway;   /* -nic.gateway; 0 where the kernel owns the address: its default route */
     struct pw_nic_port ports[PW_STEER_PORTS_MAX];
     uint32_t port_count;
     uint32_t workers; /* 0: as many as CPUs and queues suggest */
     uint32_t ingesters;
-    uint16_t mtu; /* of a PCI device; netdev: the interface's own */
-    uint32_t mbufs_per_queue;
-    uint32_t memory_mb; /* 0: enough for the packet buffers and PW_NIC_MEMORY_MB_EXTRA */
+    uint16_t mtu;             /* of a PCI device; netdev: the interface's own */
+    uint64_t rx_buffer_bytes; /* receive memory of one worker; sizes the mempools */
+    uint32_t memory_mb;       /* 0: enough for the mempools and PW_NIC_MEMORY_MB_EXTRA */
     enum pw_eal_huge huge;
-    uint32_t busy_budget;
-    bool xdp_generic;
+    enum pw_nic_busy busy;
+    bool xdp_generic; /* accept a driver without native XDP */
 };
 
 enum { PW_NIC_MEMORY_MB_EXTRA = 192 };

@@ -10,6 +10,8 @@
 
 enum {
     PORT_MEMPOOL_CACHE = 256,
+    PORT_MBUFS_MAX =
+        64 << 20, /* far above what an rte_mempool's ring takes; creation says no first */
     XDP_FRAME_HEADROOM = 256, /* linux/bpf.h XDP_PACKET_HEADROOM, cut off every AF_XDP frame */
 };
 
@@ -24,6 +26,17 @@ data_room(uint16_t mtu)
         need = RTE_MBUF_DEFAULT_BUF_SIZE;
     }
     return (uint16_t)RTE_ALIGN_CEIL(need, 64U);
+}
+
+uint32_t
+pw_port_mbufs_for(uint64_t rx_buffer_bytes)
+{
+    uint64_t n = rx_buffer_bytes / RTE_MBUF_DEFAULT_BUF_SIZE + 1 + PW_PORT_MBUFS_SPARE;
+
+    if (rx_buffer_bytes == 0) {
+        return PW_PORT_MBUFS_DEFAULT;
+    }
+    return n < PORT_MBUFS_MAX ? (uint32_t)n : PORT_MBUFS_MAX;
 }
 
 /* rte_pktmbuf_pool_create without its IOVA care. net_af_xdp computes the size of its umem as count
@@ -115,7 +128,9 @@ setup_queue(struct pw_port *p, uint16_t q, uint16_t desc, bool af_xdp, struct pw
     snprintf(name, sizeof(name), "pw_port%u_q%u", p->port_id, q);
     p->pool[q] = make_pool(name, p->mbufs_per_queue, data_room(p->mtu), af_xdp, socket);
     if (p->pool[q] == NULL) {
-        pw_text_printf(why, "no memory for %u packet buffers of queue %u: raise -nic.memory-mb",
+        pw_text_printf(why,
+                       "no memory for %u packet buffers of queue %u: reserve more hugepages "
+                       "with nic-config/host-prepare.sh hugepages MIB",
                        p->mbufs_per_queue, q);
         return PW_ENOMEM;
     }

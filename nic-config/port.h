@@ -19,7 +19,7 @@ struct rte_mempool;
 enum {
     PW_PORT_DESC_DEFAULT = 2048,
     PW_PORT_MBUFS_DEFAULT = 16383, /* a queue; 2^n - 1 is what a mempool's ring holds best */
-    PW_PORT_MBUFS_SPARE = 4096,    /* in rings and caches, so not available for payload */
+    PW_PORT_MBUFS_SPARE = 10240,   /* in the four rings of a queue and in caches: not for payload */
 };
 
 enum pw_port_offload {
@@ -48,6 +48,9 @@ struct pw_port {
     bool started;
     struct rte_mempool *pool[PW_WORKERS_MAX]; /* of queue i, both directions: see README.md */
 };
+
+/* Mbufs of a queue whose worker may hold rx_buffer_bytes of received buffers; 0: the default. */
+uint32_t pw_port_mbufs_for(uint64_t rx_buffer_bytes);
 
 PW_MUST_USE int pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg,
                                  struct pw_text *why);

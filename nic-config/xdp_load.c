@@ -297,8 +297,7 @@ pw_xdp_open_ctl(struct pw_xdp *x, bool allow_generic, struct pw_text *why)
     if (x->generic && !allow_generic) {
         pw_text_printf(why,
                        "driver %s of %s has no native XDP: use another interface, bind the device "
-                       "to vfio-pci and give -nic.device, or accept the kernel's slow generic "
-                       "mode with -nic.xdp-generic=true",
+                       "to vfio-pci and give -nic.device",
                        x->dev.driver, x->dev.name);
         return PW_ENOTSUP;
     }
