@@ -1,0 +1,144 @@
+#include "dataplane/ether_arp.h"
+
+#include "dataplane/worker_priv.h"
+
+#include <rte_mbuf.h>
+
+enum {
+    ARP_BYTES = 28,
+    ARP_REQUEST = 1,
+    ARP_REPLY = 2,
+    ARP_ASK_AGAIN_TICKS = 1000, /* RFC 1122 2.3.2.1: one request a second for one address */
+};
+
+static struct pw_neigh *
+set_of(struct pw_neigh_table *t, uint32_t ip)
+{
+    return t->entry[(ip ^ (ip >> 8)) % PW_NEIGH_SETS];
+}
+
+/* The entry of ip, or the one of its set that makes room: an empty one, else the oldest. */
+static struct pw_neigh *
+slot_for(struct pw_neigh_table *t, uint32_t ip)
+{
+    struct pw_neigh *set = set_of(t, ip);
+    struct pw_neigh *oldest = &set[0];
+
+    for (uint32_t i = 0; i < PW_NEIGH_WAYS; i++) {
+        if (set[i].ip == ip) {
+            return &set[i];
+        }
+        if (oldest->ip != 0 && (set[i].ip == 0 || set[i].tick < oldest->tick)) {
+            oldest = &set[i];
+        }
+    }
+    *oldest = (struct pw_neigh){.ip = ip};
+    return oldest;
+}
+
+void
+pw_neigh_learn(struct pw_neigh_table *t, uint32_t ip, const uint8_t mac[6], uint64_t now_tick)
+{
+    if (ip == 0 || pw_ether_multicast(mac)) {
+        return;
+    }
+    struct pw_neigh *n = slot_for(t, ip);
+
+    memcpy(n->mac, mac, 6);
+    n->tick = now_tick;
+    n->known = true;
+}
+
+const struct pw_neigh *
+pw_neigh_find(const struct pw_neigh_table *t, uint32_t ip)
+{
+    const struct pw_neigh *set = t->entry[(ip ^ (ip >> 8)) % PW_NEIGH_SETS];
+
+    for (uint32_t i = 0; i < PW_NEIGH_WAYS; i++) {
+        if (set[i].ip == ip && ip != 0) {
+            return set[i].known ? &set[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+static void
+arp_send(struct pw_worker *w, uint16_t op, uint32_t ip, const uint8_t mac[6])
+{
+    static const uint8_t broadcast[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+    static const uint8_t ethernet_ip4[6] = {0, 1, 0x08, 0x00, 6, 4};
+    struct rte_mbuf *r = pw_worker_frame(w);
+
+    if (r == NULL) {
+        return;
+    }
+    uint8_t *p = (uint8_t *)rte_pktmbuf_append(r, PW_ETHER_BYTES + ARP_BYTES);
+
+    PW_INVARIANT(p != NULL);
+    pw_ether_put(p, op == ARP_REQUEST ? broadcast : mac, w->mac, PW_ETHER_TYPE_ARP);
+    p += PW_ETHER_BYTES;
+    memcpy(p, ethernet_ip4, 6);
+    pw_store_be16(p + 6, op);
+    memcpy(p + 8, w->mac, 6);
+    pw_store_be32(p + 14, w->address);
+    memcpy(p + 18, mac, 6);
+    pw_store_be32(p + 24, ip);
+    pw_worker_send(w, r);
+}
+
+int
+pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6])
+{
+    static const uint8_t unknown[6] = {0};
+    uint32_t hop = (ip & w->net_mask) == (w->address & w->net_mask) ? ip : w->gateway;
+
+    if (hop == 0) {
+        return PW_ENOENT;
+    }
+    struct pw_neigh *n = slot_for(&w->neigh, hop);
+
+    if (n->known) {
+        memcpy(mac, n->mac, 6);
+        return 0;
+    }
+    /* tick 0: just made, or asked at the very start. Where the kernel owns the address it is the
+     * kernel's business to ask; what it learns comes to us through nic-config and through frames.
+     */
+    bool asked = n->tick != 0 && w->now_tick - n->tick < ARP_ASK_AGAIN_TICKS;
+
+    if (w->address_is_ours && !asked) {
+        n->tick = w->now_tick == 0 ? 1 : w->now_tick;
+        arp_send(w, ARP_REQUEST, hop, unknown);
+    }
+    return PW_EAGAIN;
+}
+
+void
+pw_arp_input(struct pw_worker *w, const struct rte_mbuf *m)
+{
+    const uint8_t *p = rte_pktmbuf_mtod_offset(m, const uint8_t *, PW_ETHER_BYTES);
+    uint32_t left = (uint32_t)m->data_len - PW_ETHER_BYTES;
+
+    if (left < ARP_BYTES || pw_load_be32(p) != 0x00010800U || pw_load_be16(p + 4) != 0x0604) {
+        pw_worker_drop(w, PW_DROP_ARP_BAD);
+        return;
+    }
+    uint16_t op = pw_load_be16(p + 6);
+    uint32_t sender = pw_load_be32(p + 14);
+    uint32_t target = pw_load_be32(p + 24);
+    bool on_link = (sender & w->net_mask) == (w->address & w->net_mask);
+
+    if (target != w->address || sender == w->address || !on_link) {
+        pw_worker_drop(w, PW_DROP_ARP_NOT_OURS);
+        return;
+    }
+    pw_neigh_learn(&w->neigh, sender, p + 8, w->now_tick);
+    if (op != ARP_REQUEST) {
+        return;
+    }
+    if (!w->address_is_ours) {
+        pw_worker_drop(w, PW_DROP_ARP_NOT_OURS);
+        return;
+    }
+    arp_send(w, ARP_REPLY, sender, p + 8);
+}

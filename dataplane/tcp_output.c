@@ -1,0 +1,424 @@
+/* What leaves: segments with text, FIN, ACK, RST. Nagle's algorithm is off: whoever writes here
+ * writes whole answers.
+ *
+ * ACK policy (RFC 1122 4.2.3.2, RFC 5681 4.2). Input marks a connection; the flush after the burst
+ * decides once: one ACK for all segments of a burst, at least every second segment, at once when
+ * text came out of order or filled a hole. A single segment waits for delack_ms, or, when the peer
+ * pushed and so probably waits for us, for PW_TCP_DELACK_PSH_MS: our answer usually comes earlier
+ * and carries the ACK, and a peer that holds back a small write until we acknowledge is not held
+ * for long. */
+#include "dataplane/ip4.h"
+#include "dataplane/tcp_seq.h"
+#include "dataplane/worker_priv.h"
+
+#include <rte_mbuf.h>
+
+enum { CHALLENGE_ACKS_PER_S = 100, FRAME_HDR_BYTES = PW_ETHER_BYTES + PW_IP4_BYTES };
+
+struct hdr {
+    uint32_t laddr;
+    uint32_t raddr;
+    uint16_t lport;
+    uint16_t rport;
+    uint32_t seq;
+    uint32_t ack;
+    uint32_t wnd; /* the field, scaled already */
+    uint8_t flags;
+    const uint8_t *mac;
+    const uint8_t *opt;
+    uint32_t opt_len;
+    uint32_t len; /* payload */
+};
+
+/* A frame with all headers written but the checksum; *payload is where h->len bytes go. */
+static struct rte_mbuf *
+frame_new(struct pw_worker *w, const struct hdr *h, uint8_t **payload)
+{
+    struct rte_mbuf *m = pw_worker_frame(w);
+    uint32_t tcp_len = PW_TCP_HDR_BYTES + h->opt_len + h->len;
+
+    if (m == NULL) {
+        return NULL;
+    }
+    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(FRAME_HDR_BYTES + tcp_len));
+
+    PW_INVARIANT(p != NULL); /* the MSS is cut to what a buffer holds */
+    pw_ether_put(p, h->mac, w->mac, PW_ETHER_TYPE_IP4);
+    pw_ip4_put(w, p + PW_ETHER_BYTES,
+               &(struct pw_ip4){.src = h->laddr,
+                                .dst = h->raddr,
+                                .payload_len = tcp_len,
+                                .protocol = PW_IP4_PROTO_TCP});
+    p += FRAME_HDR_BYTES;
+    pw_store_be16(p, h->lport);
+    pw_store_be16(p + 2, h->rport);
+    pw_store_be32(p + 4, h->seq);
+    pw_store_be32(p + 8, h->ack);
+    p[12] = (uint8_t)((PW_TCP_HDR_BYTES + h->opt_len) << 2);
+    p[13] = h->flags;
+    pw_store_be16(p + 14, (uint16_t)h->wnd);
+    pw_store_be32(p + 16, 0); /* checksum, urgent pointer */
+    if (h->opt_len != 0) {
+        memcpy(p + PW_TCP_HDR_BYTES, h->opt, h->opt_len);
+    }
+    *payload = p + PW_TCP_HDR_BYTES + h->opt_len;
+    return m;
+}
+
+/* Takes m: checksum, then out. */
+static void
+frame_send(struct pw_worker *w, struct rte_mbuf *m, const struct hdr *h)
+{
+    uint8_t *tcp = rte_pktmbuf_mtod_offset(m, uint8_t *, FRAME_HDR_BYTES);
+    uint32_t tcp_len = m->data_len - (uint32_t)FRAME_HDR_BYTES;
+    uint64_t pseudo = pw_cksum_pseudo(h->laddr, h->raddr, PW_IP4_PROTO_TCP, tcp_len);
+    uint16_t sum;
+
+    if (w->tx_cksum_offload) {
+        /* The port adds the segment to what it finds: the pseudo header, not complemented. */
+        m->tx_offload = rte_mbuf_tx_offload(PW_ETHER_BYTES, PW_IP4_BYTES,
+                                            PW_TCP_HDR_BYTES + h->opt_len, 0, 0, 0, 0);
+        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+        sum = pw_cksum_fold(pseudo);
+    } else {
+        sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(pseudo, tcp, tcp_len));
+    }
+    memcpy(tcp + 16, &sum, 2);
+    w->stat[PW_STAT_TCP_SEGMENTS_OUT]++;
+    pw_worker_send(w, m);
+}
+
+/* Header of a segment of tcb from seq on; acknowledges, offers a window, and notes both as done. */
+static struct hdr
+hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uint8_t *opt)
+{
+    uint32_t wnd = pw_tcp_rx_window(w, tcb) >> tcb->rcv_wscale;
+    struct hdr h = {
+        .laddr = tcb->laddr,
+        .raddr = tcb->raddr,
+        .lport = tcb->lport,
+        .rport = tcb->rport,
+        .seq = seq,
+        .ack = tcb->rcv_nxt,
+        .wnd = wnd > UINT16_MAX ? UINT16_MAX : wnd,
+        .flags = flags,
+        .mac = tcb->peer_mac,
+        .opt = opt,
+    };
+
+    if (pw_tcb_is(tcb, PW_TCB_TS)) {
+        h.opt_len =
+            pw_tcp_options_put_ts(opt, (uint32_t)w->now_tick + w->tcp.ts_offset, tcb->ts_recent);
+    }
+    if (wnd == 0 && tcb->last_ack_sent != tcb->rcv_nxt) { /* text came since: it was open then */
+        w->stat[PW_STAT_TCP_ZERO_WINDOWS]++;
+    }
+    tcb->last_ack_sent = tcb->rcv_nxt;
+    tcb->ack_segs = 0;
+    pw_tcb_flag_clear(tcb, PW_TCB_ACK_NOW | PW_TCB_ACK_LATER | PW_TCB_ACK_SOON);
+    pw_timer_cancel(&w->tcp.wheel, &tcb->delack);
+    return h;
+}
+
+/* Where a segment without text stands. After a timeout snd_nxt went back, but the peer may have
+ * what came after it; a probe or a FIN may have gone beyond the peer's window, where it takes no
+ * ACK. */
+static uint32_t
+bare_seq(const struct pw_tcb *tcb)
+{
+    return pw_seq_min(tcb->snd_max, tcb->snd_una + tcb->snd_wnd);
+}
+
+void
+pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint8_t opt[PW_TCP_OPT_TS_BYTES];
+    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_ACK, opt);
+    uint8_t *payload;
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m != NULL) {
+        w->stat[PW_STAT_TCP_ACKS_OUT]++;
+        frame_send(w, m, &h);
+    }
+}
+
+void
+pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    struct pw_tcp *t = &w->tcp;
+    uint64_t second = w->now_tick / 1000;
+
+    if (second != t->challenge_second) {
+        t->challenge_second = second;
+        t->challenge_count = 0;
+    }
+    if (t->challenge_count < CHALLENGE_ACKS_PER_S) {
+        t->challenge_count++;
+        pw_tcp_ack_send(w, tcb);
+    }
+}
+
+void
+pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint8_t opt[PW_TCP_OPT_TS_BYTES];
+    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_RST | PW_TCP_ACK, opt);
+    uint8_t *payload;
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m != NULL) {
+        w->stat[PW_STAT_TCP_RST_OUT]++;
+        frame_send(w, m, &h);
+    }
+}
+
+void
+pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg)
+{
+    bool has_ack = (seg->flags & PW_TCP_ACK) != 0;
+    uint32_t syn = (seg->flags & PW_TCP_SYN) != 0;
+    uint32_t fin = (seg->flags & PW_TCP_FIN) != 0;
+    struct hdr h = {
+        .laddr = seg->laddr,
+        .raddr = seg->raddr,
+        .lport = seg->lport,
+        .rport = seg->rport,
+        .seq = has_ack ? seg->ack : 0,
+        .ack = has_ack ? 0 : seg->seq + seg->len + syn + fin,
+        .flags = has_ack ? PW_TCP_RST : PW_TCP_RST | PW_TCP_ACK,
+        .mac = seg->src_mac,
+    };
+    uint8_t *payload;
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m != NULL) {
+        w->stat[PW_STAT_TCP_RST_OUT]++;
+        frame_send(w, m, &h);
+    }
+}
+
+void
+pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint8_t ts[PW_TCP_OPT_TS_BYTES];
+    uint8_t opt[PW_TCP_OPT_SYN_BYTES_MAX];
+    struct pw_tcp_options o = {
+        .mss = w->tcp.mss,
+        .has_ts = pw_tcb_is(tcb, PW_TCB_TS),
+        .ts_val = (uint32_t)w->now_tick + w->tcp.ts_offset,
+        .ts_ecr = tcb->ts_recent,
+        .has_wscale = tcb->rcv_wscale != 0,
+        .wscale = tcb->rcv_wscale,
+    };
+    struct hdr h = hdr_of(w, tcb, tcb->iss, PW_TCP_SYN | PW_TCP_ACK, ts);
+    uint32_t wnd = pw_tcb_rcv_wnd(tcb);
+    uint8_t *payload;
+
+    h.wnd = wnd > UINT16_MAX ? UINT16_MAX : wnd; /* RFC 7323 2.2: never scaled in a SYN */
+    h.opt = opt;
+    h.opt_len = pw_tcp_options_put_syn(opt, &o);
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m != NULL) {
+        frame_send(w, m, &h);
+    }
+}
+
+/* len bytes from the send buffer's cursor as one segment. False: no buffer, nothing happened. */
+static bool
+segment_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t len, uint8_t flags)
+{
+    uint8_t opt[PW_TCP_OPT_TS_BYTES];
+    struct hdr h = hdr_of(w, tcb, seq, flags, opt);
+    uint8_t *payload;
+
+    h.len = len;
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m == NULL) {
+        pw_tcb_flag_set(tcb, PW_TCB_ACK_LATER); /* hdr_of thought it was sent */
+        return false;
+    }
+    pw_snd_copy(&tcb->snd, payload, len);
+    frame_send(w, m, &h);
+    return true;
+}
+
+/* Text that may still go: not sent, inside the peer's window and ours (RFC 5681 3.1). */
+static uint32_t
+sendable(const struct pw_tcb *tcb, uint32_t unsent)
+{
+    uint32_t wnd = tcb->snd_wnd < tcb->cc.cwnd ? tcb->snd_wnd : tcb->cc.cwnd;
+    uint32_t flight = tcb->snd_nxt - tcb->snd_una;
+    uint32_t room = wnd > flight ? wnd - flight : 0;
+
+    return unsent < room ? unsent : room;
+}
+
+/* RFC 9293 3.8.6.2.1, without Nagle: a full segment, or everything there is, or half of the largest
+ * window the peer ever offered. */
+static bool
+worth_sending(const struct pw_tcb *tcb, uint32_t n, uint32_t unsent)
+{
+    return n > 0 && (n >= tcb->mss || n == unsent || n >= tcb->snd_wnd_max / 2);
+}
+
+/* Notes that n bytes of sequence space from snd_nxt went out. */
+static void
+sent(struct pw_worker *w, struct pw_tcb *tcb, uint32_t n)
+{
+    if (pw_seq_lt(tcb->snd_nxt, tcb->snd_max)) {
+        w->stat[PW_STAT_TCP_RETRANSMITS]++;
+    } else if (!pw_tcb_is(tcb, PW_TCB_RTT_TIMING | PW_TCB_TS)) {
+        pw_tcb_flag_set(tcb, PW_TCB_RTT_TIMING);
+        tcb->rtt_seq = tcb->snd_nxt;
+        tcb->rtt_tick = w->now_tick;
+    }
+    tcb->snd_nxt += n;
+    tcb->snd_max = pw_seq_max(tcb->snd_max, tcb->snd_nxt);
+    tcb->sent_tick = w->now_tick;
+    if (pw_tcb_is(tcb, PW_TCB_PERSIST)) { /* the window opened: probing is over */
+        pw_tcb_flag_clear(tcb, PW_TCB_PERSIST);
+        pw_timer_cancel(&w->tcp.wheel, &tcb->timer);
+        tcb->backoff = 0;
+        tcb->retries = 0;
+    }
+    if (!pw_timer_armed(&tcb->timer)) {
+        pw_tcp_rto_arm(w, tcb); /* RFC 6298 (5.1) */
+    }
+}
+
+static void
+send_text(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint32_t flight = tcb->snd_nxt - tcb->snd_una;
+    uint32_t unsent = tcb->snd.bytes > flight ? tcb->snd.bytes - flight : 0;
+
+    if (unsent > 0 && flight == 0 && w->now_tick - tcb->sent_tick > tcb->rto_ms) {
+        tcb->cc.ops->idle(&tcb->cc, tcb->mss);
+    }
+    while (unsent > 0) { /* bound: the peer's window */
+        uint32_t n = sendable(tcb, unsent);
+
+        if (!worth_sending(tcb, n, unsent)) {
+            break;
+        }
+        n = n < tcb->mss ? n : tcb->mss;
+        uint8_t flags = n == unsent ? PW_TCP_ACK | PW_TCP_PSH : PW_TCP_ACK;
+        bool fin = n == unsent && pw_tcb_is(tcb, PW_TCB_FIN_QUEUED);
+
+        if (fin) {
+            flags = (uint8_t)(flags | PW_TCP_FIN);
+            pw_tcb_flag_set(tcb, PW_TCB_FIN_SENT);
+            tcb->snd_fin = tcb->snd_nxt + n;
+        }
+        if (!segment_send(w, tcb, tcb->snd_nxt, n, flags)) {
+            break;
+        }
+        sent(w, tcb, n + fin);
+        unsent -= n;
+    }
+}
+
+/* A FIN that could not ride on text. The window is not asked: it takes no buffer. */
+static void
+send_fin(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint32_t fin = tcb->snd_una + tcb->snd.bytes;
+    bool acked = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && pw_seq_gt(tcb->snd_una, tcb->snd_fin);
+
+    if (!pw_tcb_is(tcb, PW_TCB_FIN_QUEUED) || acked || tcb->snd_nxt != fin) {
+        return;
+    }
+    if (segment_send(w, tcb, fin, 0, PW_TCP_ACK | PW_TCP_FIN)) {
+        pw_tcb_flag_set(tcb, PW_TCB_FIN_SENT);
+        tcb->snd_fin = fin;
+        sent(w, tcb, 1);
+    }
+}
+
+/* Text waits, nothing is in flight, nothing could be sent: only a probe gets us going again. */
+static void
+persist_check(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (tcb->snd.bytes > 0 && tcb->snd_nxt == tcb->snd_una && !pw_timer_armed(&tcb->timer)) {
+        pw_tcb_flag_set(tcb, PW_TCB_PERSIST);
+        pw_tcp_rto_arm(w, tcb);
+    }
+}
+
+static void
+ack_if_due(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (pw_tcb_is(tcb, PW_TCB_ACK_NOW) || tcb->ack_segs >= 2) {
+        pw_tcp_ack_send(w, tcb);
+        return;
+    }
+    if (pw_tcb_is(tcb, PW_TCB_ACK_LATER) && !pw_timer_armed(&tcb->delack)) {
+        uint32_t ms = w->tcp.cfg.delack_ms;
+
+        if (pw_tcb_is(tcb, PW_TCB_ACK_SOON) && ms > PW_TCP_DELACK_PSH_MS) {
+            ms = PW_TCP_DELACK_PSH_MS;
+        }
+        pw_timer_arm(&w->tcp.wheel, &tcb->delack, w->now_tick + ms);
+    }
+}
+
+void
+pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (tcb->state != PW_TCP_SYN_RECEIVED && tcb->state != PW_TCP_TIME_WAIT) {
+        send_text(w, tcb);
+        send_fin(w, tcb);
+        persist_check(w, tcb);
+    }
+    ack_if_due(w, tcb);
+}
+
+uint32_t
+pw_tcp_flush(struct pw_worker *w)
+{
+    uint32_t n = 0;
+    struct pw_tcb *tcb;
+
+    while ((tcb = TAILQ_FIRST(&w->tcp.out)) != NULL) { /* bound: nothing here puts one back */
+        TAILQ_REMOVE(&w->tcp.out, tcb, out_link);
+        pw_tcb_flag_clear(tcb, PW_TCB_OUT);
+        pw_tcp_output(w, tcb);
+        n++;
+    }
+    return n;
+}
+
+void
+pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    struct pw_snd_buf keep = tcb->snd;
+    uint32_t nxt = tcb->snd_nxt;
+    uint32_t n = tcb->snd.bytes < tcb->mss ? tcb->snd.bytes : tcb->mss;
+    uint32_t flight = nxt - tcb->snd_una;
+    bool fin = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && tcb->snd_fin == tcb->snd_una + n;
+
+    n = n < flight ? n : flight;
+    pw_snd_rewind(&tcb->snd);
+    if (n + fin > 0 &&
+        segment_send(w, tcb, tcb->snd_una, n, fin ? PW_TCP_ACK | PW_TCP_FIN : PW_TCP_ACK)) {
+        w->stat[PW_STAT_TCP_RETRANSMITS]++;
+        pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING); /* Karn */
+    }
+    tcb->snd.cursor = keep.cursor;
+    tcb->snd.cursor_off = keep.cursor_off;
+}
+
+void
+pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    PW_DCHECK(tcb->snd_nxt == tcb->snd_una && tcb->snd.bytes > 0);
+    pw_snd_rewind(&tcb->snd);
+    if (segment_send(w, tcb, tcb->snd_una, 1, PW_TCP_ACK)) {
+        w->stat[PW_STAT_TCP_PROBES_OUT]++;
+        tcb->snd_max = pw_seq_max(tcb->snd_max, tcb->snd_una + 1);
+    }
+    pw_snd_rewind(&tcb->snd);
+}

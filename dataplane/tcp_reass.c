@@ -1,0 +1,294 @@
+/* Receive memory. A connection holds rx_reserved bytes of the worker's budget. They stand behind
+ * what the application holds, what waits out of order, and the window that was offered: a window is
+ * never offered without buffers for it.
+ *
+ * How many buffer bytes a window of payload can take depends on the segments' sizes. Neighbours are
+ * put together whenever they fit into one buffer (here, and by the application in its own queue),
+ * so of two neighbours at least one buffer's room (buf_bytes less headroom and headers, 9/10 of it)
+ * is payload: 20/9 buffer bytes a payload byte, rounded up to 9/4, plus one buffer at each end.
+ *
+ * Out-of-order segments with holes between them do not obey that; they are taken only while they
+ * fit into the reservation, and given up again when in-order text needs the room (RFC 9293 lets a
+ * receiver drop what it has not acknowledged). */
+#include "dataplane/buf.h"
+#include "dataplane/tcp_seq.h"
+#include "dataplane/worker_priv.h"
+
+enum { COST_NUM = 9, COST_DEN = 4, SPARE_BUFS = 2 };
+
+/* Sequence number of a buffer in the queue: the RSS hash of a received frame has served. */
+static uint32_t
+seq_of(const struct rte_mbuf *m)
+{
+    return m->hash.rss;
+}
+
+static uint32_t
+end_of(const struct rte_mbuf *m)
+{
+    return m->hash.rss + m->data_len;
+}
+
+uint64_t
+pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window)
+{
+    return window * COST_NUM / COST_DEN + SPARE_BUFS * (uint64_t)w->buf_bytes;
+}
+
+static uint32_t
+held(const struct pw_tcb *tcb)
+{
+    return tcb->rx_held_app + tcb->rx_held_ooo;
+}
+
+/* Every connection's share: generous while buffers are plenty. */
+static uint32_t
+base_share(const struct pw_tcp *t, uint32_t plenty_eighths)
+{
+    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 8 * plenty_eighths;
+
+    return plenty ? t->cfg.rx_base_bytes : t->cfg.rx_base_bytes_min;
+}
+
+bool
+pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    /* A flood of SYNs may set aside a quarter of the budget in full shares, no more. */
+    uint32_t want = base_share(&w->tcp, 6);
+
+    if (want > w->tcp.rx_budget_free) {
+        return false;
+    }
+    w->tcp.rx_budget_free -= want;
+    tcb->rx_reserved = want;
+    return true;
+}
+
+void
+pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    struct pw_tcp *t = &w->tcp;
+    uint32_t base = base_share(t, 2);
+    uint64_t floor = held(tcb) + pw_tcp_rx_cost(w, pw_tcb_rcv_wnd(tcb));
+    uint64_t want = tcb->rx_admitted > base ? tcb->rx_admitted : base;
+
+    want = want > floor ? want : floor;
+    if (want <= tcb->rx_reserved) {
+        t->rx_budget_free += tcb->rx_reserved - want;
+        tcb->rx_reserved = (uint32_t)want;
+        return;
+    }
+    uint64_t more = want - tcb->rx_reserved;
+
+    more = more < t->rx_budget_free ? more : t->rx_budget_free;
+    t->rx_budget_free -= more;
+    tcb->rx_reserved += (uint32_t)more;
+}
+
+int
+pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes)
+{
+    struct pw_tcp *t = &w->tcp;
+    uint64_t want = bytes == 0 ? 0 : held(tcb) + pw_tcp_rx_cost(w, bytes);
+
+    if (bytes > t->cfg.rx_budget_bytes || want > tcb->rx_reserved + t->rx_budget_free) {
+        w->stat[PW_STAT_TCP_RESERVE_FAILED]++;
+        return PW_EAGAIN;
+    }
+    tcb->rx_admitted = (uint32_t)want;
+    pw_tcp_rx_settle(w, tcb);
+    pw_tcp_rx_reopen(w, tcb);
+    return 0;
+}
+
+/* The right edge that buffers allow now; never left of what was offered. */
+static uint32_t
+edge_allowed(const struct pw_worker *w, const struct pw_tcb *tcb)
+{
+    uint64_t used = held(tcb) + SPARE_BUFS * (uint64_t)w->buf_bytes;
+    uint64_t wnd = 0;
+
+    if (tcb->rx_reserved > used) {
+        wnd = (tcb->rx_reserved - used) * COST_DEN / COST_NUM;
+    }
+    uint64_t max = w->tcp.cfg.rcv_wnd_max;
+    uint64_t field_max = (uint64_t)UINT16_MAX << tcb->rcv_wscale;
+
+    max = max < field_max ? max : field_max;
+    wnd = wnd < max ? wnd : max;
+    wnd = wnd >> tcb->rcv_wscale << tcb->rcv_wscale; /* what the field can say */
+    return pw_seq_max(tcb->rcv_adv, tcb->rcv_nxt + (uint32_t)wnd);
+}
+
+/* RFC 9293 3.8.6.2.2: the edge moves when at least min(half the buffer, MSS) can be had. */
+static uint32_t
+edge_step(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t segments)
+{
+    uint32_t half = (uint32_t)((uint64_t)tcb->rx_reserved * COST_DEN / COST_NUM / 2);
+    uint32_t full = segments * w->tcp.mss;
+
+    return half < full ? half : full;
+}
+
+uint32_t
+pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (tcb->state != PW_TCP_SYN_RECEIVED && !pw_tcp_state_receives(tcb->state)) {
+        return pw_tcb_rcv_wnd(tcb); /* after the peer's FIN nothing is set aside any more */
+    }
+    pw_tcp_rx_settle(w, tcb);
+    uint32_t edge = edge_allowed(w, tcb);
+    uint32_t gain = edge - tcb->rcv_adv;
+
+    if (gain != 0 && gain >= edge_step(w, tcb, 1)) {
+        tcb->rcv_adv = edge;
+    }
+    return pw_tcb_rcv_wnd(tcb);
+}
+
+void
+pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint32_t gain = edge_allowed(w, tcb) - tcb->rcv_adv;
+
+    if (!pw_tcp_state_receives(tcb->state) || gain == 0 || gain < edge_step(w, tcb, 2)) {
+        return;
+    }
+    /* A peer with window left is not waiting for this; the next answer may carry it. */
+    bool starved = pw_tcb_rcv_wnd(tcb) < 2U * w->tcp.mss;
+
+    pw_tcb_flag_set(tcb, starved ? PW_TCB_ACK_NOW : PW_TCB_ACK_LATER | PW_TCB_ACK_SOON);
+    pw_tcp_out_later(w, tcb);
+}
+
+/* --- the queue: buffers in sequence order, disjoint, linked by m->next --- */
+
+static void
+drop_last(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    struct rte_mbuf **link = &tcb->ooo;
+
+    while ((*link)->next != NULL) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
+        link = &(*link)->next;
+    }
+    tcb->rx_held_ooo -= (*link)->buf_len;
+    tcb->ooo_count--;
+    rte_pktmbuf_free_seg(*link);
+    *link = NULL;
+    pw_worker_drop(w, PW_DROP_TCP_OOO_EVICTED);
+}
+
+bool
+pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost)
+{
+    while (held(tcb) + cost > tcb->rx_reserved && tcb->ooo != NULL) {
+        drop_last(w, tcb);
+    }
+    return held(tcb) + cost <= tcb->rx_reserved;
+}
+
+static bool
+fits(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t cost)
+{
+    uint64_t used = (uint64_t)held(tcb) + cost + SPARE_BUFS * (uint64_t)w->buf_bytes;
+
+    return tcb->ooo_count < PW_TCP_OOO_SEGMENTS_MAX && used <= tcb->rx_reserved;
+}
+
+/* Cuts from m what its successors in the queue have, or removes those that m covers. Text that two
+ * segments disagree about is kept as it came first where the first lies in front, RFC 9293 does not
+ * say; a sender that changes its mind is at fault either way. */
+static void
+trim_behind(struct pw_tcb *tcb, struct rte_mbuf **link, struct rte_mbuf *m)
+{
+    while (*link != NULL && pw_seq_leq(end_of(*link), end_of(m))) {
+        struct rte_mbuf *covered = *link;
+
+        *link = covered->next;
+        tcb->rx_held_ooo -= covered->buf_len;
+        tcb->ooo_count--;
+        covered->next = NULL;
+        rte_pktmbuf_free_seg(covered);
+    }
+    if (*link != NULL && pw_seq_lt(seq_of(*link), end_of(m))) {
+        uint32_t overlap = end_of(m) - seq_of(*link);
+
+        m->data_len = (uint16_t)(m->data_len - overlap);
+        m->pkt_len = m->data_len;
+    }
+}
+
+void
+pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
+{
+    struct rte_mbuf *m = seg->m;
+    struct rte_mbuf **link = &tcb->ooo;
+    struct rte_mbuf *before = NULL;
+    uint32_t seq = seg->seq;
+
+    while (*link != NULL && pw_seq_leq(seq_of(*link), seq)) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
+        before = *link;
+        link = &before->next;
+    }
+    if (before != NULL && pw_seq_gt(end_of(before), seq)) {
+        uint32_t known = end_of(before) - seq;
+
+        if (known >= m->data_len) {
+            pw_worker_drop(w, PW_DROP_TCP_DUPLICATE);
+            return;
+        }
+        (void)rte_pktmbuf_adj(m, (uint16_t)known);
+        seq += known;
+    }
+    m->hash.rss = seq;
+    m->next = NULL;
+    trim_behind(tcb, link, m);
+    w->stat[PW_STAT_TCP_OOO_IN]++;
+    if (before != NULL && end_of(before) == seq && pw_buf_coalesce(before, m)) {
+        seg->m = NULL;
+        return;
+    }
+    if (!fits(w, tcb, m->buf_len)) {
+        pw_worker_drop(w, PW_DROP_TCP_OOO_FULL);
+        return;
+    }
+    m->next = *link;
+    *link = m;
+    tcb->rx_held_ooo += m->buf_len;
+    tcb->ooo_count++;
+    seg->m = NULL;
+}
+
+struct rte_mbuf *
+pw_tcp_reass_take(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    while (tcb->ooo != NULL && pw_seq_leq(seq_of(tcb->ooo), tcb->rcv_nxt)) {
+        struct rte_mbuf *m = tcb->ooo;
+        uint32_t known = tcb->rcv_nxt - seq_of(m);
+
+        tcb->ooo = m->next;
+        m->next = NULL;
+        tcb->rx_held_ooo -= m->buf_len;
+        tcb->ooo_count--;
+        if (known < m->data_len) {
+            (void)rte_pktmbuf_adj(m, (uint16_t)known);
+            return m;
+        }
+        rte_pktmbuf_free_seg(m);
+    }
+    return NULL;
+}
+
+void
+pw_tcp_reass_clear(struct pw_tcb *tcb)
+{
+    while (tcb->ooo != NULL) {
+        struct rte_mbuf *m = tcb->ooo;
+
+        tcb->ooo = m->next;
+        m->next = NULL;
+        rte_pktmbuf_free_seg(m);
+    }
+    tcb->rx_held_ooo = 0;
+    tcb->ooo_count = 0;
+}

@@ -1,0 +1,208 @@
+/* Retransmission: the timer (RFC 6298), what it finds (RFC 5681 3.1: back to snd_una, slow start),
+ * and three duplicate ACKs (RFC 5681 3.2, partial ACKs as in RFC 6582 3.2 step 3). SACK will come
+ * between. */
+#include "dataplane/tcp_seq.h"
+#include "dataplane/worker_priv.h"
+
+enum { RTT_US_MAX = 120 * 1000 * 1000 };
+
+void
+pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
+{
+    const struct pw_tcp_cfg *cfg = &w->tcp.cfg;
+    uint32_t r = rtt_us > RTT_US_MAX ? RTT_US_MAX : (uint32_t)rtt_us;
+
+    if (!pw_tcb_is(tcb, PW_TCB_RTT_KNOWN)) { /* RFC 6298 (2.2) */
+        pw_tcb_flag_set(tcb, PW_TCB_RTT_KNOWN);
+        tcb->srtt_us = r;
+        tcb->rttvar_us = r / 2;
+    } else { /* (2.3): alpha = 1/8, beta = 1/4, rttvar first */
+        uint32_t delta = tcb->srtt_us > r ? tcb->srtt_us - r : r - tcb->srtt_us;
+
+        tcb->rttvar_us = tcb->rttvar_us - tcb->rttvar_us / 4 + delta / 4;
+        tcb->srtt_us = tcb->srtt_us - tcb->srtt_us / 8 + r / 8;
+    }
+    /* The clock's granularity G is a tick, 1 ms. */
+    uint32_t var = 4 * tcb->rttvar_us > 1000 ? 4 * tcb->rttvar_us : 1000;
+    uint32_t rto_ms = (tcb->srtt_us + var) / 1000;
+
+    rto_ms = rto_ms > cfg->rto_ms_min ? rto_ms : cfg->rto_ms_min;      /* (2.4) */
+    tcb->rto_ms = rto_ms < cfg->rto_ms_max ? rto_ms : cfg->rto_ms_max; /* (2.5) */
+    tcb->backoff = 0;
+}
+
+void
+pw_tcp_rto_arm(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint64_t ms = (uint64_t)tcb->rto_ms << tcb->backoff;
+
+    ms = ms < w->tcp.cfg.rto_ms_max ? ms : w->tcp.cfg.rto_ms_max;
+    pw_timer_arm(&w->tcp.wheel, &tcb->timer, w->now_tick + ms);
+}
+
+static void
+back_off(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    /* RFC 6298 (5.5); the shift stops where rto_ms_max caps it anyway. */
+    if (((uint64_t)tcb->rto_ms << tcb->backoff) < w->tcp.cfg.rto_ms_max) {
+        tcb->backoff++;
+    }
+    tcb->retries++;
+}
+
+/* RFC 9293 3.8.3: R2 was reached. */
+static void
+give_up(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    w->stat[PW_STAT_TCP_TIMEOUTS]++;
+    if (tcb->state != PW_TCP_SYN_RECEIVED) {
+        pw_tcp_rst_send(w, tcb);
+    }
+    pw_tcp_close(w, tcb);
+}
+
+static void
+syn_received_expired(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (tcb->retries >= w->tcp.cfg.syn_retries_max) {
+        give_up(w, tcb);
+        return;
+    }
+    back_off(w, tcb);
+    w->stat[PW_STAT_TCP_RETRANSMITS]++;
+    pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING);
+    pw_tcp_syn_ack_send(w, tcb);
+    pw_tcp_rto_arm(w, tcb);
+}
+
+static void
+retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (tcb->retries >= w->tcp.cfg.retries_max) {
+        give_up(w, tcb);
+        return;
+    }
+    if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {
+        back_off(w, tcb);
+        pw_tcp_probe_send(w, tcb);
+        pw_tcp_rto_arm(w, tcb);
+        return;
+    }
+    if (tcb->snd_una == tcb->snd_max) {
+        return; /* everything was acknowledged meanwhile */
+    }
+    w->stat[PW_STAT_TCP_RTO]++;
+    if (tcb->retries == 0) { /* RFC 5681 3.1: ssthresh once for one loss */
+        tcb->cc.ops->timeout(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
+    } else {
+        tcb->cc.cwnd = tcb->mss;
+    }
+    back_off(w, tcb);
+    tcb->dupacks = 0;
+    pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING | PW_TCB_RECOVERY); /* RFC 6298 3: Karn */
+    tcb->snd_nxt = tcb->snd_una;
+    pw_snd_rewind(&tcb->snd);
+    pw_tcp_output(w, tcb);
+    /* No buffer for the frame, or the window closed while text was in flight: keep the timer. */
+    if (!pw_timer_armed(&tcb->timer)) {
+        pw_tcp_rto_arm(w, tcb);
+    }
+}
+
+static void
+main_expired(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    switch ((enum pw_tcp_state)tcb->state) {
+    case PW_TCP_SYN_RECEIVED:
+        syn_received_expired(w, tcb);
+        break;
+    case PW_TCP_ESTABLISHED:
+    case PW_TCP_CLOSE_WAIT:
+    case PW_TCP_FIN_WAIT_1:
+    case PW_TCP_CLOSING:
+    case PW_TCP_LAST_ACK:
+        retransmission_expired(w, tcb);
+        break;
+    case PW_TCP_FIN_WAIT_2:
+        give_up(w, tcb);
+        break;
+    case PW_TCP_TIME_WAIT:
+        pw_tcp_close(w, tcb); /* RFC 9293 3.10.8: the 2 MSL timeout */
+        break;
+    case PW_TCP_CLOSED:
+    case PW_TCP_STATES:
+        PW_INVARIANT(false);
+    }
+}
+
+void
+pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t)
+{
+    if (t->kind == PW_TCB_TIMER_MAIN) {
+        main_expired(w, (struct pw_tcb *)(void *)((uint8_t *)t - offsetof(struct pw_tcb, timer)));
+        return;
+    }
+    struct pw_tcb *tcb = (struct pw_tcb *)(void *)((uint8_t *)t - offsetof(struct pw_tcb, delack));
+
+    pw_tcb_flag_set(tcb, PW_TCB_ACK_NOW);
+    pw_tcp_out_later(w, tcb);
+}
+
+static void
+take_rtt(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    if (pw_tcb_is(tcb, PW_TCB_TS) && seg->opt.has_ts) { /* RFC 7323 4.1 */
+        uint32_t now = (uint32_t)w->now_tick + w->tcp.ts_offset;
+        uint32_t ticks = now - seg->opt.ts_ecr;
+
+        if (pw_seq_leq(seg->opt.ts_ecr, now)) {
+            pw_tcp_rtt_sample(w, tcb, (uint64_t)ticks * 1000);
+        }
+        return;
+    }
+    if (pw_tcb_is(tcb, PW_TCB_RTT_TIMING) && pw_seq_gt(seg->ack, tcb->rtt_seq)) {
+        pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING);
+        pw_tcp_rtt_sample(w, tcb, (w->now_tick - tcb->rtt_tick) * 1000);
+    }
+}
+
+void
+pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg, uint32_t n)
+{
+    take_rtt(w, tcb, seg);
+    tcb->retries = 0;
+    tcb->dupacks = 0;
+    if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
+        if (pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
+            pw_tcb_flag_clear(tcb, PW_TCB_RECOVERY);
+        } else {
+            pw_tcp_resend_first(w, tcb); /* RFC 6582: a partial ACK names the next loss */
+        }
+    } else {
+        tcb->cc.ops->acked(&tcb->cc, tcb->mss, n);
+    }
+    if (tcb->snd_una == tcb->snd_max) {
+        pw_timer_cancel(&w->tcp.wheel, &tcb->timer); /* RFC 6298 (5.2) */
+        pw_tcb_flag_clear(tcb, PW_TCB_PERSIST);
+    } else {
+        pw_tcp_rto_arm(w, tcb); /* (5.3) */
+    }
+}
+
+void
+pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    if (pw_tcb_is(tcb, PW_TCB_RECOVERY) || tcb->dupacks == UINT8_MAX) {
+        return;
+    }
+    tcb->dupacks++;
+    if (tcb->dupacks != PW_TCP_DUPACKS) {
+        return;
+    }
+    w->stat[PW_STAT_TCP_FAST_RETRANSMITS]++;
+    tcb->cc.ops->lost(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
+    tcb->snd_recover = tcb->snd_max;
+    pw_tcb_flag_set(tcb, PW_TCB_RECOVERY);
+    pw_tcp_resend_first(w, tcb);
+    pw_tcp_rto_arm(w, tcb);
+}

@@ -1,0 +1,163 @@
+/* Segments without a connection (RFC 9293 3.10.7.1 CLOSED, 3.10.7.2 LISTEN), and the handshake up
+ * to SYN,ACK. Half-open connections are bounded; SYN cookies will stand behind that bound. */
+#include "dataplane/tcp_seq.h"
+#include "dataplane/worker_priv.h"
+
+/* --- initial sequence numbers: RFC 6528, ISN = M + F(4-tuple, key), M a 4 us clock --- */
+
+static uint64_t
+rotl(uint64_t x, uint32_t n)
+{
+    return x << n | x >> (64 - n);
+}
+
+static void
+sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = rotl(v[1], 13) ^ v[0];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotl(v[1], 17) ^ v[2];
+    v[2] = rotl(v[2], 32);
+}
+
+/* SipHash-2-4 of the 12-byte 4-tuple: RFC 6528 wants a keyed function an observer of some ISNs
+ * cannot continue, which the table's hash is not. */
+static uint64_t
+sip_tuple(const uint64_t key[2], uint64_t addrs, uint32_t ports)
+{
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
+                     key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
+    const uint64_t word[2] = {addrs, ports | 12ULL << 56}; /* the length in the last byte */
+
+    for (uint32_t i = 0; i < 2; i++) {
+        v[3] ^= word[i];
+        sip_round(v);
+        sip_round(v);
+        v[0] ^= word[i];
+    }
+    v[2] ^= 0xFF;
+    for (uint32_t i = 0; i < 4; i++) {
+        sip_round(v);
+    }
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint32_t
+pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg)
+{
+    uint64_t addrs = ((uint64_t)seg->laddr << 32) | seg->raddr;
+    uint32_t ports = ((uint32_t)seg->lport << 16) | seg->rport;
+    uint32_t m = (uint32_t)(w->now_tsc / w->tcp.tsc_per_4us);
+
+    return m + (uint32_t)sip_tuple(w->tcp.isn_key, addrs, ports);
+}
+
+/* --- passive open --- */
+
+static void
+take_options(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    uint32_t mss = seg->opt.mss == 0 ? PW_TCP_MSS_DEFAULT : seg->opt.mss;
+    uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - 14 - 40;
+
+    mss = mss < PW_TCP_MSS_MIN ? PW_TCP_MSS_MIN : mss;
+    mss = mss < w->tcp.mss ? mss : w->tcp.mss;
+    mss = mss < room ? mss : room;
+    if (seg->opt.has_ts) { /* RFC 7323 3.2 */
+        pw_tcb_flag_set(tcb, PW_TCB_TS);
+        tcb->ts_recent = seg->opt.ts_val;
+        mss -= PW_TCP_OPT_TS_BYTES; /* RFC 6691: the MSS does not count options */
+    }
+    tcb->mss = (uint16_t)mss;
+    if (seg->opt.has_wscale) { /* RFC 7323 2.2: both or neither */
+        tcb->snd_wscale = seg->opt.wscale;
+        tcb->rcv_wscale = PW_TCP_RCV_WSCALE;
+    }
+}
+
+/* RFC 9293 3.10.7.2, third. */
+static void
+passive_open(struct pw_worker *w, struct pw_segment *seg)
+{
+    if (w->tcp.half_open >= w->tcp.cfg.syn_received_max) {
+        pw_worker_drop(w, PW_DROP_TCP_SYN_FULL);
+        return;
+    }
+    struct pw_tcb *tcb = pw_tcp_open(w, seg);
+
+    if (tcb == NULL) {
+        pw_worker_drop(w, PW_DROP_TCP_CONNS_FULL);
+        return;
+    }
+    if (!pw_tcp_rx_open(w, tcb)) {
+        pw_worker_drop(w, PW_DROP_TCP_RX_BUDGET);
+        pw_tcp_close(w, tcb);
+        return;
+    }
+    pw_tcp_state_set(w, tcb, PW_TCP_SYN_RECEIVED);
+    pw_tcb_flag_set(tcb, PW_TCB_HALF_OPEN);
+    w->tcp.half_open++;
+    take_options(w, tcb, seg);
+    tcb->irs = seg->seq;
+    tcb->rcv_nxt = seg->seq + 1;
+    tcb->rcv_adv = tcb->rcv_nxt;
+    tcb->iss = pw_tcp_isn(w, seg);
+    tcb->snd_una = tcb->iss;
+    tcb->snd_nxt = tcb->iss + 1;
+    tcb->snd_max = tcb->snd_nxt;
+    tcb->snd_wnd = seg->wnd;
+    tcb->snd_wnd_max = seg->wnd;
+    tcb->rtt_seq = tcb->iss;
+    tcb->rtt_tick = w->now_tick;
+    pw_tcb_flag_set(tcb, PW_TCB_RTT_TIMING);
+    pw_neigh_learn(&w->neigh, seg->raddr, seg->src_mac, w->now_tick);
+    pw_tcp_syn_ack_send(w, tcb);
+    pw_tcp_rto_arm(w, tcb);
+}
+
+static bool
+listening(const struct pw_tcp *t, uint16_t port)
+{
+    for (uint32_t i = 0; i < t->port_count; i++) { /* bound: PW_TCP_LISTEN_PORTS_MAX */
+        if (t->port[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg)
+{
+    bool rst = (seg->flags & PW_TCP_RST) != 0;
+
+    if (!listening(&w->tcp, seg->lport)) {
+        pw_worker_drop(w, PW_DROP_TCP_NO_LISTENER);
+        if (!rst) {
+            pw_tcp_rst_reply(w, seg);
+        }
+        return;
+    }
+    /* First RST, second ACK, third SYN, fourth anything else. */
+    if (rst || (seg->flags & (PW_TCP_ACK | PW_TCP_SYN)) == 0) {
+        pw_worker_drop(w, PW_DROP_TCP_NO_CONNECTION);
+        return;
+    }
+    if ((seg->flags & PW_TCP_ACK) != 0) {
+        pw_worker_drop(w, PW_DROP_TCP_NO_CONNECTION);
+        pw_tcp_rst_reply(w, seg);
+        return;
+    }
+    if (atomic_load_explicit(&w->draining, memory_order_relaxed)) {
+        pw_worker_drop(w, PW_DROP_TCP_DRAINING);
+        pw_tcp_rst_reply(w, seg);
+        return;
+    }
+    passive_open(w, seg);
+}

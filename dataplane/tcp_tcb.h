@@ -1,0 +1,317 @@
+/* dataplane/tcp_tcb.h - the connection, and what the files of TCP call of one another.
+ *
+ * Purpose  private to dataplane/tcp_*.c and worker.c.
+ * Owner    the worker's lcore.
+ * Context  hot.
+ * Units    sequence numbers and windows in bytes, windows already scaled; times in ticks of 1 ms
+ *          since the worker's start, or us where the name says so.
+ * Errors   -
+ * Limits   struct pw_tcp_cfg.
+ */
+#ifndef PW_DATAPLANE_TCP_TCB_H
+#define PW_DATAPLANE_TCP_TCB_H
+
+#include "base/check.h"
+#include "base/pool.h"
+#include "dataplane/stream.h"
+#include "dataplane/tcp.h"
+#include "dataplane/tcp_cc.h"
+#include "dataplane/tcp_options.h"
+#include "dataplane/tcp_state.h"
+#include "dataplane/timer_wheel.h"
+
+#include <sys/queue.h>
+
+struct rte_mbuf;
+struct pw_ip4;
+struct pw_worker;
+
+enum {
+    PW_TCP_FIN = 0x01,
+    PW_TCP_SYN = 0x02,
+    PW_TCP_RST = 0x04,
+    PW_TCP_PSH = 0x08,
+    PW_TCP_ACK = 0x10,
+};
+
+enum { PW_TCP_HDR_BYTES = 20 };
+
+/* A segment as it arrived, checked as far as it can be without a connection. */
+struct pw_segment {
+    struct rte_mbuf *m; /* trimmed to the payload; set to NULL by whoever takes it */
+    const uint8_t *src_mac;
+    uint32_t laddr;
+    uint32_t raddr;
+    uint16_t lport;
+    uint16_t rport;
+    uint32_t hash;
+    uint32_t seq;
+    uint32_t ack;
+    uint32_t len; /* payload bytes, SYN and FIN not counted */
+    uint16_t wnd; /* unscaled */
+    uint8_t flags;
+    struct pw_tcp_options opt;
+};
+
+/* Sent and unacknowledged, or not yet sent, payload. */
+enum { PW_SND_CHUNK_BYTES = 2032 };
+struct pw_snd_chunk {
+    struct pw_snd_chunk *next;
+    uint16_t start; /* first byte not acknowledged */
+    uint16_t end;
+    uint8_t data[PW_SND_CHUNK_BYTES];
+};
+static_assert(sizeof(struct pw_snd_chunk) <= 2048, "a chunk and its header are 2 KiB");
+
+struct pw_snd_buf {
+    struct pw_snd_chunk *head;
+    struct pw_snd_chunk *tail;
+    struct pw_snd_chunk *cursor; /* where snd_nxt points; NULL: at the end of the tail */
+    uint32_t cursor_off;
+    uint32_t bytes; /* from snd_una on */
+};
+
+enum pw_tcb_flag {
+    PW_TCB_TS = 1 << 0,         /* timestamps agreed */
+    PW_TCB_APP = 1 << 1,        /* the application has the stream: gone is owed */
+    PW_TCB_OUT = 1 << 2,        /* in the worker's list of connections to be flushed */
+    PW_TCB_ACK_NOW = 1 << 3,    /* an ACK goes with the next flush */
+    PW_TCB_ACK_LATER = 1 << 4,  /* an ACK is owed, by the delayed-ACK timer at the latest */
+    PW_TCB_ACK_SOON = 1 << 5,   /* that timer is to be short: the peer pushed */
+    PW_TCB_FIN_QUEUED = 1 << 6, /* the application shut down */
+    PW_TCB_FIN_SENT = 1 << 7,   /* snd_fin is valid */
+    PW_TCB_FIN_KNOWN = 1 << 8, /* the peer's FIN arrived, perhaps ahead of data: rcv_fin is valid */
+    PW_TCB_WANT_WRITE = 1 << 9,  /* a send was short */
+    PW_TCB_PERSIST = 1 << 10,    /* the timer probes a closed window */
+    PW_TCB_RTT_TIMING = 1 << 11, /* rtt_seq is being timed (no timestamps) */
+    PW_TCB_RECOVERY = 1 << 12,   /* fast retransmit until snd_recover is acknowledged */
+    PW_TCB_RTT_KNOWN = 1 << 13,  /* srtt holds a measurement */
+    PW_TCB_HALF_OPEN = 1 << 14,  /* counted in the worker's SYN_RECEIVED bound */
+};
+
+enum pw_tcb_timer {
+    PW_TCB_TIMER_MAIN, /* retransmission, persist, TIME_WAIT or FIN_WAIT_2: one at a time */
+    PW_TCB_TIMER_DELACK,
+};
+
+struct pw_tcb {
+    /* Line 0: finding it. */
+    struct pw_stream stream; /* first: the application's pointer to us */
+    struct pw_worker *w;
+    uint32_t laddr;
+    uint32_t raddr;
+    uint16_t lport;
+    uint16_t rport;
+    uint32_t hash;
+
+    /* Line 1: what every segment reads or writes (RFC 9293 3.3.1 names). */
+    uint32_t rcv_nxt;
+    uint32_t rcv_adv; /* right edge of the window offered: RCV.NXT + RCV.WND */
+    uint32_t snd_una;
+    uint32_t snd_nxt; /* goes back to snd_una after a timeout */
+    uint32_t snd_max; /* highest ever sent */
+    uint32_t snd_wnd;
+    uint32_t snd_wl1;
+    uint32_t snd_wl2;
+    uint32_t ts_recent;     /* RFC 7323 4.3 */
+    uint32_t last_ack_sent; /* RFC 7323 4.3 */
+    uint16_t flags;         /* enum pw_tcb_flag */
+    uint8_t state;          /* enum pw_tcp_state, written by pw_tcp_state_set alone */
+    uint8_t snd_wscale;
+    uint8_t rcv_wscale;
+    uint8_t ack_segs; /* received since the last ACK went out */
+    uint16_t mss;     /* payload of a full segment, options taken off */
+    struct rte_mbuf *ooo;
+    uint32_t rx_reserved; /* of the worker's budget, in buffer bytes */
+    uint32_t rx_held_app; /* buffers the application holds */
+
+    /* Line 2: the rest of receive memory, sending. */
+    uint32_t rx_held_ooo; /* buffers in the reassembly queue */
+    uint32_t rx_admitted; /* what reserve() asked for, turned into buffer bytes */
+    uint16_t ooo_count;
+    uint8_t dupacks;
+    uint8_t backoff; /* doublings of the RTO */
+    struct pw_snd_buf snd;
+    struct pw_tcp_cc cc;
+
+    /* Cold: timers, round trips, closing. */
+    struct pw_timer timer;
+    struct pw_timer delack;
+    TAILQ_ENTRY(pw_tcb) out_link;
+    TAILQ_ENTRY(pw_tcb) tw_link; /* TIME_WAIT, oldest first */
+    uint32_t iss;
+    uint32_t irs;
+    uint32_t snd_fin;
+    uint32_t rcv_fin;
+    uint32_t snd_recover;
+    uint32_t
+        snd_wnd_max; /* largest window the peer ever offered (RFC 5961 5.2, RFC 9293 3.8.6.2.1) */
+    uint32_t srtt_us;
+    uint32_t rttvar_us;
+    uint32_t rto_ms;
+    uint32_t rtt_seq;
+    uint64_t rtt_tick;
+    uint64_t sent_tick; /* last data segment */
+    uint8_t retries;
+    uint8_t peer_mac[6];
+};
+static_assert(offsetof(struct pw_tcb, rcv_nxt) == 64, "line 1 begins with what a segment changes");
+static_assert(offsetof(struct pw_tcb, rx_held_ooo) == 128, "line 2 begins with receive memory");
+static_assert(sizeof(struct pw_tcb) <= 448,
+              "an idle connection costs this, and nothing else in TCP");
+
+TAILQ_HEAD(pw_tcb_list, pw_tcb);
+
+struct pw_tcp_slot {
+    uint32_t hash;
+    uint32_t idx1; /* index in the pool of tcbs plus one; 0: empty */
+};
+
+/* TCP's share of a worker. */
+struct pw_tcp {
+    /* Read only after init. */
+    struct pw_tcp_cfg cfg;
+    struct pw_stream_ops ops;
+    struct pw_stream_app app;
+    uint64_t hash_key;
+    uint64_t isn_key[2];
+    uint64_t tsc_per_4us; /* RFC 6528: the ISN clock */
+    uint32_t ts_offset;
+    uint32_t slot_mask;
+    uint16_t mss; /* what we offer */
+    uint16_t port[PW_TCP_LISTEN_PORTS_MAX];
+    uint32_t port_count;
+
+    /* Written by the owner. */
+    struct pw_tcp_slot *slot;
+    struct pw_pool tcbs;
+    struct pw_pool chunks;
+    struct pw_timer_wheel wheel;
+    struct pw_tcb_list out;
+    struct pw_tcb_list time_wait;
+    uint64_t rx_budget_free;
+    uint32_t half_open;
+    uint32_t open;
+    uint32_t challenge_count; /* RFC 5961 7: challenge ACKs in this second */
+    uint64_t challenge_second;
+};
+
+/* tcp_conn.c: the table of connections, their birth and death, the stream operations. */
+PW_MUST_USE int pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg,
+                                const uint8_t secret[16]);
+void pw_tcp_fini_ctl(struct pw_worker *w);
+uint32_t pw_tcp_hash(const struct pw_tcp *t, const struct pw_segment *seg);
+/* NULL: no such connection. */
+struct pw_tcb *pw_tcp_lookup(struct pw_tcp *t, const struct pw_segment *seg);
+bool pw_tcp_key_is(const struct pw_tcb *tcb, const struct pw_segment *seg);
+void pw_tcp_prefetch_slot(const struct pw_tcp *t, uint32_t hash);
+/* A CLOSED connection with its key set and in the table; NULL when all are in use. */
+struct pw_tcb *pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg);
+/* Gives everything back; `gone` is delivered when the application still has the stream. */
+void pw_tcp_close(struct pw_worker *w, struct pw_tcb *tcb);
+/* `gone` now, if owed. */
+void pw_tcp_detach(struct pw_worker *w, struct pw_tcb *tcb);
+/* The only writer of tcb->state. */
+void pw_tcp_state_set(struct pw_worker *w, struct pw_tcb *tcb, enum pw_tcp_state to);
+/* Puts tcb on the list that pw_tcp_flush empties. */
+void pw_tcp_out_later(struct pw_worker *w, struct pw_tcb *tcb);
+
+/* tcp_syn.c: segments without a connection; the handshake. */
+void pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg);
+void pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
+uint32_t pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg);
+
+/* tcp_input.c */
+/* Checks the TCP header and checksum of an IPv4 packet to us and fills seg; m is trimmed to the
+ * payload and seg borrows it. False: refused and counted, m stays the caller's. */
+bool pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip,
+                  struct pw_segment *seg);
+/* Takes the mbufs of all n segments. RFC 9293 3.10.7. */
+void pw_tcp_input_burst(struct pw_worker *w, struct pw_segment *seg, uint16_t n);
+
+/* tcp_reass.c: text out of order, and the memory it may take. */
+/* Takes seg->m when it is kept (then NULL). */
+void pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg);
+/* The next buffer that starts at or before rcv_nxt, trimmed to begin there; NULL: a hole. Gives m.
+ */
+struct rte_mbuf *pw_tcp_reass_take(struct pw_worker *w, struct pw_tcb *tcb);
+void pw_tcp_reass_clear(struct pw_tcb *tcb);
+/* Makes room for cost buffer bytes of in-order text; false when the connection's share is spent. */
+bool pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost);
+/* Adjusts what the connection holds of the budget to what it needs. */
+void pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb);
+/* Reservation of a new connection; false when not even the minimum is left. */
+bool pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb);
+/* Moves rcv_adv right as far as buffers allow; returns the window to offer. */
+uint32_t pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb);
+/* Asks for a window update if enough came free (RFC 9293 3.8.6.2.2). */
+void pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb);
+/* struct pw_stream_ops.reserve. */
+PW_MUST_USE int pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes);
+/* Buffers needed behind a window of so many bytes, whatever sizes its segments have. */
+uint64_t pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window);
+
+/* tcp_output.c */
+/* Sends what tcb may send now: text, FIN, or an ACK that is due. */
+void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);
+/* pw_tcp_output for every connection on the list. Returns how many there were. */
+uint32_t pw_tcp_flush(struct pw_worker *w);
+/* An ACK by itself, now. */
+void pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
+/* RFC 5961: an ACK by itself unless too many went out this second. */
+void pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb);
+void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
+/* RST for a segment without a connection (RFC 9293 3.10.7.1). */
+void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
+/* The first unacknowledged segment again; snd_nxt stays. */
+void pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb);
+/* One byte beyond a closed window (RFC 9293 3.8.6.1). */
+void pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb);
+
+/* tcp_snd_buf.c: bytes from the application until the peer has them. */
+size_t pw_snd_put(struct pw_pool *chunks, struct pw_snd_buf *b, struct pw_slice s, size_t max);
+/* Copies n bytes at the cursor to dst and moves the cursor. */
+void pw_snd_copy(struct pw_snd_buf *b, uint8_t *dst, uint32_t n);
+/* Frees n acknowledged bytes. */
+void pw_snd_ack(struct pw_pool *chunks, struct pw_snd_buf *b, uint32_t n);
+/* The cursor to snd_una (b->head). */
+void pw_snd_rewind(struct pw_snd_buf *b);
+void pw_snd_clear(struct pw_pool *chunks, struct pw_snd_buf *b);
+
+/* tcp_recovery.c: RFC 6298, and the losses it finds. */
+void pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us);
+/* (Re)starts the retransmission timer with the current, backed-off RTO. */
+void pw_tcp_rto_arm(struct pw_worker *w, struct pw_tcb *tcb);
+/* A timer of some connection fired. */
+void pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t);
+/* An ACK advanced snd_una by n bytes of sequence space. */
+void pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg,
+                  uint32_t n);
+/* A duplicate ACK as RFC 5681 2 defines it. */
+void pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb);
+
+static inline uint32_t
+pw_tcb_rcv_wnd(const struct pw_tcb *tcb)
+{
+    return tcb->rcv_adv - tcb->rcv_nxt;
+}
+
+static inline bool
+pw_tcb_is(const struct pw_tcb *tcb, uint32_t flag)
+{
+    return (tcb->flags & flag) != 0;
+}
+
+static inline void
+pw_tcb_flag_set(struct pw_tcb *tcb, uint32_t flag)
+{
+    tcb->flags = (uint16_t)(tcb->flags | flag);
+}
+
+static inline void
+pw_tcb_flag_clear(struct pw_tcb *tcb, uint32_t flag)
+{
+    tcb->flags = (uint16_t)(tcb->flags & ~flag);
+}
+
+#endif

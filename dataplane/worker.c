@@ -1,0 +1,322 @@
+#include "dataplane/worker.h"
+
+#include "dataplane/ip4.h"
+#include "dataplane/worker_priv.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { TIMERS_PER_POLL_MAX = 64 };
+
+static uint16_t
+ethdev_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    const struct pw_worker *w = ctx;
+
+    return rte_eth_rx_burst(w->port_id, w->queue_id, m, n);
+}
+
+static uint16_t
+ethdev_tx(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    const struct pw_worker *w = ctx;
+
+    return rte_eth_tx_burst(w->port_id, w->queue_id, m, n);
+}
+
+static int
+cfg_check(const struct pw_worker_cfg *cfg)
+{
+    bool mac_bad = pw_ether_multicast(cfg->mac);
+
+    if (cfg->mempool == NULL || cfg->ip4_address == 0 || cfg->ip4_prefix > 32 || mac_bad ||
+        cfg->clock.tsc_hz < 1000000 || cfg->app.accept == NULL) {
+        return PW_EINVAL;
+    }
+    if (cfg->mtu != 0 && (cfg->mtu < 576 || cfg->mtu > 9000)) {
+        return PW_ERANGE;
+    }
+    return 0;
+}
+
+static void
+worker_fill(struct pw_worker *w, const struct pw_worker_cfg *cfg, uint64_t now_tsc)
+{
+    if (cfg->io != NULL) {
+        w->io = *cfg->io;
+    } else {
+        w->io = (struct pw_port_io){.ctx = w, .rx_burst = ethdev_rx, .tx_burst = ethdev_tx};
+    }
+    w->mempool = cfg->mempool;
+    w->address = cfg->ip4_address;
+    w->net_mask = cfg->ip4_prefix == 0 ? 0 : UINT32_MAX << (32 - cfg->ip4_prefix);
+    w->gateway = cfg->ip4_gateway;
+    w->mtu = cfg->mtu == 0 ? 1500 : cfg->mtu;
+    memcpy(w->mac, cfg->mac, sizeof(w->mac));
+    w->address_is_ours = cfg->address_is_ours;
+    w->rx_cksum_offload = cfg->rx_cksum_offload;
+    w->tx_cksum_offload = cfg->tx_cksum_offload;
+    w->port_id = cfg->port_id;
+    w->queue_id = cfg->queue_id;
+    w->index = cfg->index;
+    w->buf_bytes = rte_pktmbuf_data_room_size(cfg->mempool);
+    w->tsc_hz = cfg->clock.tsc_hz;
+    w->tsc_per_tick = cfg->clock.tsc_hz / 1000;
+    w->start_tsc = now_tsc;
+    w->now_tsc = now_tsc;
+}
+
+struct pw_worker *
+pw_worker_create_ctl(const struct pw_worker_cfg *cfg, uint64_t now_tsc, int *err)
+{
+    int rc = cfg_check(cfg);
+    struct pw_worker *w = NULL;
+
+    if (rc == 0) {
+        w = aligned_alloc(64, pw_align_up(sizeof(*w), 64));
+        rc = w == NULL ? PW_ENOMEM : 0;
+    }
+    if (rc == 0) {
+        memset(w, 0, sizeof(*w));
+        worker_fill(w, cfg, now_tsc);
+        w->tcp.app = cfg->app;
+        rc = pw_tcp_init_ctl(w, &cfg->tcp, cfg->secret);
+    }
+    if (rc != 0) {
+        free(w);
+        w = NULL;
+    }
+    if (err != NULL) {
+        *err = rc;
+    }
+    return w;
+}
+
+void
+pw_worker_destroy_ctl(struct pw_worker *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    pw_tcp_fini_ctl(w);
+    for (uint32_t i = 0; i < w->tx_count; i++) {
+        rte_pktmbuf_free(w->tx[i]);
+    }
+    free(w);
+}
+
+int
+pw_worker_listen_ctl(struct pw_worker *w, uint16_t port)
+{
+    struct pw_tcp *t = &w->tcp;
+
+    for (uint32_t i = 0; i < t->port_count; i++) {
+        if (t->port[i] == port) {
+            return PW_EEXIST;
+        }
+    }
+    if (t->port_count == PW_TCP_LISTEN_PORTS_MAX) {
+        return PW_ENOSPC;
+    }
+    t->port[t->port_count++] = port;
+    return 0;
+}
+
+struct rte_mbuf *
+pw_worker_frame(struct pw_worker *w)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(w->mempool);
+
+    if (m == NULL) {
+        pw_worker_drop(w, PW_DROP_TX_NO_BUFFER);
+    }
+    return m;
+}
+
+/* Hands the port what it takes; the rest waits for the next poll. Returns frames taken. */
+static uint32_t
+tx_flush(struct pw_worker *w)
+{
+    uint32_t sent = 0;
+
+    if (w->tx_count == 0) {
+        return 0;
+    }
+    uint64_t bytes = 0;
+    uint64_t t0 = pw_rdtsc();
+
+    for (uint32_t i = 0; i < w->tx_count; i++) {
+        bytes += w->tx[i]->pkt_len; /* before the port owns them */
+    }
+    while (sent < w->tx_count) { /* bound: PW_WORKER_TX_MAX / PW_BURST_MAX calls */
+        uint32_t left = w->tx_count - sent;
+        uint16_t n = (uint16_t)(left < PW_BURST_MAX ? left : PW_BURST_MAX);
+        uint16_t took = w->io.tx_burst(w->io.ctx, w->tx + sent, n);
+
+        sent += took;
+        if (took < n) {
+            break;
+        }
+    }
+    w->poll_driver_tsc += pw_rdtsc() - t0;
+    w->tx_count -= sent;
+    memmove(w->tx, w->tx + sent, w->tx_count * sizeof(w->tx[0]));
+    for (uint32_t i = 0; i < w->tx_count; i++) {
+        bytes -= w->tx[i]->pkt_len;
+    }
+    w->stat[PW_STAT_TX_FRAMES] += sent;
+    w->stat[PW_STAT_TX_BYTES] += bytes;
+    return sent;
+}
+
+void
+pw_worker_send(struct pw_worker *w, struct rte_mbuf *m)
+{
+    if (w->tx_count == PW_WORKER_TX_MAX) {
+        (void)tx_flush(w);
+    }
+    if (w->tx_count == PW_WORKER_TX_MAX) {
+        pw_worker_drop(w, PW_DROP_TX_FULL);
+        rte_pktmbuf_free(m);
+        return;
+    }
+    w->tx[w->tx_count++] = m;
+}
+
+static void
+poll_begin(struct pw_worker *w, uint64_t now_tsc)
+{
+    PW_DCHECK(now_tsc >= w->now_tsc);
+    w->now_tsc = now_tsc;
+    w->now_tick = (now_tsc - w->start_tsc) / w->tsc_per_tick;
+    w->poll_driver_tsc = 0;
+}
+
+/* An empty poll is the idle loop's time, not the driver's. */
+static uint32_t
+poll_end(struct pw_worker *w, uint32_t work)
+{
+    if (work != 0) {
+        w->driver_tsc += w->poll_driver_tsc;
+    }
+    return work;
+}
+
+/* Ethernet and IPv4. True: seg is a TCP segment in m. False: handled or counted, m is the caller's.
+ */
+static bool
+parse_frame(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    struct pw_ip4 ip;
+
+    if (m->nb_segs != 1) {
+        pw_worker_drop(w, PW_DROP_ETHER_SEGMENTED);
+        return false;
+    }
+    if (m->data_len < PW_ETHER_BYTES) {
+        pw_worker_drop(w, PW_DROP_ETHER_SHORT);
+        return false;
+    }
+    bool to_us = memcmp(p, w->mac, 6) == 0;
+    uint16_t type = pw_load_be16(p + 12);
+
+    if (!to_us && !(type == PW_ETHER_TYPE_ARP && pw_ether_multicast(p))) {
+        pw_worker_drop(w, PW_DROP_ETHER_NOT_OURS);
+        return false;
+    }
+    if (type == PW_ETHER_TYPE_ARP) {
+        pw_arp_input(w, m);
+        return false;
+    }
+    if (type != PW_ETHER_TYPE_IP4) {
+        pw_worker_drop(w, PW_DROP_ETHER_TYPE);
+        return false;
+    }
+    if (!pw_ip4_check(w, m, &ip)) {
+        return false;
+    }
+    if (ip.protocol != PW_IP4_PROTO_TCP) {
+        if (ip.protocol == PW_IP4_PROTO_ICMP) {
+            pw_icmp_input(w, m, &ip);
+        } else {
+            pw_worker_drop(w, PW_DROP_IP4_PROTOCOL);
+        }
+        return false;
+    }
+    return pw_tcp_parse(w, m, &ip, seg);
+}
+
+uint32_t
+pw_worker_poll_rx(void *ctx, uint64_t now_tsc)
+{
+    struct pw_worker *w = ctx;
+    struct rte_mbuf *m[PW_BURST_MAX];
+    struct pw_segment seg[PW_BURST_MAX];
+    uint16_t segs = 0;
+
+    poll_begin(w, now_tsc);
+    uint64_t t0 = pw_rdtsc();
+    uint16_t n = w->io.rx_burst(w->io.ctx, m, PW_BURST_MAX);
+
+    w->poll_driver_tsc = pw_rdtsc() - t0;
+    for (uint16_t i = 0; i < n; i++) {
+        rte_prefetch0(rte_pktmbuf_mtod(m[i], const void *));
+    }
+    for (uint16_t i = 0; i < n; i++) {
+        w->stat[PW_STAT_RX_BYTES] += m[i]->pkt_len;
+        if (parse_frame(w, m[i], &seg[segs])) {
+            pw_tcp_prefetch_slot(&w->tcp, seg[segs].hash);
+            segs++;
+        } else {
+            rte_pktmbuf_free(m[i]);
+        }
+    }
+    w->stat[PW_STAT_RX_FRAMES] += n;
+    pw_tcp_input_burst(w, seg, segs);
+    return poll_end(w, n);
+}
+
+uint32_t
+pw_worker_poll_timers(void *ctx, uint64_t now_tsc)
+{
+    struct pw_worker *w = ctx;
+    uint32_t work = 0;
+
+    poll_begin(w, now_tsc);
+    pw_timer_wheel_advance(&w->tcp.wheel, w->now_tick);
+    while (work < TIMERS_PER_POLL_MAX) {
+        struct pw_timer *t = pw_timer_wheel_pop(&w->tcp.wheel);
+
+        if (t == NULL) {
+            break;
+        }
+        pw_tcp_timer_expired(w, t);
+        work++;
+    }
+    work += pw_tcp_flush(w);
+    work += tx_flush(w);
+    return poll_end(w, work);
+}
+
+uint32_t
+pw_worker_drain(struct pw_worker *w)
+{
+    atomic_store_explicit(&w->draining, true, memory_order_relaxed);
+    return pw_worker_open_count(w);
+}
+
+uint32_t
+pw_worker_open_count(const struct pw_worker *w)
+{
+    return w->tcp.open;
+}
+
+const uint64_t *
+pw_worker_driver_tsc(const struct pw_worker *w)
+{
+    return &w->driver_tsc;
+}

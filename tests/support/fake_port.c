@@ -1,0 +1,277 @@
+#include "tests/support/fake_port.h"
+
+#include "dataplane/ether_arp.h"
+#include "dataplane/ip4.h"
+#include "dataplane/tcp_tcb.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const uint8_t pw_fake_our_mac[6] = {0x02, 0, 0, 0, 0, 0x01};
+const uint8_t pw_fake_peer_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
+
+bool
+pw_fake_eal_init(void)
+{
+    char prefix[64];
+    char *argv[] = {"test",
+                    "--no-huge",
+                    "--no-pci",
+                    "--no-telemetry",
+                    "--in-memory",
+                    "--no-shconf",
+                    "-m",
+                    "256",
+                    "-l",
+                    "0",
+                    "--log-level=lib.eal:3",
+                    "--file-prefix",
+                    prefix,
+                    NULL};
+
+    snprintf(prefix, sizeof(prefix), "pwtest%d", (int)getpid());
+    if (rte_eal_init((int)PW_ARRAY_LEN(argv) - 1, argv) < 0) {
+        fprintf(stderr, "skip: EAL does not start here: %s\n", rte_strerror(rte_errno));
+        return false;
+    }
+    return true;
+}
+
+static uint16_t
+fake_rx_burst(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    struct pw_fake_port *p = ctx;
+    uint16_t took = (uint16_t)(p->rx_count < n ? p->rx_count : n);
+
+    memcpy(m, p->rx, took * sizeof(m[0]));
+    p->rx_count -= took;
+    memmove(p->rx, p->rx + took, p->rx_count * sizeof(p->rx[0]));
+    return took;
+}
+
+static uint16_t
+fake_tx_burst(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    struct pw_fake_port *p = ctx;
+    uint16_t i = 0;
+
+    for (; i < n && p->tx_room > 0 && p->tx_count < PW_FAKE_FRAMES_MAX; i++) {
+        p->tx_tsc[p->tx_count] = p->now_tsc;
+        p->tx[p->tx_count++] = m[i];
+        p->tx_room -= p->tx_room != UINT32_MAX;
+    }
+    return i;
+}
+
+void
+pw_fake_port_init(struct pw_fake_port *p, uint32_t mbufs)
+{
+    char name[32];
+
+    memset(p, 0, sizeof(*p));
+    snprintf(name, sizeof(name), "fake%p", (void *)p);
+    p->pool = rte_pktmbuf_pool_create(name, mbufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    if (p->pool == NULL) {
+        fprintf(stderr, "no mempool: %s\n", rte_strerror(rte_errno));
+        exit(1);
+    }
+    p->io = (struct pw_port_io){.ctx = p, .rx_burst = fake_rx_burst, .tx_burst = fake_tx_burst};
+    p->now_tsc = PW_FAKE_TSC_HZ;
+    p->tx_room = UINT32_MAX;
+}
+
+uint32_t
+pw_fake_port_fini(struct pw_fake_port *p)
+{
+    for (uint32_t i = 0; i < p->rx_count; i++) {
+        rte_pktmbuf_free(p->rx[i]);
+    }
+    for (uint32_t i = 0; i < p->tx_count; i++) {
+        rte_pktmbuf_free(p->tx[i]);
+    }
+    uint32_t held = rte_mempool_in_use_count(p->pool);
+
+    rte_mempool_free(p->pool);
+    return held;
+}
+
+struct pw_worker_cfg
+pw_fake_worker_cfg(struct pw_fake_port *p)
+{
+    struct pw_worker_cfg cfg = {
+        .io = &p->io,
+        .mempool = p->pool,
+        .ip4_address = PW_FAKE_OUR_IP,
+        .ip4_prefix = 24,
+        .ip4_gateway = 0x0A0000FE,
+        .address_is_ours = true,
+        .clock = {.tsc_hz = PW_FAKE_TSC_HZ},
+        .secret = "0123456789abcde",
+        .tcp = {.conns_max = 256, .snd_pool_bytes = 4 << 20},
+    };
+
+    memcpy(cfg.mac, pw_fake_our_mac, 6);
+    return cfg;
+}
+
+void
+pw_fake_rx(struct pw_fake_port *p, struct rte_mbuf *m)
+{
+    if (p->rx_count == PW_FAKE_FRAMES_MAX) {
+        abort();
+    }
+    p->rx[p->rx_count++] = m;
+}
+
+struct rte_mbuf *
+pw_fake_frame(struct pw_fake_port *p, const void *bytes, uint32_t len)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(p->pool);
+
+    if (m == NULL) {
+        abort();
+    }
+    void *dst = rte_pktmbuf_append(m, (uint16_t)len);
+
+    if (dst == NULL) {
+        abort();
+    }
+    memcpy(dst, bytes, len);
+    return m;
+}
+
+static uint32_t
+put_options(uint8_t *dst, const struct pw_fake_seg *s)
+{
+    if (s->raw_opt_len != 0) {
+        memcpy(dst, s->raw_opt, s->raw_opt_len);
+        return s->raw_opt_len;
+    }
+    if ((s->flags & PW_TCP_SYN) != 0 && (s->opt.mss != 0 || s->opt.has_ts || s->opt.has_wscale)) {
+        return pw_tcp_options_put_syn(dst, &s->opt);
+    }
+    return s->opt.has_ts ? pw_tcp_options_put_ts(dst, s->opt.ts_val, s->opt.ts_ecr) : 0;
+}
+
+/* Headers by hand, not through the code under test; only the checksum and option helpers are
+ * shared, and those have tests of their own against constants. */
+struct rte_mbuf *
+pw_fake_segment(struct pw_fake_port *p, const struct pw_fake_seg *s)
+{
+    uint8_t f[2048] = {0};
+    uint8_t *ip = f + PW_ETHER_BYTES;
+    uint8_t *t = ip + PW_IP4_BYTES;
+    uint32_t opt = put_options(t + PW_TCP_HDR_BYTES, s);
+    uint32_t tcp_len = PW_TCP_HDR_BYTES + opt + s->len;
+    uint16_t sum;
+
+    pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP4);
+    ip[0] = 0x45;
+    pw_store_be16(ip + 2, (uint16_t)(PW_IP4_BYTES + tcp_len));
+    ip[8] = 64;
+    ip[9] = PW_IP4_PROTO_TCP;
+    pw_store_be32(ip + 12, s->saddr);
+    pw_store_be32(ip + 16, s->daddr);
+    sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(s->bad_ip_sum, ip, PW_IP4_BYTES));
+    memcpy(ip + 10, &sum, 2);
+    pw_store_be16(t, s->sport);
+    pw_store_be16(t + 2, s->dport);
+    pw_store_be32(t + 4, s->seq);
+    pw_store_be32(t + 8, s->ack);
+    t[12] = (uint8_t)(((PW_TCP_HDR_BYTES + opt) / 4) << 4);
+    t[13] = s->flags;
+    pw_store_be16(t + 14, s->wnd);
+    if (s->len != 0) {
+        memcpy(t + PW_TCP_HDR_BYTES + opt, s->payload, s->len);
+    }
+    sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(
+        pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP, tcp_len) + s->bad_tcp_sum, t,
+        tcp_len));
+    memcpy(t + 16, &sum, 2);
+    return pw_fake_frame(p, f, PW_ETHER_BYTES + PW_IP4_BYTES + tcp_len + s->pad);
+}
+
+void
+pw_fake_poll(struct pw_fake_port *p, struct pw_worker *w)
+{
+    (void)pw_worker_poll_rx(w, p->now_tsc);
+    (void)pw_worker_poll_timers(w, p->now_tsc);
+}
+
+void
+pw_fake_run(struct pw_fake_port *p, struct pw_worker *w, uint32_t ms)
+{
+    for (uint32_t i = 0; i < ms; i++) {
+        p->now_tsc += PW_FAKE_TSC_HZ / 1000;
+        pw_fake_poll(p, w);
+    }
+}
+
+struct rte_mbuf *
+pw_fake_tx_pop(struct pw_fake_port *p, uint64_t *tsc)
+{
+    if (p->tx_count == 0) {
+        return NULL;
+    }
+    struct rte_mbuf *m = p->tx[0];
+
+    if (tsc != NULL) {
+        *tsc = p->tx_tsc[0];
+    }
+    p->tx_count--;
+    memmove(p->tx, p->tx + 1, p->tx_count * sizeof(p->tx[0]));
+    memmove(p->tx_tsc, p->tx_tsc + 1, p->tx_count * sizeof(p->tx_tsc[0]));
+    return m;
+}
+
+bool
+pw_fake_read(const struct rte_mbuf *m, struct pw_fake_seg *s, const char **why)
+{
+    const uint8_t *f = rte_pktmbuf_mtod(m, const uint8_t *);
+    const uint8_t *ip = f + PW_ETHER_BYTES;
+    const uint8_t *t = ip + PW_IP4_BYTES;
+
+    *why = NULL;
+    if (m->data_len < PW_ETHER_BYTES + PW_IP4_BYTES + PW_TCP_HDR_BYTES ||
+        pw_load_be16(f + 12) != PW_ETHER_TYPE_IP4 || ip[0] != 0x45 || ip[9] != PW_IP4_PROTO_TCP) {
+        *why = "not TCP over IPv4";
+        return false;
+    }
+    uint32_t total = pw_load_be16(ip + 2);
+    uint32_t hdr = (uint32_t)(t[12] >> 4) * 4;
+
+    if (total + PW_ETHER_BYTES != m->data_len || hdr < PW_TCP_HDR_BYTES ||
+        hdr > total - PW_IP4_BYTES) {
+        *why = "lengths disagree";
+        return false;
+    }
+    *s = (struct pw_fake_seg){
+        .saddr = pw_load_be32(ip + 12),
+        .daddr = pw_load_be32(ip + 16),
+        .sport = pw_load_be16(t),
+        .dport = pw_load_be16(t + 2),
+        .seq = pw_load_be32(t + 4),
+        .ack = pw_load_be32(t + 8),
+        .flags = t[13],
+        .wnd = pw_load_be16(t + 14),
+        .payload = t + hdr,
+        .len = total - PW_IP4_BYTES - hdr,
+    };
+    uint32_t tcp_len = total - PW_IP4_BYTES;
+    uint64_t pseudo = pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP, tcp_len);
+
+    if (pw_cksum_fold(pw_cksum_add(0, ip, PW_IP4_BYTES)) != 0xFFFF) {
+        *why = "IPv4 checksum";
+    } else if (pw_cksum_fold(pw_cksum_add(pseudo, t, tcp_len)) != 0xFFFF) {
+        *why = "TCP checksum";
+    } else if (memcmp(f, pw_fake_peer_mac, 6) != 0 || memcmp(f + 6, pw_fake_our_mac, 6) != 0) {
+        *why = "MAC addresses";
+    } else if (pw_tcp_options_parse(t + PW_TCP_HDR_BYTES, hdr - PW_TCP_HDR_BYTES, &s->opt) < 0) {
+        *why = "options";
+    }
+    return *why == NULL;
+}
