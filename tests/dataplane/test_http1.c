@@ -6,6 +6,7 @@
 
 #include "dataplane/http1.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -511,6 +512,63 @@ test_chunked_next__too_much_beside_the_data__bad(void **state)
     assert_int_equal(d.drop, PW_HTTP_DROP_TRAILER_TOO_LARGE);
 }
 
+/* ---- Requests of real clients ---------------------------------------------------------------- */
+
+/* Bytes of the request at p, body included. */
+static size_t
+request_bytes(const char *path, const uint8_t *p, size_t n)
+{
+    struct pw_http1_resume r = {0};
+    struct pw_http1_chunked c = {0};
+    struct pw_http1_head h;
+    int head = pw_http1_head_parse(&h, p, n, &r);
+    size_t pos;
+
+    if (head < 0) {
+        fail_msg("%s: %d %s", path, head, pw_http_drop_info(h.drop)->name);
+    }
+    pos = (size_t)head + (size_t)h.content_length;
+    while (h.chunked && !pw_http1_chunked_done(&c)) {
+        struct pw_slice data;
+        int64_t used = pw_http1_chunked_next(&c, p + pos, n - pos, &data);
+
+        if (used <= 0) {
+            fail_msg("%s: chunked %lld %s", path, (long long)used,
+                     pw_http_drop_info((enum pw_http_drop)c.drop)->name);
+        }
+        pos += (size_t)used;
+    }
+    assert_true(pos <= n);
+    return pos;
+}
+
+static void
+test_recorded_requests__heads_and_bodies__end_where_the_file_ends(void **state)
+{
+    glob_t found;
+    uint32_t files = 0;
+
+    (void)state;
+    assert_int_equal(glob(PW_SOURCE_ROOT "/tests/golden/pushes/*/*.http", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        FILE *f = fopen(found.gl_pathv[i], "rb");
+        uint8_t *data = malloc(8 << 20);
+        size_t n;
+        size_t pos = 0;
+
+        assert_true(f != NULL && data != NULL);
+        n = fread(data, 1, 8 << 20, f);
+        fclose(f);
+        files += n > 3 && memcmp(data, "PRI", 3) != 0;
+        while (pos < n && memcmp(data, "PRI", 3) != 0) { /* HTTP/2 is not for this parser */
+            pos += request_bytes(found.gl_pathv[i], data + pos, n - pos);
+        }
+        free(data);
+    }
+    globfree(&found);
+    assert_true(files > 50);
+}
+
 int
 main(void)
 {
@@ -523,6 +581,7 @@ main(void)
         cmocka_unit_test(test_head_parse__head_limits__431_above_them_only),
         cmocka_unit_test(test_find_control__every_byte_at_every_place__as_the_scalar_twin),
         cmocka_unit_test(test_chunked_next__rows__same_for_every_cut),
+        cmocka_unit_test(test_recorded_requests__heads_and_bodies__end_where_the_file_ends),
         cmocka_unit_test(test_chunked_next__too_much_beside_the_data__bad),
     };
 
