@@ -1,0 +1,228 @@
+/* What taking a record into the head costs, and how many bytes it leaves there. The mix of perf/corpus
+ * from 250 pods of 20 services. head_repeat: every stack was seen before (the steady state).
+ * head_first: each profile is the first of its kind in its tenant. */
+#include "ingester/head.h"
+#include "perf/bench.h"
+#include "perf/mix.h"
+#include "pprof/inflate.h"
+#include "pprof/profile.h"
+#include "pprof/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SCRATCH_BYTES = 256 << 20,
+    OUT_BYTES = 16 << 20,
+    SAMPLES_MAX = 1 << 20,
+    PODS = 250,
+    SERVICES = 20,
+    RECORDS_MAX = 4096,
+    PUSHES = 5000,
+    TENANT_LEN = 8,
+    KEY = 42,
+};
+#define HEAD_BYTES (4ULL << 30)
+
+struct state {
+    struct mix mix;
+    struct pw_inflater *inf;
+    struct pw_scratch scratch;
+    uint8_t *out;
+    uint32_t *all;
+    struct pw_record *record[RECORDS_MAX]; /* of push i: record[i % records] */
+    uint32_t records;
+    struct pw_head *head;
+    uint64_t pushed, tenants;
+};
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "bench: %s\n", what);
+    exit(1);
+}
+
+static struct pw_record *
+build(struct state *s, const struct pw_profile *p, uint32_t push)
+{
+    char pod[64], service[64];
+    uint32_t n = push % PODS;
+
+    snprintf(service, sizeof(service), "service-%02u", n % SERVICES);
+    snprintf(pod, sizeof(pod), "service-%02u-5d8f7c9b4-x%04u", n % SERVICES, n);
+    struct pw_label_pair pair[] = {
+        {PW_SLICE_LIT("__name__"), PW_SLICE_LIT("process_cpu")},
+        {PW_SLICE_LIT("namespace"), PW_SLICE_LIT("default")},
+        {PW_SLICE_LIT("pod"), pw_slice_str(pod)},
+        {PW_SLICE_LIT("service_name"), pw_slice_str(service)},
+    };
+    struct pw_labels labels = {.pair = pair, .count = 4, .cap = 4};
+    struct pw_record_group group = {
+        .labels = &labels, .sample = s->all, .sample_count = p->sample_count};
+    struct pw_record_source src = {
+        .profile = p, .tenant = PW_SLICE_LIT("00000000"), .group = &group, .group_count = 1};
+    size_t cap = pw_record_bytes_max(&src);
+    struct pw_record *rec = aligned_alloc(64, pw_align_up(cap, 64));
+
+    if (rec == NULL || pw_record_build(&src, rec, cap) <= 0) {
+        die("record refused");
+    }
+    return rec;
+}
+
+static void
+build_records(struct state *s)
+{
+    uint32_t files = s->mix.count;
+
+    s->records = files * PODS <= RECORDS_MAX ? files * PODS : RECORDS_MAX / files * files;
+    s->records = s->records > 500 ? 500 / files * files : s->records;
+    for (uint32_t i = 0; i < s->records; i++) {
+        struct pw_slice gz = s->mix.gz[i % files];
+        struct pw_profile p;
+        const char *err = NULL;
+        size_t n = 0;
+
+        s->scratch.used = 0;
+        if (pw_inflate(s->inf, &gz, 1, s->out, OUT_BYTES, &n) != PW_INFLATE_OK ||
+            pw_profile_parse(&p, &s->scratch, KEY, pw_slice(s->out, n), &err) != 0 ||
+            pw_profile_normalize(&p) != 0) {
+            die(s->mix.name[i % files]);
+        }
+        s->record[i] = build(s, &p, i);
+    }
+}
+
+static void
+head_new(struct state *s)
+{
+    struct pw_head_cfg cfg = {.bytes_max = HEAD_BYTES,
+                              .hash_key = KEY,
+                              .tenants_max = 1 << 16,
+                              .series_idle_ns = 600LL * 1000000000};
+
+    pw_head_destroy_ctl(s->head);
+    if (pw_head_create_ctl(&s->head, &cfg) != 0) {
+        die("no head");
+    }
+    s->pushed = 0;
+}
+
+static void
+push(struct state *s, uint64_t i)
+{
+    struct pw_record *rec = s->record[i % s->records];
+
+    rec->time_nanos = 1700000000000000000 + (int64_t)i * 1000000;
+    if (pw_head_append(s->head, rec, rec->time_nanos, 0, NULL) != 0) {
+        die("append refused");
+    }
+}
+
+static void
+fill_once(struct state *s)
+{
+    head_new(s);
+    for (uint32_t i = 0; i < s->records; i++) {
+        push(s, s->pushed++);
+    }
+}
+
+static void
+step_repeat(void *arg)
+{
+    struct state *s = arg;
+    struct pw_head_stats st;
+
+    pw_head_stats(s->head, &st);
+    if (st.bytes_used > HEAD_BYTES / 2) {
+        fill_once(s);
+    }
+    for (uint32_t i = 0; i < s->mix.count; i++) {
+        push(s, s->pushed++);
+    }
+}
+
+static void
+step_first(void *arg)
+{
+    struct state *s = arg;
+    char tenant[TENANT_LEN + 1];
+
+    snprintf(tenant, sizeof(tenant), "%08u", (unsigned)++s->tenants);
+    for (uint32_t i = 0; i < s->mix.count; i++) {
+        struct pw_record *rec = s->record[i];
+
+        memcpy((uint8_t *)rec + rec->tenant.off, tenant, TENANT_LEN);
+        push(s, i);
+    }
+}
+
+static void
+print_bytes(struct state *s)
+{
+    struct pw_head_stats st;
+
+    head_new(s);
+    for (uint32_t i = 0; i < PUSHES; i++) {
+        push(s, i);
+    }
+    pw_head_stats(s->head, &st);
+    bench_print("head_bytes_per_push", (double)st.bytes_used / PUSHES);
+    bench_print("head_samples_bytes_per_push", (double)st.bytes_samples / PUSHES);
+    bench_print("head_other_bytes_per_push", (double)(st.bytes_used - st.bytes_samples) / PUSHES);
+    bench_print("head_samples_per_push", (double)st.samples / PUSHES);
+    bench_print("head_rows_per_push", (double)st.rows / PUSHES);
+}
+
+static void
+step_read(void *arg)
+{
+    struct state *s = arg;
+    struct pw_head_view v;
+    uint64_t sum = 0;
+
+    if (!pw_head_view_open(s->head, PW_SLICE_LIT("00000000"), &v)) {
+        die("no view");
+    }
+    for (uint64_t i = 0; i < v.rows_count; i++) {
+        struct pw_head_sample sample[256];
+        struct pw_head_row row;
+        uint32_t first = 0, n;
+
+        pw_head_row_at(&v, i, &row);
+        while ((n = pw_head_samples(&v, &row, first, sample, 256)) > 0) {
+            for (uint32_t k = 0; k < n; k++) {
+                sum += (uint64_t)sample[k].value + sample[k].stack;
+            }
+            first += n;
+        }
+    }
+    bench_keep(sum);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct state s = {.out = malloc(OUT_BYTES), .all = malloc(SAMPLES_MAX * sizeof(uint32_t))};
+    struct pw_head_stats st;
+
+    bench_begin();
+    mix_load(&s.mix, argc > 1 ? argv[1] : NULL);
+    if (pw_inflater_init_ctl(&s.inf) != 0 || pw_scratch_init_ctl(&s.scratch, SCRATCH_BYTES) != 0) {
+        return 1;
+    }
+    for (uint32_t i = 0; i < SAMPLES_MAX; i++) {
+        s.all[i] = i;
+    }
+    build_records(&s);
+    print_bytes(&s);
+    pw_head_stats(s.head, &st);
+    bench_run("head_read_sample", step_read, &s, st.samples);
+    fill_once(&s);
+    bench_run("head_repeat", step_repeat, &s, s.mix.count);
+    head_new(&s);
+    bench_run("head_first", step_first, &s, s.mix.count);
+    return 0;
+}
