@@ -106,7 +106,7 @@ function_of(uint32_t f)
 static int64_t
 random_value(uint64_t *seed, uint32_t kind)
 {
-    static const int64_t scale[] = {1, 200, 60000, 1LL << 30, 1LL << 60};
+    static const int64_t scale[] = {1, 200, 60000, 1LL << 30, 1LL << 54};
     int64_t v = (int64_t)(rb_random(seed) % 255) * scale[kind % 5];
 
     return kind >= 5 && rb_random(seed) % 4 != 0 ? 0 : v;
