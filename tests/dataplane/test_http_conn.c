@@ -1060,6 +1060,86 @@ test_metrics__after_some_traffic__counted_by_reason(void **state)
     pw_text_fini(&t);
 }
 
+/* ---- Chaos ----------------------------------------------------------------------------------------- */
+
+static uint32_t
+dice(uint32_t *seed, uint32_t n)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)*seed * n) >> 32);
+}
+
+static void
+one_accident(uint32_t *seed)
+{
+    static const char *const texts[] = {
+        "GET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /async HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HEAD /big HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+        "POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+        "POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+        "123456789",
+        "4\r\nabcd\r\n",
+        "0\r\n\r\n",
+        "\r\n",
+        "GET / HT",
+    };
+    const char *text = texts[dice(seed, PW_ARRAY_LEN(texts))];
+
+    switch (dice(seed, 12)) {
+    case 0:
+        poll_after(dice(seed, 40000));
+        break;
+    case 1:
+        if (fx.waiting != 0) {
+            uint64_t conn = fx.waiting;
+
+            fx.waiting = 0;
+            (void)pw_http_reply(fx.srv, conn, &(struct pw_http_reply){.status = 200});
+        }
+        break;
+    case 2:
+        fx.f.app->fin(fx.f.user, fx.now);
+        break;
+    case 3:
+        fx.f.reserve_result = dice(seed, 2) == 0 ? 0 : PW_EAGAIN;
+        break;
+    case 4:
+    case 5:
+        fx.f.room = dice(seed, 3) == 0 ? 1 << 20 : dice(seed, 100);
+        fx.f.app->writable(fx.f.user, fx.now);
+        break;
+    default:
+        feed(text, strlen(text), 1 + dice(seed, 60));
+        break;
+    }
+}
+
+/* No script: thousands of connections to which anything happens in any order, until they die or are
+ * ended. What must hold are the checks of the fake stream, of close_conn, and our own invariants. */
+static void
+test_chaos__anything_in_any_order__everything_comes_home(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 20000; round++) {
+        uint32_t seed = round * 2654435761U;
+
+        open_conn();
+        fx.waiting = 0;
+        fx.f.room = dice(&seed, 2) == 0 ? 20 : SIZE_MAX / 2;
+        for (uint32_t i = 0; i < 30 && is_open(); i++) {
+            one_accident(&seed);
+            fx.f.out_len = 0;
+        }
+        close_conn();
+    }
+    assert_true(fx.requests > 10000 && fx.abandoned > 100);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -1103,6 +1183,7 @@ main(void)
         T(test_drain__idle_closed_busy_answered_new_refused),
         T(test_drain__idle_connection__fin_at_next_poll),
         T(test_head_buffers__all_in_use__503),
+        T(test_chaos__anything_in_any_order__everything_comes_home),
         T(test_metrics__after_some_traffic__counted_by_reason),
     };
     char *eal[] = {"test", "--no-pci", "--no-telemetry", "--no-huge", "-m", "64", "--no-shconf",
