@@ -59,6 +59,7 @@ query_ethtool(int sock, struct ifreq *ifr, struct pw_netdev *out)
     if (ioctl(sock, SIOCETHTOOL, ifr) == 0 && ch.combined_count > 0) {
         out->queues_combined = ch.combined_count;
     }
+    out->queues_rx = ch.rx_count > out->queues_combined ? ch.rx_count : out->queues_combined;
     snprintf(out->driver, sizeof(out->driver), "unknown");
     ifr->ifr_data = (void *)&drv;
     if (ioctl(sock, SIOCETHTOOL, ifr) == 0) {

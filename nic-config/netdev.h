@@ -23,6 +23,7 @@ struct pw_netdev {
     uint16_t mtu;
     bool up;
     uint32_t queues_combined; /* 1 where the device does not say */
+    uint32_t queues_rx;       /* frames arrive on any of them */
     uint16_t node;            /* PW_PLAN_NODE_ANY where it has none */
     uint32_t addr;            /* IPv4 address the kernel has on it; 0: none */
     uint8_t prefix_len;

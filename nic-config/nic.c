@@ -103,8 +103,15 @@ open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct
         return PW_ENOENT;
     }
     port.port_id = (uint16_t)rte_eth_find_next(0);
+    /* Only a driver that shares its device with the kernel knows isolation; from others everything
+     * arrives, because the device is ours alone. */
+    nic->isolated = cfg->device != NULL && pw_steer_isolate_ctl(port.port_id) == 0;
     err = pw_port_open_ctl(&nic->port, &port, why);
     nic->has_port = err == 0;
+    if (nic->has_port && (nic->port.offloads & PW_PORT_RSS) &&
+        pw_steer_reta_ctl(port.port_id, port.queues) != 0) {
+        pw_log(PW_LOG_WARN, "pw.nic", "msg=\"the device keeps its own redirection table\"");
+    }
     if (err == PW_EIO && nic->has_xdp) {
         nic->port_broken = true;
         err = pw_xdp_explain_ctl(&nic->xdp, why);
@@ -127,6 +134,25 @@ settle_address(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
         pw_neigh_gateway_ctl(dev->ifindex, &nic->gateway) != 0) {
         nic->gateway = 0; /* a link without a way out is fine */
     }
+}
+
+/* An AF_XDP socket receives from its own queue alone: what the NIC puts into a queue that nobody
+ * polls would go to the kernel, which would reset our clients' connections. */
+static int
+check_queues(const struct pw_nic *nic, struct pw_text *why)
+{
+    const struct pw_netdev *dev = &nic->xdp.dev;
+    bool combined = dev->queues_combined == dev->queues_rx;
+
+    if (nic->plan.workers >= dev->queues_rx) {
+        return 0;
+    }
+    pw_text_printf(why,
+                   "interface %s receives on %u queues and pyrowire would poll %u: "
+                   "`ethtool -L %s %s %u`, or raise -nic.queues and -dataplane.workers",
+                   dev->name, dev->queues_rx, nic->plan.workers, dev->name,
+                   combined ? "combined" : "rx", nic->plan.workers);
+    return PW_EINVAL;
 }
 
 static int
@@ -152,6 +178,9 @@ open_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
         return PW_EINVAL;
     }
     err = make_plan(nic, cfg, dev->queues_combined, dev->node, why);
+    if (err == 0) {
+        err = check_queues(nic, why);
+    }
     if (err == 0) {
         err = start_eal(nic, cfg, why);
     }
@@ -275,6 +304,9 @@ pw_nic_steer_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
     struct pw_steer_cfg map;
     int err = traffic_of(nic, cfg, &t);
 
+    if (err == 0 && nic->isolated) {
+        return pw_steer_flow_rules_ctl(nic->port.port_id, nic->port.queues, &t);
+    }
     if (err != 0 || !nic->has_xdp) {
         return err; /* a device of our own gives us everything */
     }
@@ -285,6 +317,9 @@ pw_nic_steer_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
 void
 pw_nic_unsteer_ctl(struct pw_nic *nic)
 {
+    if (nic->isolated) {
+        pw_steer_flow_flush_ctl(nic->port.port_id);
+    }
     if (nic->has_xdp && nic->xdp.prog_id != 0 && pw_xdp_steer_ctl(&nic->xdp, NULL) != 0) {
         pw_log(PW_LOG_ERROR, "pw.nic", "msg=\"steering could not be stopped\"");
     }

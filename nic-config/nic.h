@@ -50,6 +50,7 @@ enum { PW_NIC_MEMORY_MB_EXTRA = 192 };
 struct pw_nic {
     bool has_port; /* false: EAL alone; port and xdp are not open */
     bool has_xdp;
+    bool isolated; /* a PCI device that its kernel driver keeps sharing: flow rules steer */
     bool eal_started;
     bool port_broken; /* its set-up failed half way: see pw_port_open_ctl */
     bool kernel_owns_addr;

@@ -152,5 +152,19 @@ pw_steer_flow_rules_ctl(uint16_t port_id, uint16_t queues, const struct pw_steer
     if (err == 0 && t->own_addr) {
         err = create_rule(port_id, 1, icmp_items, "icmp");
     }
+    if (err != 0) {
+        pw_steer_flow_flush_ctl(port_id);
+    }
     return err;
+}
+
+void
+pw_steer_flow_flush_ctl(uint16_t port_id)
+{
+    struct rte_flow_error e = {0};
+
+    if (rte_flow_flush(port_id, &e) != 0) {
+        pw_log(PW_LOG_ERROR, "pw.nic.steer", "msg=\"flow rules stay\" why=\"%s\"",
+               e.message != NULL ? e.message : "-");
+    }
 }

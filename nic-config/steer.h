@@ -39,8 +39,11 @@ PW_MUST_USE int pw_steer_reta_ctl(uint16_t port_id, uint16_t queues);
  * the rules match reaches us. Call after EAL and before the port is configured; PW_ENOTSUP on
  * devices that are ours alone. */
 PW_MUST_USE int pw_steer_isolate_ctl(uint16_t port_id);
-/* After the port started in isolation: one rule a port, and for an own address ARP and ICMP. */
+/* After the port started in isolation: one rule a port, and for an own address ARP and ICMP. When
+ * the device refuses one, none stays. */
 PW_MUST_USE int pw_steer_flow_rules_ctl(uint16_t port_id, uint16_t queues,
                                         const struct pw_steer_traffic *t);
+/* Takes all rules away: everything is the kernel's again. */
+void pw_steer_flow_flush_ctl(uint16_t port_id);
 
 #endif

@@ -1,7 +1,8 @@
 /* A port without a stack, for test_veth.sh: brings nic-config up on an interface, counts what arrives,
  * sends raw frames, and says what it saw as key=value lines.
  *
- * nic_probe port IF [addr=A] [own] [secs=N] [tx=N] [huge=auto|required|off] [memory=MIB] [mode=generic]
+ * nic_probe port IF [addr=A] [own] [secs=N] [tx=N] [hold=N] [huge=auto|required|off] [memory=MIB]
+ *     hold=N keeps N buffers first, so that those sent come from the far end of the pool
  * nic_probe none                         EAL without a NIC
  * nic_probe foreign IF                   leaves somebody else's XDP program attached
  * nic_probe socket IF SECONDS            somebody else's AF_XDP socket on queue 0
@@ -41,6 +42,7 @@ struct probe {
     _Atomic bool stop;
     uint64_t frames, syns, arps, icmps;
     uint64_t tx_wanted, tx_sent;
+    uint32_t hold;
 };
 
 static atomic_int signalled;
@@ -102,6 +104,9 @@ poll_loop(void *arg)
     struct probe *p = arg;
     struct rte_mbuf *m[PROBE_BURST];
 
+    for (uint32_t i = 0; i < p->hold; i++) {
+        PW_INVARIANT(rte_pktmbuf_alloc(p->port->pool[0]) != NULL);
+    }
     while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
         uint16_t n = rte_eth_rx_burst(p->port->port_id, 0, m, PROBE_BURST);
 
@@ -127,7 +132,7 @@ fail(const struct pw_text *why)
 }
 
 static void
-parse_arg(const char *a, struct pw_nic_cfg *cfg, unsigned *secs, uint64_t *tx)
+parse_arg(const char *a, struct pw_nic_cfg *cfg, unsigned *secs, struct probe *p)
 {
     struct in_addr in;
 
@@ -136,13 +141,13 @@ parse_arg(const char *a, struct pw_nic_cfg *cfg, unsigned *secs, uint64_t *tx)
     } else if (strncmp(a, "secs=", 5) == 0) {
         *secs = (unsigned)atoi(a + 5);
     } else if (strncmp(a, "tx=", 3) == 0) {
-        *tx = (uint64_t)atoll(a + 3);
+        p->tx_wanted = (uint64_t)atoll(a + 3);
+    } else if (strncmp(a, "hold=", 5) == 0) {
+        p->hold = (uint32_t)atoi(a + 5);
     } else if (strncmp(a, "memory=", 7) == 0) {
         cfg->memory_mb = (uint32_t)atoi(a + 7);
     } else if (strcmp(a, "own") == 0) {
         cfg->own_addr = true;
-    } else if (strcmp(a, "mode=generic") == 0) {
-        cfg->xdp_generic = true;
     } else if (strcmp(a, "huge=required") == 0) {
         cfg->huge = PW_EAL_HUGE_REQUIRED;
     } else if (strcmp(a, "huge=off") == 0) {
@@ -161,18 +166,17 @@ run_port(int argc, char **argv, struct pw_text *why)
     struct pw_nic_cfg cfg = {.port_count = 1, .ports = {{4040, IPPROTO_TCP}}, .memory_mb = 96};
     struct pw_text metrics;
     unsigned secs = 0;
-    uint64_t tx = 0;
 
     if (strcmp(argv[1], "port") == 0) {
         cfg.netdev = argv[2];
         for (int i = 3; i < argc; i++) {
-            parse_arg(argv[i], &cfg, &secs, &tx);
+            parse_arg(argv[i], &cfg, &secs, &probe);
         }
     }
     if (pw_nic_open_ctl(&nic, &cfg, why) != 0) {
         return fail(why);
     }
-    probe = (struct probe){.port = &nic.port, .tx_wanted = tx};
+    probe.port = &nic.port;
     signal(SIGTERM, on_signal);
     if (nic.has_port) {
         rte_eal_remote_launch(poll_loop, &probe, 1);
