@@ -19,6 +19,7 @@
 #include "base/scratch.h"
 #include "base/text.h"
 #include "base/types.h"
+#include "pprof/text_hash.h"
 
 struct pw_value_type {
     int64_t type_ref;
@@ -100,13 +101,13 @@ struct pw_profile {
     struct pw_value_type sample_type[PW_PROFILE_TYPES_MAX];
     uint32_t sample_type_count;
     struct pw_slice *string_table; /* spare room for PW_PROFILE_STRINGS_EXTRA appended strings */
-    uint64_t *string_hash;         /* after normalise */
+    uint64_t *string_hash;         /* of the first string_hashed; after normalise of all */
     uint32_t string_count, string_cap;
     struct pw_sample *sample;
     uint32_t sample_count; /* normalise shrinks it */
     int64_t *value;
-    uint32_t *loc_ids;      /* wire ids; after normalise: indices into location */
-    uint64_t *loc_ids_wide; /* wire ids when one needs more than 32 bits; NULL otherwise */
+    uint16_t *loc_ids;      /* wire ids minus 1 (0 wraps); after normalise: indices into location */
+    uint64_t *loc_ids_wide; /* instead, when one needs more than 16 bits: wire ids as they are */
     uint32_t loc_ids_count;
     struct pw_sample_label *sample_label;
     struct pw_mapping *mapping;
@@ -131,7 +132,9 @@ struct pw_profile {
     uint64_t encoded_bytes; /* size of the canonical re-encoding (write-path.md 3.2 step 3) */
 
     /* What the walk saw, so that the usual profile needs no second look. */
+    struct pw_text_key text_key;
     uint32_t string_hashed; /* the first so many entries of string_hash are filled */
+    bool ascii;             /* and hold nothing else */
     uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
     bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
     bool zero_location_id, zero_function_id;

@@ -90,9 +90,12 @@ id_map_get(const struct id_map *m, uint64_t id)
 static void
 hash_strings(struct pw_profile *p)
 {
+    pw_text_words all = {0};
+
     for (uint32_t i = p->string_hashed; i < p->string_count; i++) {
-        p->string_hash[i] =
-            pw_hash_keyed(p->hash_key, p->string_table[i].ptr, p->string_table[i].len);
+        struct pw_slice s = p->string_table[i];
+
+        p->string_hash[i] = pw_text_hash(&p->text_key, s, s.len, &all);
     }
     p->string_hashed = p->string_count;
 }
@@ -246,7 +249,7 @@ resolve_location(struct pw_profile *p, const struct id_map *mappings,
 
 static bool
 prepare_locations(struct pw_profile *p, const struct id_map *mappings,
-                  const struct id_map *functions, struct id_map *ids)
+                  const struct id_map *functions, struct id_map *ids, bool *any_dropped)
 {
     uint32_t stub = NOT_FOUND;
 
@@ -260,7 +263,7 @@ prepare_locations(struct pw_profile *p, const struct id_map *mappings,
             id_map_put(ids, l->id, i);
         }
         if (!resolve_location(p, mappings, functions, l, &stub)) {
-            l->dropped = true;
+            l->dropped = *any_dropped = true;
             l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
             l->line_count = 0;
         }
@@ -282,8 +285,6 @@ values_count(const struct pw_profile *p, const struct pw_sample *s)
     return any != 0 && negative == 0 && s->value_count == p->sample_type_count;
 }
 
-/* Keys that only the owner of hash_key can predict differ by position; the location hashes they
- * meet are keyed already, so constants do. */
 static inline uint64_t
 fold(uint64_t a, uint64_t b)
 {
@@ -292,33 +293,128 @@ fold(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-/* Ids to indices, and the hash of the stack: sums of products of pairs, which do not wait for one
- * another as a chain of mixes would. False when an id is unknown. */
-static bool
-resolve_stack(struct pw_profile *p, const struct id_map *locations, struct pw_sample *s)
-{
-    uint64_t h = p->hash_key, position = 0x9E3779B97F4A7C15U;
+enum { STACK_BLOCK = 32 };
 
-    for (uint32_t i = 0; i < s->loc_count; i++) {
-        uint32_t at = s->loc_first + i;
-        uint64_t id = p->loc_ids_wide != NULL ? p->loc_ids_wide[at] : p->loc_ids[at];
-        uint32_t l = id_map_get(locations, id);
+/* One constant per position of a block: what makes order count. They need not be secret, as the
+ * location hashes they meet are keyed. */
+static const uint64_t position_key[STACK_BLOCK] = {
+    0x6EDD3A249018775AU, 0x8687B18D8CE14C8BU, 0x1ED40C227DAB7AD2U, 0x3FE6E7BE9BA05717U,
+    0xCB674D999253F6B7U, 0x2D38DE7C3BEC5519U, 0x57B39E4DBDA513BDU, 0xBAFCABA920F0AC5CU,
+    0x06082C084826F652U, 0xA93F99F2E8A4987EU, 0xE2C532CF9756A036U, 0x70DB71C4A6D5169EU,
+    0xB51D8B61EA81606DU, 0x7F5364EB98D00BA6U, 0x0B0084F7DE574F6DU, 0x88B065E74DD5A9ECU,
+    0x373020538DCCEAB0U, 0x187E81AC2C112E79U, 0x2D4CC06B3A1290FCU, 0x6ACC5FA209AE3AD4U,
+    0x4285A3E8267133EEU, 0x374CC47EE0D33D02U, 0x4E9AC62AA1B018A7U, 0x40EB60ED801CF357U,
+    0x1DBA58587DC7ABBEU, 0xB4D343A84B68F1C7U, 0x4DF03E1122D5189BU, 0xF78A2B517D521EAFU,
+    0x189C32BF71C61315U, 0x9C3572D8D8A33341U, 0x9F81D902837A0C10U, 0xE0C18E67EA435E55U};
+
+/* The hash of a stack: sums of products of pairs, which do not wait for one another as a chain of
+ * mixes would; a chain only from block to block. */
+#define STACK_HASH(ids)                                                                            \
+    do {                                                                                           \
+        uint32_t at = 0;                                                                           \
+                                                                                                   \
+        for (; n - at > STACK_BLOCK; at += STACK_BLOCK) {                                          \
+            uint64_t sum = 0;                                                                      \
+                                                                                                   \
+            for (uint32_t i = 0; i < STACK_BLOCK; i += 2) {                                        \
+                sum += fold(loc_hash[(ids)[at + i]] ^ position_key[i],                             \
+                            loc_hash[(ids)[at + i + 1]] ^ position_key[i + 1]);                    \
+            }                                                                                      \
+            h = pw_hash_mix(h, sum);                                                               \
+        }                                                                                          \
+        for (uint32_t i = 0; i < ((n - at) & ~1U); i += 2) {                                       \
+            last += fold(loc_hash[(ids)[at + i]] ^ position_key[i],                                \
+                         loc_hash[(ids)[at + i + 1]] ^ position_key[i + 1]);                       \
+        }                                                                                          \
+        if ((n & 1) != 0) {                                                                        \
+            last += fold(loc_hash[(ids)[n - 1]] ^ position_key[STACK_BLOCK - 1], position_key[0]); \
+        }                                                                                          \
+    } while (0)
+
+static uint64_t
+stack_hash(const struct pw_profile *p, const uint64_t *loc_hash, const struct pw_sample *s)
+{
+    uint64_t h = p->hash_key, last = 0;
+    uint32_t n = s->loc_count;
+
+    if (p->loc_ids_wide != NULL) {
+        STACK_HASH(p->loc_ids_wide + s->loc_first);
+    } else {
+        STACK_HASH(p->loc_ids + s->loc_first);
+    }
+    return pw_hash_mix(h ^ n, last);
+}
+
+/* The hashes side by side: what the loop over stacks touches then fits the first-level cache. */
+static const uint64_t *
+location_hashes(const struct pw_profile *p)
+{
+    uint64_t *h = pw_scratch_array(p->scratch, p->location_count, sizeof(*h));
+
+    for (uint32_t i = 0; h != NULL && i < p->location_count; i++) {
+        h[i] = p->location[i].hash;
+    }
+    return h;
+}
+
+/* Every id of every stack is known and its location is kept: nothing to look up or to remove. */
+static bool
+stacks_are_plain(const struct pw_profile *p, bool any_dropped)
+{
+    uint16_t max = 0;
+
+    if (any_dropped || !p->dense_locations || p->loc_ids_wide != NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < p->loc_ids_count; i++) {
+        max = p->loc_ids[i] > max ? p->loc_ids[i] : max;
+    }
+    return p->loc_ids_count == 0 || max < p->location_count;
+}
+
+/* An index may need more bits than the ids did, when ids are sparse. */
+static bool
+widen_ids(struct pw_profile *p)
+{
+    if (p->loc_ids_wide != NULL || p->location_count <= UINT16_MAX) {
+        return true;
+    }
+    p->loc_ids_wide = pw_scratch_array(p->scratch, p->loc_ids_count, sizeof(*p->loc_ids_wide));
+    for (uint32_t i = 0; p->loc_ids_wide != NULL && i < p->loc_ids_count; i++) {
+        p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
+    }
+    return p->loc_ids_wide != NULL;
+}
+
+/* Ids to indices; false when one is unknown or its location was removed. */
+static bool
+resolve_stack(struct pw_profile *p, const struct id_map *locations, const struct pw_sample *s)
+{
+    for (uint32_t i = s->loc_first; i < s->loc_first + s->loc_count; i++) {
+        /* 65535 stands for id 0 here, which 65536 is as unknown as: narrow ids end below. */
+        uint64_t id = p->loc_ids_wide != NULL ? p->loc_ids_wide[i] : p->loc_ids[i] + 1ULL;
+        uint32_t l = p->loc_ids_wide == NULL && id > UINT16_MAX ? (uint32_t)NOT_FOUND
+                                                                : id_map_get(locations, id);
 
         if (l == NOT_FOUND || p->location[l].dropped) {
             return false;
         }
-        p->loc_ids[at] = l;
-        h += fold(p->location[l].hash ^ position, (p->location[l].hash >> 32) + position);
-        position = position * 0x2545F4914F6CDD1DU + 0x9E3779B97F4A7C15U;
+        if (p->loc_ids_wide != NULL) {
+            p->loc_ids_wide[i] = l;
+        } else {
+            p->loc_ids[i] = (uint16_t)l;
+        }
     }
-    s->stack_hash = pw_hash_mix(h, s->loc_count);
     return true;
 }
 
 struct sample_tables {
-    uint32_t *stack_slot; /* index + 1 into p->stack */
-    uint32_t *merge_slot; /* index + 1 into p->sample, by stack and label set */
-    uint32_t *set_slot;   /* index + 1 into p->label_set */
+    uint32_t *stack_slot;  /* index + 1 into p->stack */
+    uint32_t *stack_first; /* by stack: the first sample that has it */
+    uint32_t *merge_slot;  /* index + 1 into p->sample of the others, by stack and label set */
+    uint64_t *raw_hash;    /* label refs as sent, and the set they make: slot by slot */
+    uint32_t *raw_set;     /* index + 1 into p->label_set */
+    uint32_t *set_slot;    /* index + 1 into p->label_set */
     uint64_t *set_hash;
     uint64_t mask;
     uint32_t pair_count;
@@ -328,21 +424,28 @@ struct sample_tables {
 static bool
 sample_tables_init(struct pw_profile *p, struct sample_tables *t)
 {
+    struct pw_scratch *s = p->scratch;
     uint32_t labels = 0;
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
         labels += p->sample[i].label_count;
     }
     t->mask = table_size(p->sample_count) - 1;
-    t->stack_slot = zeroed_slots(p->scratch, t->mask + 1);
-    t->merge_slot = zeroed_slots(p->scratch, t->mask + 1);
-    t->set_slot = zeroed_slots(p->scratch, t->mask + 1);
-    t->set_hash = pw_scratch_array(p->scratch, p->sample_count + 1, sizeof(*t->set_hash));
-    p->label_set = pw_scratch_array(p->scratch, p->sample_count + 1, sizeof(*p->label_set));
-    p->label_set_pair = pw_scratch_array(p->scratch, labels, sizeof(*p->label_set_pair));
-    p->stack = pw_scratch_array(p->scratch, p->sample_count, sizeof(*p->stack));
-    return t->stack_slot && t->merge_slot && t->set_slot && t->set_hash && p->label_set &&
-           p->label_set_pair && p->stack;
+    t->stack_slot = zeroed_slots(s, t->mask + 1);
+    t->stack_first = pw_scratch_array(s, p->sample_count, sizeof(*t->stack_first));
+    t->merge_slot = zeroed_slots(s, t->mask + 1);
+    p->label_set = pw_scratch_array(s, p->sample_count + 1, sizeof(*p->label_set));
+    p->stack = pw_scratch_array(s, p->sample_count, sizeof(*p->stack));
+    if (labels != 0) {
+        t->raw_hash = pw_scratch_array(s, t->mask + 1, sizeof(*t->raw_hash));
+        t->raw_set = zeroed_slots(s, t->mask + 1);
+        t->set_slot = zeroed_slots(s, t->mask + 1);
+        t->set_hash = pw_scratch_array(s, p->sample_count + 1, sizeof(*t->set_hash));
+        p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
+    }
+    return t->stack_slot && t->stack_first && t->merge_slot && p->label_set && p->stack &&
+           (labels == 0 ||
+            (t->raw_hash && t->raw_set && t->set_slot && t->set_hash && p->label_set_pair));
 }
 
 static int
@@ -374,77 +477,114 @@ insert_pair(const struct pw_profile *p, struct pw_label_set_pair *pair, uint32_t
     pair[lo] = x;
 }
 
-/* Step 1, then the set of what is left. */
-static void
-resolve_label_set(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s)
+/* The set of n pairs in no order at the end of label_set_pair: sorted, then an earlier equal one or a
+ * new one. Sets are equal when the keyed hashes of their texts are. */
+static uint32_t
+intern_set(struct pw_profile *p, struct sample_tables *t, uint32_t n)
 {
-    const struct pw_sample_label *l = p->sample_label + s->label_first;
     struct pw_label_set_pair *pair = p->label_set_pair + t->pair_count;
     uint64_t h = p->hash_key, i;
-    uint32_t n = 0;
+    uint32_t set;
 
-    for (uint32_t j = 0; j < s->label_count; j++) {
-        struct pw_label_set_pair x = {.key = (uint32_t)l[j].key_ref, .str = (uint32_t)l[j].str_ref};
-
-        if ((uint64_t)l[j].str_ref - 1 < (uint64_t)p->string_count - 1 &&
-            (uint64_t)l[j].key_ref < p->string_count && p->string_table[x.str].len != 0) {
-            insert_pair(p, pair, n++, x);
-        }
-    }
-    s->label_set = 0;
-    if (n == 0) {
-        t->empty_set_used = true;
-        return;
+    for (uint32_t j = 1; j < n; j++) {
+        insert_pair(p, pair, j, pair[j]);
     }
     for (uint32_t j = 0; j < n; j++) {
         h = pw_hash_mix(h, pw_hash_mix(p->string_hash[pair[j].key], p->string_hash[pair[j].str]));
     }
     for (i = h & t->mask; t->set_slot[i] != 0; i = (i + 1) & t->mask) {
-        s->label_set = t->set_slot[i] - 1;
-        if (t->set_hash[s->label_set] == h && p->label_set[s->label_set].pair_count == n) {
-            return;
+        set = t->set_slot[i] - 1;
+        if (t->set_hash[set] == h && p->label_set[set].pair_count == n) {
+            return set;
         }
     }
-    s->label_set = p->label_set_count++;
-    t->set_slot[i] = s->label_set + 1;
-    t->set_hash[s->label_set] = h;
-    p->label_set[s->label_set] =
-        (struct pw_label_set){.pair_first = t->pair_count, .pair_count = n};
+    set = p->label_set_count++;
+    t->set_slot[i] = set + 1;
+    t->set_hash[set] = h;
+    p->label_set[set] = (struct pw_label_set){.pair_first = t->pair_count, .pair_count = n};
     t->pair_count += n;
+    return set;
+}
+
+/* Step 1, then the set of what is left. Most samples repeat the labels of another one reference by
+ * reference: those are known by that and never sorted. */
+static uint32_t
+resolve_label_set(struct pw_profile *p, struct sample_tables *t, const struct pw_sample *s)
+{
+    const struct pw_sample_label *l = p->sample_label + s->label_first;
+    uint64_t h = p->hash_key, i;
+    uint32_t n = 0;
+
+    for (uint32_t j = 0; j < s->label_count; j++) {
+        uint64_t key = (uint64_t)l[j].key_ref, str = (uint64_t)l[j].str_ref;
+
+        if (str - 1 < p->string_count - 1U && key < p->string_count &&
+            p->string_table[str].len != 0) {
+            p->label_set_pair[t->pair_count + n++] =
+                (struct pw_label_set_pair){.key = (uint32_t)key, .str = (uint32_t)str};
+            h = pw_hash_mix(h, key << 32 | str);
+        }
+    }
+    if (n == 0) {
+        t->empty_set_used = true;
+        return 0;
+    }
+    for (i = h & t->mask; t->raw_set[i] != 0; i = (i + 1) & t->mask) {
+        if (t->raw_hash[i] == h) {
+            return t->raw_set[i] - 1;
+        }
+    }
+    t->raw_hash[i] = h;
+    t->raw_set[i] = intern_set(p, t, n) + 1;
+    return t->raw_set[i] - 1;
 }
 
 static void
-intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s)
+add_values(struct pw_profile *p, const struct pw_sample *to, const struct pw_sample *from)
+{
+    uint64_t *sum = (uint64_t *)(p->value + to->value_first);
+
+    for (uint32_t v = 0; v < from->value_count; v++) {
+        sum[v] += (uint64_t)p->value[from->value_first + v]; /* wraps, as the reference does */
+    }
+}
+
+/* The stack of s: a known one, or a new one whose first sample will be at index n. */
+static bool
+intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s, uint32_t n)
 {
     uint64_t i = s->stack_hash & t->mask;
 
     for (; t->stack_slot[i] != 0; i = (i + 1) & t->mask) {
         s->stack = t->stack_slot[i] - 1;
         if (p->stack[s->stack].hash == s->stack_hash) {
-            return;
+            return false;
         }
     }
     s->stack = p->stack_count++;
     t->stack_slot[i] = s->stack + 1;
+    t->stack_first[s->stack] = n;
     p->stack[s->stack] = (struct pw_stack){
         .hash = s->stack_hash, .loc_first = s->loc_first, .loc_count = s->loc_count};
+    return true;
 }
 
-/* Step 3: adds s to an earlier sample with the same stack and labels, or keeps it at index n. */
+/* Step 3 for a stack seen before: adds s to the sample with the same labels, if there is one;
+ * otherwise it will be at index n. */
 static bool
 merge_sample(struct pw_profile *p, struct sample_tables *t, const struct pw_sample *s, uint32_t n)
 {
+    const struct pw_sample *o = &p->sample[t->stack_first[s->stack]];
     uint64_t i = pw_hash_mix(s->stack_hash, s->label_set) & t->mask;
 
+    if (o->label_set == s->label_set) {
+        add_values(p, o, s);
+        return true;
+    }
     for (; t->merge_slot[i] != 0; i = (i + 1) & t->mask) {
-        const struct pw_sample *o = &p->sample[t->merge_slot[i] - 1];
-
+        o = &p->sample[t->merge_slot[i] - 1];
         if (o->stack == s->stack && o->label_set == s->label_set) {
-            uint64_t *to = (uint64_t *)(p->value + o->value_first);
-
-            for (uint32_t v = 0; v < s->value_count; v++) {
-                to[v] += (uint64_t)p->value[s->value_first + v]; /* wraps, as the reference does */
-            }
+            add_values(p, o, s);
             return true;
         }
     }
@@ -467,25 +607,28 @@ drop_empty_set(struct pw_profile *p, const struct sample_tables *t)
 }
 
 static bool
-prepare_samples(struct pw_profile *p, const struct id_map *locations)
+prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_dropped)
 {
     struct sample_tables t = {0};
+    const uint64_t *loc_hash;
+    bool plain;
     uint32_t n = 0;
 
-    if (!sample_tables_init(p, &t)) {
+    if (!sample_tables_init(p, &t) || !widen_ids(p) || (loc_hash = location_hashes(p)) == NULL) {
         return false;
     }
+    plain = stacks_are_plain(p, any_dropped);
     p->label_set[0] = (struct pw_label_set){0};
     p->label_set_count = 1;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample s = p->sample[i];
 
-        if (!values_count(p, &s) || !resolve_stack(p, locations, &s)) {
+        if (!values_count(p, &s) || (!plain && !resolve_stack(p, locations, &s))) {
             continue;
         }
-        resolve_label_set(p, &t, &s);
-        intern_stack(p, &t, &s);
-        if (!merge_sample(p, &t, &s, n)) {
+        s.stack_hash = stack_hash(p, loc_hash, &s);
+        s.label_set = resolve_label_set(p, &t, &s);
+        if (intern_stack(p, &t, &s, n) || !merge_sample(p, &t, &s, n)) {
             p->sample[n++] = s;
         }
     }
@@ -498,12 +641,13 @@ int
 pw_profile_normalize(struct pw_profile *p)
 {
     struct id_map mappings, functions, locations;
+    bool any_dropped = false;
 
     clamp_refs(p);
     hash_strings(p);
     if (!prepare_mappings(p, &mappings) || !prepare_functions(p, &functions) ||
-        !prepare_locations(p, &mappings, &functions, &locations) ||
-        !prepare_samples(p, &locations)) {
+        !prepare_locations(p, &mappings, &functions, &locations, &any_dropped) ||
+        !prepare_samples(p, &locations, any_dropped)) {
         return PW_ENOMEM;
     }
     return 0;

@@ -58,6 +58,7 @@ cut_strings(struct pw_profile *p, uint32_t max)
         if (s->len > max) {
             s->ptr += s->len - max;
             s->len = max;
+            p->string_hashed = i < p->string_hashed ? i : p->string_hashed;
         }
     }
 }
@@ -181,7 +182,7 @@ well_formed(struct pw_profile *p, struct pw_profile_finding *f)
     if (type_has_dash(p)) {
         return malformed(f, "sample type contains -");
     }
-    for (uint32_t i = 0; i < p->string_count; i++) {
+    for (uint32_t i = p->ascii ? p->string_hashed : 0; i < p->string_count; i++) {
         if (!pw_utf8_valid(p->string_table[i].ptr, p->string_table[i].len)) {
             return malformed(f, invalid_utf8_text(p, p->string_table[i]));
         }

@@ -275,14 +275,18 @@ write_spans(struct writer *w)
 static void
 copy_locs(const struct pw_profile *p, const struct pw_stack *s, uint8_t *out, uint32_t width)
 {
-    const uint32_t *in = p->loc_ids + s->loc_first;
+    uint64_t *wide = p->loc_ids_wide;
 
-    if (width == sizeof(uint32_t)) {
-        memcpy(out, in, s->loc_count * sizeof(uint32_t));
+    if (wide == NULL) { /* as wide as in the record: normalise widens what has more locations */
+        memcpy(out, p->loc_ids + s->loc_first, s->loc_count * sizeof(uint16_t));
         return;
     }
     for (uint32_t i = 0; i < s->loc_count; i++) {
-        ((uint16_t *)(void *)out)[i] = (uint16_t)in[i];
+        if (width == sizeof(uint16_t)) {
+            ((uint16_t *)(void *)out)[i] = (uint16_t)wide[s->loc_first + i];
+        } else {
+            ((uint32_t *)(void *)out)[i] = (uint32_t)wide[s->loc_first + i];
+        }
     }
 }
 

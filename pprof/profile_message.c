@@ -1,0 +1,475 @@
+/* Messages of a profile in any shape the wire format allows: unknown fields, repeated scalars (the
+ * last one wins), zeros written out, varints longer than needed, packed and single values mixed. */
+#include "pprof/profile_walk.h"
+
+#include <stdio.h>
+
+enum { ERR_TEXT_MAX = 96 };
+
+static bool
+full(struct pw_walk *w)
+{
+    w->full = true;
+    w->err = NULL;
+    return false;
+}
+
+static bool
+wrong_type(struct pw_walk *w, uint32_t type, const char *field)
+{
+    char *text = pw_scratch_alloc(w->p->scratch, ERR_TEXT_MAX);
+
+    if (text == NULL) {
+        w->err = "proto: wrong wireType";
+        return false;
+    }
+    (void)snprintf(text, ERR_TEXT_MAX, "proto: wrong wireType = %u for field %s", type, field);
+    w->err = text;
+    return false;
+}
+
+/* A message whose known fields are all varints: v[number] gets the last value of each. Booleans
+ * (numbers from bool_first on) become 0 or 1. *unknown gets the bytes of other fields. */
+struct scalar_message {
+    uint32_t last;
+    uint32_t bool_first;
+    const char *name[11]; /* by field number, as the reference names them in errors */
+};
+
+static bool
+read_scalars(struct pw_walk *w, const struct scalar_message *m, struct pw_slice bytes, uint64_t *v,
+             uint64_t *unknown)
+{
+    struct pw_wire r;
+    struct pw_wire_field f;
+    int rc;
+
+    pw_wire_init(&r, bytes);
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
+        if (f.number > m->last) {
+            *unknown += (uint64_t)(r.p - at);
+        } else if (f.type != PW_WIRE_VARINT) {
+            return wrong_type(w, f.type, m->name[f.number]);
+        } else {
+            v[f.number] = f.number >= m->bool_first ? f.varint != 0 : f.varint;
+        }
+    }
+    w->err = r.err;
+    return rc == 0;
+}
+
+static uint64_t
+scalars_size(const struct scalar_message *m, const uint64_t *v, uint64_t unknown)
+{
+    for (uint32_t i = 1; i <= m->last; i++) {
+        unknown += pw_scalar_size(v[i]);
+    }
+    return unknown;
+}
+
+static const struct scalar_message value_type_message = {
+    .last = 2, .bool_first = 16, .name = {"", "Type", "Unit"}};
+static const struct scalar_message label_message = {
+    .last = 4, .bool_first = 16, .name = {"", "Key", "Str", "Num", "NumUnit"}};
+static const struct scalar_message mapping_message = {
+    .last = 10,
+    .bool_first = 7,
+    .name = {"", "Id", "MemoryStart", "MemoryLimit", "FileOffset", "Filename", "BuildId",
+             "HasFunctions", "HasFilenames", "HasLineNumbers", "HasInlineFrames"}};
+static const struct scalar_message line_message = {
+    .last = 2, .bool_first = 16, .name = {"", "FunctionId", "Line"}};
+static const struct scalar_message function_message = {
+    .last = 5, .bool_first = 16, .name = {"", "Id", "Name", "SystemName", "Filename", "StartLine"}};
+
+static bool
+read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    uint64_t v[5] = {0}, unknown = 0;
+    struct pw_sample_label *l = &w->p->sample_label[w->label_count];
+
+    if (w->label_count >= w->cap.label) {
+        return full(w);
+    }
+    if (!read_scalars(w, &label_message, bytes, v, &unknown)) {
+        return false;
+    }
+    *l = (struct pw_sample_label){.key_ref = (int64_t)v[1],
+                                  .str_ref = (int64_t)v[2],
+                                  .num = (int64_t)v[3],
+                                  .num_unit_ref = (int64_t)v[4]};
+    pw_raise_max(&w->p->max_label_ref, l->key_ref);
+    pw_raise_max(&w->p->max_label_ref, l->str_ref);
+    pw_raise_max(&w->p->max_label_ref, l->num_unit_ref);
+    w->label_count++;
+    *size += pw_len_field_size(scalars_size(&label_message, v, unknown));
+    return true;
+}
+
+/* From the first id above 65535 on, ids are kept as they are, 64 bits wide. */
+static bool
+widen(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+
+    p->loc_ids_wide = pw_scratch_array(p->scratch, w->cap.loc, sizeof(*p->loc_ids_wide));
+    if (p->loc_ids_wide == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < p->loc_ids_count; i++) {
+        p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
+    }
+    return true;
+}
+
+static bool
+push_loc(struct pw_walk *w, uint64_t id)
+{
+    struct pw_profile *p = w->p;
+
+    if (p->loc_ids_count >= w->cap.loc) {
+        return full(w);
+    }
+    if (id > UINT16_MAX && p->loc_ids_wide == NULL && !widen(w)) {
+        return false;
+    }
+    if (p->loc_ids_wide != NULL) {
+        p->loc_ids_wide[p->loc_ids_count] = id;
+    } else {
+        p->loc_ids[p->loc_ids_count] = (uint16_t)(id - 1);
+    }
+    p->loc_ids_count++;
+    return true;
+}
+
+/* One of the repeated integers of a sample: packed or single, mixed as they come. */
+static bool
+read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
+{
+    struct pw_slice s = f->bytes;
+    size_t at = 0;
+    uint64_t v = f->varint;
+
+    do {
+        if (f->type == PW_WIRE_LEN) {
+            int n = at == s.len ? 0 : pw_wire_varint(s.ptr + at, s.ptr + s.len, &v);
+
+            if (s.len == 0) {
+                return true;
+            }
+            if (n <= 0) {
+                w->err = n == 0 ? "unexpected EOF" : "proto: integer overflow";
+                return false;
+            }
+            at += (size_t)n;
+        }
+        if (f->number == 1) {
+            if (!push_loc(w, v)) {
+                w->err = NULL;
+                return false;
+            }
+        } else {
+            if (w->value_count >= w->cap.value) {
+                return full(w);
+            }
+            w->p->value[w->value_count++] = (int64_t)v;
+        }
+        *bytes += pw_varint_size(v);
+    } while (f->type == PW_WIRE_LEN && at < s.len);
+    return true;
+}
+
+static bool
+read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    static const char *const name[] = {"", "LocationId", "Value", "Label"};
+    struct pw_profile *p = w->p;
+    uint64_t packed[3] = {0}, rest = 0;
+    struct pw_sample *s = &p->sample[p->sample_count];
+    struct pw_wire r;
+    struct pw_wire_field f;
+    int rc;
+
+    if (p->sample_count >= w->cap.sample) {
+        return full(w);
+    }
+    *s = (struct pw_sample){.loc_first = p->loc_ids_count,
+                            .label_first = w->label_count,
+                            .value_first = w->value_count};
+    pw_wire_init(&r, bytes);
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
+        bool ok = true;
+
+        if (f.number > 3) {
+            rest += (uint64_t)(r.p - at);
+        } else if (f.type != PW_WIRE_LEN && (f.number == 3 || f.type != PW_WIRE_VARINT)) {
+            ok = wrong_type(w, f.type, name[f.number]);
+        } else if (f.number == 3) {
+            ok = read_label(w, f.bytes, &rest);
+        } else {
+            ok = read_repeated(w, &f, &packed[f.number]);
+        }
+        if (!ok) {
+            return false;
+        }
+    }
+    w->err = r.err;
+    s->loc_count = p->loc_ids_count - s->loc_first;
+    s->label_count = w->label_count - s->label_first;
+    s->value_count = w->value_count - s->value_first;
+    p->sample_count++;
+    rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
+    rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);
+    *size += pw_len_field_size(rest);
+    return rc == 0;
+}
+
+static bool
+read_mapping(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    struct pw_profile *p = w->p;
+    uint64_t v[11] = {0}, unknown = 0;
+    struct pw_mapping *m = &p->mapping[p->mapping_count];
+
+    if (p->mapping_count >= w->cap.mapping) {
+        return full(w);
+    }
+    if (!read_scalars(w, &mapping_message, bytes, v, &unknown)) {
+        return false;
+    }
+    *m = (struct pw_mapping){.id = v[1],
+                             .memory_start = v[2],
+                             .memory_limit = v[3],
+                             .file_offset = v[4],
+                             .filename_ref = (int64_t)v[5],
+                             .build_id_ref = (int64_t)v[6],
+                             .has_functions = v[7] != 0,
+                             .has_filenames = v[8] != 0,
+                             .has_line_numbers = v[9] != 0,
+                             .has_inline_frames = v[10] != 0};
+    p->mapping_count++;
+    pw_raise_max(&p->max_mapping_ref, m->filename_ref);
+    pw_raise_max(&p->max_mapping_ref, m->build_id_ref);
+    p->dense_mappings &= m->id == p->mapping_count;
+    *size += pw_len_field_size(scalars_size(&mapping_message, v, unknown));
+    return true;
+}
+
+static bool
+read_line(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    struct pw_profile *p = w->p;
+    uint64_t v[3] = {0}, unknown = 0;
+
+    if (p->line_count >= w->cap.line) {
+        return full(w);
+    }
+    if (!read_scalars(w, &line_message, bytes, v, &unknown)) {
+        return false;
+    }
+    p->line[p->line_count++] = (struct pw_line){.function_id = v[1], .line = (int64_t)v[2]};
+    *size += pw_len_field_size(scalars_size(&line_message, v, unknown));
+    return true;
+}
+
+static bool
+read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    static const char *const name[] = {"", "Id", "MappingId", "Address", "Line", "IsFolded"};
+    struct pw_profile *p = w->p;
+    uint64_t v[6] = {0}, rest = 0;
+    struct pw_location *l = &p->location[p->location_count];
+    uint32_t line_first = p->line_count;
+    struct pw_wire r;
+    struct pw_wire_field f;
+    int rc;
+
+    if (p->location_count >= w->cap.location) {
+        return full(w);
+    }
+    pw_wire_init(&r, bytes);
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
+        if (f.number > 5) {
+            rest += (uint64_t)(r.p - at);
+        } else if (f.type != (f.number == 4 ? PW_WIRE_LEN : PW_WIRE_VARINT)) {
+            return wrong_type(w, f.type, name[f.number]);
+        } else if (f.number == 4) {
+            if (!read_line(w, f.bytes, &rest)) {
+                return false;
+            }
+        } else {
+            v[f.number] = f.number == 5 ? f.varint != 0 : f.varint;
+        }
+    }
+    w->err = r.err;
+    *l = (struct pw_location){.id = v[1],
+                              .mapping_id = v[2],
+                              .address = v[3],
+                              .line_first = line_first,
+                              .line_count = p->line_count - line_first,
+                              .is_folded = v[5] != 0};
+    p->location_count++;
+    p->dense_locations &= l->id == p->location_count;
+    p->zero_location_id |= l->id == 0;
+    rest +=
+        pw_scalar_size(v[1]) + pw_scalar_size(v[2]) + pw_scalar_size(v[3]) + pw_scalar_size(v[5]);
+    *size += pw_len_field_size(rest);
+    return rc == 0;
+}
+
+static bool
+read_function(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    struct pw_profile *p = w->p;
+    uint64_t v[6] = {0}, unknown = 0;
+    struct pw_function *f = &p->function[p->function_count];
+
+    if (p->function_count >= w->cap.function) {
+        return full(w);
+    }
+    if (!read_scalars(w, &function_message, bytes, v, &unknown)) {
+        return false;
+    }
+    *f = (struct pw_function){.id = v[1],
+                              .name_ref = (int64_t)v[2],
+                              .system_name_ref = (int64_t)v[3],
+                              .filename_ref = (int64_t)v[4],
+                              .start_line = (int64_t)v[5]};
+    p->function_count++;
+    pw_raise_max(&p->max_function_ref, f->name_ref);
+    pw_raise_max(&p->max_function_ref, f->system_name_ref);
+    pw_raise_max(&p->max_function_ref, f->filename_ref);
+    p->dense_functions &= f->id == p->function_count;
+    p->zero_function_id |= f->id == 0;
+    *size += pw_len_field_size(scalars_size(&function_message, v, unknown));
+    return true;
+}
+
+static bool
+read_sample_type(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
+{
+    struct pw_profile *p = w->p;
+    uint64_t v[3] = {0}, unknown = 0;
+
+    if (!read_scalars(w, &value_type_message, bytes, v, &unknown)) {
+        return false;
+    }
+    if (p->sample_type_count == PW_PROFILE_TYPES_MAX) {
+        w->err = "profile has too many sample types";
+        return false;
+    }
+    p->sample_type[p->sample_type_count++] =
+        (struct pw_value_type){.type_ref = (int64_t)v[1], .unit_ref = (int64_t)v[2]};
+    *size += pw_len_field_size(scalars_size(&value_type_message, v, unknown));
+    return true;
+}
+
+/* comment: only its size matters, nobody reads it. */
+static bool
+read_comment(struct pw_walk *w, const struct pw_wire_field *f)
+{
+    size_t at = 0;
+    uint64_t v = f->varint;
+
+    if (f->type == PW_WIRE_VARINT) {
+        w->comment_bytes += pw_varint_size(v);
+        return true;
+    }
+    while (at < f->bytes.len) {
+        int n = pw_wire_varint(f->bytes.ptr + at, f->bytes.ptr + f->bytes.len, &v);
+
+        if (n <= 0) {
+            w->err = n == 0 ? "unexpected EOF" : "proto: integer overflow";
+            return false;
+        }
+        at += (size_t)n;
+        w->comment_bytes += pw_varint_size(v);
+    }
+    return true;
+}
+
+static bool
+read_string(struct pw_walk *w, struct pw_slice s, uint64_t *size)
+{
+    if (w->p->string_count >= w->cap.string) {
+        return full(w);
+    }
+    pw_walk_put_string(w, s);
+    *size += pw_len_field_size(s.len);
+    return true;
+}
+
+static bool
+read_known(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *size)
+{
+    switch (f->number) {
+    case 1:
+        return read_sample_type(w, f->bytes, size);
+    case 2:
+        return read_sample(w, f->bytes, size);
+    case 3:
+        return read_mapping(w, f->bytes, size);
+    case 4:
+        return read_location(w, f->bytes, size);
+    case 5:
+        return read_function(w, f->bytes, size);
+    case 6:
+        return read_string(w, f->bytes, size);
+    case 11: /* a repeated singular message merges */
+        w->p->has_period_type = true;
+        return read_scalars(w, &value_type_message, f->bytes, w->period_type, &w->period_unknown);
+    case 13:
+        return read_comment(w, f);
+    default:
+        w->tail[f->number] = f->varint;
+        return true;
+    }
+}
+
+bool
+pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f, uint64_t wire_bytes)
+{
+    static const char *const name[] = {"",           "SampleType", "Sample",           "Mapping",
+                                       "Location",   "Function",   "StringTable",      "DropFrames",
+                                       "KeepFrames", "TimeNanos",  "DurationNanos",    "PeriodType",
+                                       "Period",     "Comment",    "DefaultSampleType"};
+    bool is_len = f->number <= 6 || f->number == 11;
+    uint64_t size = 0;
+
+    if (f->number > 14) {
+        return true; /* unknown fields are kept as they came */
+    }
+    if (f->type != (is_len ? PW_WIRE_LEN : PW_WIRE_VARINT) &&
+        (f->number != 13 || f->type != PW_WIRE_LEN)) {
+        return wrong_type(w, f->type, name[f->number]);
+    }
+    if (!read_known(w, f, &size)) {
+        return false;
+    }
+    w->shrink += (int64_t)wire_bytes - (int64_t)size;
+    return true;
+}
+
+void
+pw_walk_finish(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+    uint64_t size = 0;
+
+    for (uint32_t i = 7; i <= 14; i++) {
+        size += pw_scalar_size(w->tail[i]);
+    }
+    if (p->has_period_type) {
+        size +=
+            pw_len_field_size(scalars_size(&value_type_message, w->period_type, w->period_unknown));
+    }
+    size += w->comment_bytes == 0 ? 0 : pw_len_field_size(w->comment_bytes);
+    p->time_nanos = (int64_t)w->tail[9];
+    p->duration_nanos = (int64_t)w->tail[10];
+    p->period = (int64_t)w->tail[12];
+    p->default_sample_type_ref = (int64_t)w->tail[14];
+    p->period_type = (struct pw_value_type){.type_ref = (int64_t)w->period_type[1],
+                                            .unit_ref = (int64_t)w->period_type[2]};
+    p->string_hashed = p->string_count;
+    p->ascii = pw_text_is_ascii(w->all_text);
+    p->encoded_bytes = (uint64_t)((int64_t)p->bytes.len - w->shrink) + size;
+}

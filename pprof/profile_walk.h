@@ -1,0 +1,79 @@
+/* pprof/profile_walk.h - the inside of pw_profile_parse: the walk's state, and its two speeds.
+ *
+ * Purpose  profile_parse.c drives; profile_fast.h reads messages shaped as every encoder we know
+ *          shapes them; profile_message.c reads any message and words the faults. What the fast
+ *          readers do not take they leave untouched, for the slow ones.
+ * Owner    one parse call.
+ * Context  hot. Internal to pprof/.
+ * Units    bytes of the canonical encoding are counted as `shrink`: how much smaller than the wire.
+ * Errors   readers give false with w->err set, or NULL in it when memory ran out.
+ * Limits   struct pw_walk_counts: room in the tables.
+ */
+#ifndef PW_PPROF_PROFILE_WALK_H
+#define PW_PPROF_PROFILE_WALK_H
+
+#include "pprof/profile.h"
+#include "pprof/wire.h"
+
+struct pw_walk_counts {
+    size_t sample, loc, value, label, mapping, location, line, function, string;
+};
+
+struct pw_walk {
+    struct pw_profile *p;
+    struct pw_walk_counts cap;
+    bool full; /* a guessed table was too small: start again with exact counts */
+    uint32_t label_count;
+    uint32_t value_count;
+    int64_t shrink; /* wire bytes minus canonical bytes, of what was read */
+    uint64_t comment_bytes;
+    pw_text_words all_text; /* all bytes of all strings, or-ed */
+    uint64_t tail[15];      /* top-level scalars by field number; 0 is left out of the encoding */
+    uint64_t period_type[3];
+    uint64_t period_unknown;
+    const char *err;
+};
+
+static inline uint64_t
+pw_varint_size(uint64_t v)
+{
+    return (uint64_t)((64 - __builtin_clzll(v | 1)) * 9 + 64) / 64;
+}
+
+/* Tag, length and content of a submessage or string whose number is below 16. */
+static inline uint64_t
+pw_len_field_size(uint64_t len)
+{
+    return 1 + pw_varint_size(len) + len;
+}
+
+static inline uint64_t
+pw_scalar_size(uint64_t v)
+{
+    return v == 0 ? 0 : 1 + pw_varint_size(v);
+}
+
+/* The caller has seen that there is room. */
+static inline void
+pw_walk_put_string(struct pw_walk *w, struct pw_slice s)
+{
+    struct pw_profile *p = w->p;
+    size_t readable = (size_t)(p->bytes.ptr + p->bytes.len - s.ptr);
+
+    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &w->all_text);
+    p->string_table[p->string_count++] = s;
+}
+
+/* One top-level field of any shape. */
+PW_MUST_USE bool pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f,
+                               uint64_t wire_bytes);
+/* After the last field: fills the scalars of the profile and its encoded size. */
+void pw_walk_finish(struct pw_walk *w);
+
+static inline void
+pw_raise_max(uint64_t *max, int64_t ref)
+{
+    *max = (uint64_t)ref > *max ? (uint64_t)ref : *max;
+}
+
+#endif
