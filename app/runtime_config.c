@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -42,6 +43,8 @@ struct pw_runtime_config {
     const struct pw_config *cfg;
     struct signature seen[PW_CONFIG_ITEMS_MAX];
     int64_t next_ms;
+    /* Written by the control thread, read by the query threads that answer /metrics and the page. */
+    pthread_mutex_t lock;
     bool last_ok;
     uint64_t reloads_ok, reloads_failed;
     uint32_t tenants;
@@ -263,7 +266,7 @@ write_page(const struct build *b, bool diff, struct pw_text *t)
 {
     struct pw_config *shown = malloc(sizeof(*shown));
 
-    t->len = 0;
+    pw_text_init(t, PAGE_BYTES_MAX);
     if (shown == NULL) {
         return;
     }
@@ -279,6 +282,27 @@ write_page(const struct build *b, bool diff, struct pw_text *t)
         pw_config_write_limits(shown, diff ? b->cfg : NULL, 2, t);
     }
     free(shown);
+}
+
+static void
+keep_pages(struct pw_runtime_config *rc, const struct build *b)
+{
+    struct pw_text all;
+    struct pw_text diff;
+    struct pw_text old_all;
+    struct pw_text old_diff;
+
+    write_page(b, false, &all);
+    write_page(b, true, &diff);
+    (void)pthread_mutex_lock(&rc->lock);
+    old_all = rc->page_all;
+    old_diff = rc->page_diff;
+    rc->page_all = all;
+    rc->page_diff = diff;
+    rc->tenants = b->count;
+    (void)pthread_mutex_unlock(&rc->lock);
+    pw_text_fini(&old_all);
+    pw_text_fini(&old_diff);
 }
 
 /* --- The files over time -------------------------------------------------------------------- */
@@ -297,9 +321,7 @@ build_all(struct pw_runtime_config *rc, struct pw_overrides **out, struct pw_tex
         status = compile_tenants(&b, err);
     }
     if (status == 0) {
-        write_page(&b, false, &rc->page_all);
-        write_page(&b, true, &rc->page_diff);
-        rc->tenants = b.count;
+        keep_pages(rc, &b);
         *out = b.overrides;
     } else {
         pw_overrides_free_cold(b.overrides);
@@ -355,6 +377,10 @@ pw_runtime_config_create_cold(struct pw_runtime_config **out, const struct pw_co
     }
     rc->cfg = cfg;
     rc->last_ok = true;
+    if (pthread_mutex_init(&rc->lock, NULL) != 0) {
+        free(rc);
+        return PW_ENOMEM;
+    }
     pw_text_init(&rc->page_all, PAGE_BYTES_MAX);
     pw_text_init(&rc->page_diff, PAGE_BYTES_MAX);
     (void)look_at_all(rc); /* before reading: a change during it is seen next time */
@@ -375,6 +401,7 @@ pw_runtime_config_destroy_cold(struct pw_runtime_config *rc)
     if (rc != NULL) {
         pw_text_fini(&rc->page_all);
         pw_text_fini(&rc->page_diff);
+        (void)pthread_mutex_destroy(&rc->lock);
         free(rc);
     }
 }
@@ -394,12 +421,17 @@ pw_runtime_config_poll_cold(struct pw_runtime_config *rc, int64_t now_ms)
         return NULL;
     }
     pw_text_init(&err, WHY_BYTES_MAX);
-    rc->last_ok = build_all(rc, &o, &err) == 0;
-    if (rc->last_ok) {
-        rc->reloads_ok++;
+
+    bool ok = build_all(rc, &o, &err) == 0;
+
+    (void)pthread_mutex_lock(&rc->lock);
+    rc->last_ok = ok;
+    rc->reloads_ok += ok;
+    rc->reloads_failed += !ok;
+    (void)pthread_mutex_unlock(&rc->lock);
+    if (ok) {
         pw_log(PW_LOG_INFO, LOG_MODULE, "msg=\"runtime config reloaded\" tenants=%u", rc->tenants);
     } else {
-        rc->reloads_failed++;
         o = NULL;
         pw_log(PW_LOG_ERROR, LOG_MODULE,
                "msg=\"runtime config not loaded, the previous limits stay\" err=%s",
@@ -412,33 +444,43 @@ pw_runtime_config_poll_cold(struct pw_runtime_config *rc, int64_t now_ms)
 void
 pw_runtime_config_metrics(void *ctx, struct pw_text *t)
 {
-    const struct pw_runtime_config *rc = ctx;
+    struct pw_runtime_config *rc = ctx;
 
+    (void)pthread_mutex_lock(&rc->lock);
+
+    bool last_ok = rc->last_ok;
+    uint64_t loaded = rc->reloads_ok;
+    uint64_t refused = rc->reloads_failed;
+    uint32_t tenants = rc->tenants;
+
+    (void)pthread_mutex_unlock(&rc->lock);
     pw_text_str(t,
                 "# HELP pyroscope_runtime_config_last_reload_successful Whether the last read of "
                 "the runtime configuration was successful.\n"
                 "# TYPE pyroscope_runtime_config_last_reload_successful gauge\n");
-    pw_text_printf(t, "pyroscope_runtime_config_last_reload_successful %d\n", rc->last_ok ? 1 : 0);
+    pw_text_printf(t, "pyroscope_runtime_config_last_reload_successful %d\n", last_ok ? 1 : 0);
     pw_text_str(t, "# HELP pyrowire_runtime_config_reloads_total Changed runtime configurations by "
                    "outcome.\n"
                    "# TYPE pyrowire_runtime_config_reloads_total counter\n");
     pw_text_printf(t, "pyrowire_runtime_config_reloads_total{outcome=\"loaded\"} %" PRIu64 "\n",
-                   rc->reloads_ok);
+                   loaded);
     pw_text_printf(t, "pyrowire_runtime_config_reloads_total{outcome=\"refused\"} %" PRIu64 "\n",
-                   rc->reloads_failed);
+                   refused);
     pw_text_str(t, "# HELP pyrowire_runtime_config_tenants Tenants with limits of their own.\n"
                    "# TYPE pyrowire_runtime_config_tenants gauge\n");
-    pw_text_printf(t, "pyrowire_runtime_config_tenants %u\n", rc->tenants);
+    pw_text_printf(t, "pyrowire_runtime_config_tenants %u\n", tenants);
 }
 
 bool
-pw_runtime_config_page(const struct pw_runtime_config *rc, bool diff, struct pw_text *t)
+pw_runtime_config_page(struct pw_runtime_config *rc, bool diff, struct pw_text *t)
 {
     const struct pw_text *page = diff ? &rc->page_diff : &rc->page_all;
 
     if (rc->cfg->runtime_config_file.count == 0) {
         return false;
     }
+    (void)pthread_mutex_lock(&rc->lock);
     pw_text_put(t, page->ptr, page->len);
+    (void)pthread_mutex_unlock(&rc->lock);
     return true;
 }

@@ -1,8 +1,9 @@
 /* app/runtime_config.h - limits per tenant from -runtime-config.file, looked at again every period.
  *
  * Purpose  build the struct pw_overrides that workers read, and a new one when a file changed.
- * Owner    the control thread. Tables are given to the caller, who publishes them and frees the old
- *          one when every worker has passed on; this module keeps none.
+ * Owner    the control thread; metrics and page may be called on any. Tables are given to the
+ *          caller, who publishes them and frees the old one when every worker has passed on; this
+ *          module keeps none.
  * Context  cold.
  * Units    ms.
  * Errors   at start: PW_EINVAL with the text, fatal as stock's. Later: the old table stays, one error
@@ -33,6 +34,6 @@ struct pw_overrides *pw_runtime_config_poll_cold(struct pw_runtime_config *rc, i
 void pw_runtime_config_metrics(void *ctx, struct pw_text *t);
 /* The page /runtime_config: every limit of every tenant in the files, or (diff) what differs from the
  * defaults. False without files: the route does not exist then (operations.md 1.4). */
-bool pw_runtime_config_page(const struct pw_runtime_config *rc, bool diff, struct pw_text *t);
+bool pw_runtime_config_page(struct pw_runtime_config *rc, bool diff, struct pw_text *t);
 
 #endif

@@ -35,7 +35,9 @@ struct pw_query_cfg {
     /* Tenant rules (distributor/limits.h pw_tenant_from_header), joined by app/. */
     int (*tenant)(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct pw_text *err);
     void *ctx;
-    struct { const char *version, *revision, *branch, *build_user, *build_date; } build;
+    struct {
+        const char *version, *revision, *branch, *build_user, *build_date;
+    } build;
 };
 
 PW_MUST_USE int pw_query_create_cold(struct pw_query **q, const struct pw_query_cfg *cfg);
@@ -63,9 +65,9 @@ struct pw_query_request {
 
 struct pw_query_reply {
     uint16_t status;
-    const char *content_type;  /* static text or NULL */
-    char headers[512];         /* further header lines, each ended by \r\n; "" for none */
-    uint8_t *body;             /* malloc'ed, given to the caller; NULL when empty */
+    const char *content_type; /* static text or NULL */
+    char headers[512];        /* further header lines, each ended by \r\n; "" for none */
+    uint8_t *body;            /* malloc'ed, given to the caller; NULL when empty */
     size_t body_bytes;
 };
 

@@ -1,0 +1,81 @@
+#include "query/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    uint16_t status;
+} codes[] = {
+    [PW_CONNECT_CODE_OK] = {"ok", 200},
+    [PW_CONNECT_CODE_CANCELED] = {"canceled", 499},
+    [PW_CONNECT_CODE_UNKNOWN] = {"unknown", 500},
+    [PW_CONNECT_CODE_INVALID_ARGUMENT] = {"invalid_argument", 400},
+    [PW_CONNECT_CODE_DEADLINE_EXCEEDED] = {"deadline_exceeded", 504},
+    [PW_CONNECT_CODE_NOT_FOUND] = {"not_found", 404},
+    [PW_CONNECT_CODE_ALREADY_EXISTS] = {"already_exists", 409},
+    [PW_CONNECT_CODE_RESOURCE_EXHAUSTED] = {"resource_exhausted", 429},
+    [PW_CONNECT_CODE_UNIMPLEMENTED] = {"unimplemented", 501},
+    [PW_CONNECT_CODE_INTERNAL] = {"internal", 500},
+    [PW_CONNECT_CODE_UNAVAILABLE] = {"unavailable", 503},
+    [PW_CONNECT_CODE_UNAUTHENTICATED] = {"unauthenticated", 401},
+};
+
+const char *
+pw_connect_code_name(enum pw_connect_code code)
+{
+    return codes[code].name;
+}
+
+uint16_t
+pw_connect_code_status(enum pw_connect_code code)
+{
+    return codes[code].status;
+}
+
+int
+pw_call_fail(struct pw_call *c, enum pw_connect_code code, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    if (c->code == PW_CONNECT_CODE_OK) {
+        c->code = code;
+        va_start(args, fmt);
+        vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        pw_text_str(&c->err, text);
+    }
+    return PW_EINVAL;
+}
+
+int
+pw_call_no_memory(struct pw_call *c)
+{
+    return pw_call_fail(
+        c, PW_CONNECT_CODE_RESOURCE_EXHAUSTED,
+        "the query needs more memory than one query may use: shorten the time range "
+        "or add label matchers");
+}
+
+int
+pw_call_answer(struct pw_call *c, const ProtobufCMessage *msg)
+{
+    if (c->is_json) {
+        pw_codec_to_json(&c->out, msg);
+    } else {
+        pw_codec_to_proto(&c->out, msg);
+    }
+    return 0;
+}
+
+struct pw_slice
+pw_call_header(const struct pw_query_request *req, const char *name)
+{
+    for (uint32_t i = 0; i < req->headers_count; i++) {
+        if (pw_slice_caseeq_str(req->headers[i].name, name)) {
+            return req->headers[i].value;
+        }
+    }
+    return (struct pw_slice){0};
+}

@@ -1,0 +1,754 @@
+#include "query/codec.h"
+
+#include "base/check.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* --- Wire ----------------------------------------------------------------------------------- */
+
+static void *
+arena_alloc_cb(void *ctx, size_t n)
+{
+    return pw_arena_alloc(ctx, n);
+}
+
+static void
+arena_free_cb(void *ctx, void *p)
+{
+    (void)ctx;
+    (void)p; /* the arena goes at once */
+}
+
+int
+pw_codec_from_proto(struct pw_arena *a, struct pw_slice in, const ProtobufCMessageDescriptor *desc,
+                    ProtobufCMessage **out, struct pw_text *err)
+{
+    ProtobufCAllocator alloc = {
+        .alloc = arena_alloc_cb, .free = arena_free_cb, .allocator_data = a};
+
+    *out = protobuf_c_message_unpack(desc, &alloc, in.len, in.ptr);
+    if (*out == NULL) {
+        pw_text_str(err, "proto: cannot parse invalid wire-format data");
+        return PW_EINVAL;
+    }
+    return 0;
+}
+
+void
+pw_codec_to_proto(struct pw_text *t, const ProtobufCMessage *msg)
+{
+    size_t n = protobuf_c_message_get_packed_size(msg);
+    uint8_t *p = pw_text_grow(t, n);
+
+    if (p != NULL) {
+        protobuf_c_message_pack(msg, p);
+    }
+}
+
+void
+pw_codec_put_varint(struct pw_text *t, uint64_t v)
+{
+    uint8_t buf[10];
+    size_t n = 0;
+
+    while (v >= 0x80) {
+        buf[n++] = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    buf[n++] = (uint8_t)v;
+    pw_text_put(t, buf, n);
+}
+
+void
+pw_codec_put_bytes(struct pw_text *t, uint32_t number, struct pw_slice s)
+{
+    pw_codec_put_varint(t, (uint64_t)number << 3 | 2);
+    pw_codec_put_varint(t, s.len);
+    pw_text_slice(t, s);
+}
+
+void
+pw_codec_put_tag_varint(struct pw_text *t, uint32_t number, uint64_t v)
+{
+    if (v != 0) { /* proto3 leaves zero out */
+        pw_codec_put_varint(t, (uint64_t)number << 3);
+        pw_codec_put_varint(t, v);
+    }
+}
+
+char *
+pw_codec_string(struct pw_arena *a, struct pw_slice s)
+{
+    struct pw_slice c = pw_arena_copy(a, s);
+
+    return c.ptr == NULL ? (char *)(uintptr_t)protobuf_c_empty_string : (char *)(uintptr_t)c.ptr;
+}
+
+/* --- Names ---------------------------------------------------------------------------------- */
+
+enum { NAME_MAX_BYTES = 64 };
+
+/* profile_typeID -> profileTypeID: an underscore goes, the letter behind it becomes a capital. */
+static const char *
+json_name(const char *name, char buf[NAME_MAX_BYTES])
+{
+    size_t n = 0;
+
+    for (const char *p = name; *p != 0 && n + 1 < NAME_MAX_BYTES; p++) {
+        if (*p == '_' && p[1] != 0) {
+            p++;
+            buf[n++] = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+        } else {
+            buf[n++] = *p;
+        }
+    }
+    buf[n] = 0;
+    return buf;
+}
+
+static const ProtobufCFieldDescriptor *
+find_field(const ProtobufCMessageDescriptor *desc, const char *key)
+{
+    char buf[NAME_MAX_BYTES];
+
+    for (unsigned i = 0; i < desc->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &desc->fields[i];
+
+        if (strcmp(key, f->name) == 0 || strcmp(key, json_name(f->name, buf)) == 0) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static bool
+is_oneof(const ProtobufCFieldDescriptor *f)
+{
+    return (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+}
+
+static size_t
+element_size(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_ENUM:
+        return 4;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    }
+    PW_INVARIANT(!"protobuf type");
+    return 0;
+}
+
+/* --- JSON in -------------------------------------------------------------------------------- *
+ * Nesting is walked with an explicit stack: one entry an object or list that waits to be filled. */
+
+struct pending {
+    json_t *object;
+    ProtobufCMessage *msg;
+};
+
+struct json_in {
+    struct pw_arena *arena;
+    struct pw_text *err;
+    struct pending *stack;
+    uint32_t depth, cap;
+};
+
+static int
+bad_value(struct json_in *in, const char *kind, const ProtobufCFieldDescriptor *f, json_t *v)
+{
+    char buf[NAME_MAX_BYTES];
+
+    pw_text_printf(in->err, "proto: invalid value for %s field %s: ", kind,
+                   json_name(f->name, buf));
+    if (json_is_string(v)) {
+        pw_text_go_quoted(in->err, pw_slice_str(json_string_value(v)));
+    } else if (json_is_integer(v)) {
+        pw_text_i64(in->err, json_integer_value(v));
+    } else if (json_is_object(v) || json_is_array(v)) {
+        pw_text_str(in->err, json_is_object(v) ? "{" : "[");
+    } else if (json_is_real(v)) {
+        pw_text_printf(in->err, "%.17g", json_real_value(v));
+    } else {
+        pw_text_str(in->err, json_is_true(v) ? "true" : "false");
+    }
+    return PW_EINVAL;
+}
+
+/* Numbers, and strings that hold one, as protobuf JSON accepts for every number. */
+static bool
+number_of(json_t *v, double *d, int64_t *i, bool *is_int)
+{
+    const char *s;
+    char *end;
+
+    *is_int = true;
+    if (json_is_integer(v)) {
+        *i = json_integer_value(v);
+        *d = (double)*i;
+        return true;
+    }
+    if (json_is_real(v)) {
+        *d = json_real_value(v);
+    } else if (json_is_string(v)) {
+        s = json_string_value(v);
+        if (*s == 0 || *s == ' ' || *s == '+') {
+            return false;
+        }
+        errno = 0;
+        *i = strtoll(s, &end, 10);
+        if (*end == 0 && errno == 0) {
+            *d = (double)*i;
+            return true;
+        }
+        *d = strtod(s, &end);
+        if (*end != 0) {
+            return false;
+        }
+    } else {
+        return false;
+    }
+    *is_int = *d == trunc(*d) && fabs(*d) < 9.2e18;
+    *i = *is_int ? (int64_t)*d : 0;
+    return true;
+}
+
+static int
+read_int(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    static const struct {
+        const char *kind;
+        int64_t min, max;
+    } range[] = {
+        {"int32", INT32_MIN, INT32_MAX},
+        {"uint32", 0, UINT32_MAX},
+        {"int64", INT64_MIN, INT64_MAX},
+        {"uint64", 0, INT64_MAX},
+    };
+    bool wide = element_size(f->type) == 8;
+    bool no_sign = f->type == PROTOBUF_C_TYPE_UINT32 || f->type == PROTOBUF_C_TYPE_UINT64 ||
+                   f->type == PROTOBUF_C_TYPE_FIXED32 || f->type == PROTOBUF_C_TYPE_FIXED64;
+    uint32_t r = (wide ? 2U : 0U) + (no_sign ? 1U : 0U);
+    bool is_int;
+    int64_t i = 0;
+    double d;
+
+    if (!number_of(v, &d, &i, &is_int) || !is_int || i < range[r].min || i > range[r].max) {
+        return bad_value(in, range[r].kind, f, v);
+    }
+    if (wide) {
+        memcpy(at, &i, sizeof(i));
+    } else {
+        uint32_t u = (uint32_t)i;
+
+        memcpy(at, &u, sizeof(u));
+    }
+    return 0;
+}
+
+static int
+read_enum(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    int32_t value = 0; /* unknown names are ignored: the zero value */
+
+    if (json_is_string(v)) {
+        const ProtobufCEnumValue *e =
+            protobuf_c_enum_descriptor_get_value_by_name(f->descriptor, json_string_value(v));
+
+        value = e == NULL ? 0 : e->value;
+    } else if (json_is_integer(v)) {
+        value = (int32_t)json_integer_value(v);
+    } else {
+        return bad_value(in, "enum", f, v);
+    }
+    memcpy(at, &value, sizeof(value));
+    return 0;
+}
+
+static int
+read_bytes(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    ProtobufCBinaryData b = {0};
+    size_t n;
+
+    if (!json_is_string(v)) {
+        return bad_value(in, "bytes", f, v);
+    }
+    n = json_string_length(v);
+    b.data = pw_arena_alloc(in->arena, n + 4);
+    if (b.data == NULL) {
+        return PW_ENOMEM;
+    }
+    if (pw_base64_decode(pw_slice(json_string_value(v), n), b.data, n + 4, &b.len) != 0) {
+        return bad_value(in, "bytes", f, v);
+    }
+    memcpy(at, &b, sizeof(b));
+    return 0;
+}
+
+static int
+read_string(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    char *s;
+
+    if (!json_is_string(v)) {
+        return bad_value(in, "string", f, v);
+    }
+    s = pw_codec_string(in->arena, pw_slice(json_string_value(v), json_string_length(v)));
+    memcpy(at, &s, sizeof(s));
+    return 0;
+}
+
+/* A new message, to be filled from the object later. NULL: no memory. */
+static ProtobufCMessage *
+push_pending(struct json_in *in, json_t *object, const ProtobufCMessageDescriptor *desc)
+{
+    ProtobufCMessage *msg = pw_arena_zalloc(in->arena, 1, desc->sizeof_message);
+    void *stack = in->stack;
+
+    if (msg == NULL || !pw_arena_room(in->arena, &stack, in->depth, &in->cap, sizeof(*in->stack))) {
+        return NULL;
+    }
+    in->stack = stack;
+    protobuf_c_message_init(desc, msg);
+    in->stack[in->depth++] = (struct pending){.object = object, .msg = msg};
+    return msg;
+}
+
+static int
+read_message(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    const ProtobufCMessageDescriptor *desc = f->descriptor;
+    ProtobufCMessage *msg;
+
+    if (!json_is_object(v)) {
+        pw_text_str(in->err, "proto: syntax error: unexpected token ");
+        return bad_value(in, "message", f, v);
+    }
+    msg = push_pending(in, v, desc);
+    memcpy(at, &msg, sizeof(msg));
+    return msg == NULL ? PW_ENOMEM : 0;
+}
+
+static int
+read_element(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, void *at)
+{
+    double d;
+    int64_t i;
+    bool is_int;
+    protobuf_c_boolean b;
+
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_DOUBLE:
+        if (!number_of(v, &d, &i, &is_int)) {
+            return bad_value(in, "double", f, v);
+        }
+        memcpy(at, &d, sizeof(d));
+        return 0;
+    case PROTOBUF_C_TYPE_BOOL:
+        if (!json_is_boolean(v)) {
+            return bad_value(in, "bool", f, v);
+        }
+        b = json_is_true(v);
+        memcpy(at, &b, sizeof(b));
+        return 0;
+    case PROTOBUF_C_TYPE_ENUM:
+        return read_enum(in, f, v, at);
+    case PROTOBUF_C_TYPE_STRING:
+        return read_string(in, f, v, at);
+    case PROTOBUF_C_TYPE_BYTES:
+        return read_bytes(in, f, v, at);
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return read_message(in, f, v, at);
+    case PROTOBUF_C_TYPE_FLOAT: /* no request has one */
+        PW_INVARIANT(!"float field");
+        return PW_EINVAL;
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return read_int(in, f, v, at);
+    }
+    PW_INVARIANT(!"protobuf type");
+    return PW_EINVAL;
+}
+
+static int
+read_list(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, uint8_t *msg)
+{
+    size_t n = json_array_size(v), size = element_size(f->type);
+    uint8_t *data;
+
+    if (!json_is_array(v)) {
+        return bad_value(in, "repeated", f, v);
+    }
+    data = pw_arena_zalloc(in->arena, n, size);
+    if (data == NULL) {
+        return PW_ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int rc = read_element(in, f, json_array_get(v, i), data + i * size);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    memcpy(msg + f->offset, &data, sizeof(data));
+    memcpy(msg + f->quantifier_offset, &n, sizeof(n));
+    return 0;
+}
+
+static int
+read_object(struct json_in *in, json_t *object, ProtobufCMessage *msg)
+{
+    uint8_t *base = (uint8_t *)msg;
+    const char *key;
+    json_t *v;
+
+    json_object_foreach(object, key, v)
+    {
+        const ProtobufCFieldDescriptor *f = find_field(msg->descriptor, key);
+        int rc;
+
+        if (f == NULL || json_is_null(v)) {
+            continue; /* unknown fields are ignored, null is the default */
+        }
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            rc = read_list(in, f, v, base);
+        } else {
+            rc = read_element(in, f, v, base + f->offset);
+            if (rc == 0 && is_oneof(f)) {
+                uint32_t which = f->id;
+
+                memcpy(base + f->quantifier_offset, &which, sizeof(which));
+            }
+        }
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static json_t *
+load_json(struct pw_slice in, struct pw_text *err)
+{
+    json_error_t e;
+    json_t *root;
+
+    if (in.len == 0) {
+        pw_text_str(err, "zero-length payload is not a valid JSON object");
+        return NULL;
+    }
+    root = json_loadb((const char *)in.ptr, in.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    if (root == NULL) {
+        if (json_error_code(&e) == json_error_premature_end_of_input) {
+            pw_text_str(err, "proto: unexpected EOF");
+        } else {
+            pw_text_printf(err, "proto: syntax error (line %d:%d): %s", e.line, e.column, e.text);
+        }
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        pw_text_str(err, "proto: syntax error (line 1:1): unexpected token");
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+int
+pw_codec_from_json(struct pw_arena *a, struct pw_slice bytes,
+                   const ProtobufCMessageDescriptor *desc, ProtobufCMessage **out,
+                   struct pw_text *err)
+{
+    struct json_in in = {.arena = a, .err = err};
+    json_t *root = load_json(bytes, err);
+    int rc = 0;
+
+    if (root == NULL) {
+        return PW_EINVAL;
+    }
+    *out = push_pending(&in, root, desc);
+    rc = *out == NULL ? PW_ENOMEM : 0;
+    while (rc == 0 && in.depth > 0) { /* at most one turn per JSON object of the body */
+        struct pending p = in.stack[--in.depth];
+
+        rc = read_object(&in, p.object, p.msg);
+    }
+    json_decref(root);
+    return rc;
+}
+
+/* --- JSON out ------------------------------------------------------------------------------- */
+
+struct frame {
+    const ProtobufCMessage *msg;
+    uint32_t field;
+    size_t index; /* next element of a list of messages; SIZE_MAX: list not begun */
+};
+
+static size_t
+list_count(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f)
+{
+    size_t n;
+
+    memcpy(&n, (const uint8_t *)msg + f->quantifier_offset, sizeof(n));
+    return n;
+}
+
+static const void *
+element_at(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f, size_t i)
+{
+    const uint8_t *p = (const uint8_t *)msg + f->offset;
+
+    if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+        return p;
+    }
+    memcpy(&p, p, sizeof(p));
+    return p + i * element_size(f->type);
+}
+
+static bool
+all_zero(const void *p, size_t n)
+{
+    const uint8_t *b = p;
+
+    for (size_t i = 0; i < n; i++) {
+        if (b[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* proto3 JSON leaves out what has its zero value; a oneof member is written when it is the one. */
+static bool
+is_set(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f)
+{
+    const void *p = element_at(msg, f, 0);
+    ProtobufCBinaryData b;
+    const char *s;
+
+    if (is_oneof(f)) {
+        uint32_t which;
+
+        memcpy(&which, (const uint8_t *)msg + f->quantifier_offset, sizeof(which));
+        return which == f->id;
+    }
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        return list_count(msg, f) > 0;
+    }
+    if (f->type == PROTOBUF_C_TYPE_STRING) {
+        memcpy(&s, p, sizeof(s));
+        return s != NULL && s[0] != 0;
+    }
+    if (f->type == PROTOBUF_C_TYPE_BYTES) {
+        memcpy(&b, p, sizeof(b));
+        return b.len > 0;
+    }
+    return !all_zero(p, element_size(f->type));
+}
+
+static void
+write_bytes(struct pw_json *j, const ProtobufCFieldDescriptor *f, const void *p)
+{
+    ProtobufCBinaryData b;
+
+    memcpy(&b, p, sizeof(b));
+    /* profile.proto declares the strings of a pprof as bytes so that NULs survive protobuf-c. */
+    if (strcmp(f->name, "string_table") == 0) {
+        pw_json_str(j, pw_slice(b.data, b.len));
+    } else {
+        pw_json_base64(j, pw_slice(b.data, b.len));
+    }
+}
+
+static void
+write_enum(struct pw_json *j, const ProtobufCFieldDescriptor *f, int32_t v)
+{
+    const ProtobufCEnumValue *e = protobuf_c_enum_descriptor_get_value(f->descriptor, v);
+
+    if (e != NULL) {
+        pw_json_cstr(j, e->name);
+    } else {
+        pw_json_i64(j, v);
+    }
+}
+
+static void
+write_scalar(struct pw_json *j, const ProtobufCFieldDescriptor *f, const void *p)
+{
+    int64_t i64 = 0;
+    int32_t i32 = 0;
+    double d;
+    const char *s;
+
+    if (element_size(f->type) == 8) {
+        memcpy(&i64, p, 8);
+    } else if (element_size(f->type) == 4) {
+        memcpy(&i32, p, 4);
+    }
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        pw_json_i64_string(j, i64);
+        return;
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        pw_json_u64_string(j, (uint64_t)i64);
+        return;
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+        pw_json_i64(j, i32);
+        return;
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        pw_json_i64(j, (uint32_t)i32);
+        return;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        memcpy(&d, p, sizeof(d));
+        pw_json_double(j, d);
+        return;
+    case PROTOBUF_C_TYPE_BOOL:
+        pw_json_bool(j, !all_zero(p, sizeof(protobuf_c_boolean)));
+        return;
+    case PROTOBUF_C_TYPE_ENUM:
+        write_enum(j, f, i32);
+        return;
+    case PROTOBUF_C_TYPE_STRING:
+        memcpy(&s, p, sizeof(s));
+        pw_json_cstr(j, s == NULL ? "" : s);
+        return;
+    case PROTOBUF_C_TYPE_BYTES:
+        write_bytes(j, f, p);
+        return;
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        break;
+    }
+    PW_INVARIANT(!"scalar type");
+}
+
+static void
+write_key(struct pw_json *j, const ProtobufCFieldDescriptor *f)
+{
+    char buf[NAME_MAX_BYTES];
+
+    pw_json_key(j, json_name(f->name, buf));
+}
+
+static void
+write_scalar_field(struct pw_json *j, const ProtobufCMessage *msg,
+                   const ProtobufCFieldDescriptor *f)
+{
+    write_key(j, f);
+    if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+        write_scalar(j, f, element_at(msg, f, 0));
+        return;
+    }
+    pw_json_array(j);
+    for (size_t i = 0, n = list_count(msg, f); i < n; i++) {
+        write_scalar(j, f, element_at(msg, f, i));
+    }
+    pw_json_array_end(j);
+}
+
+/* The next message of the field at the top frame, or NULL when the field is done. */
+static const ProtobufCMessage *
+next_child(struct pw_json *j, struct frame *top, const ProtobufCFieldDescriptor *f)
+{
+    const ProtobufCMessage *child = NULL;
+    bool list = f->label == PROTOBUF_C_LABEL_REPEATED;
+    size_t n = list ? list_count(top->msg, f) : 1;
+
+    if (top->index == SIZE_MAX) {
+        write_key(j, f);
+        if (list) {
+            pw_json_array(j);
+        }
+        top->index = 0;
+    }
+    if (top->index < n) {
+        memcpy(&child, element_at(top->msg, f, top->index), sizeof(child));
+        top->index++;
+        return child;
+    }
+    if (list) {
+        pw_json_array_end(j);
+    }
+    return NULL;
+}
+
+void
+pw_codec_to_json(struct pw_text *t, const ProtobufCMessage *msg)
+{
+    struct frame stack[PW_CODEC_DEPTH_MAX];
+    uint32_t depth = 0;
+    struct pw_json j;
+
+    pw_json_init(&j, t);
+    pw_json_object(&j);
+    stack[depth++] = (struct frame){.msg = msg, .index = SIZE_MAX};
+    while (depth > 0) { /* one turn per field or message */
+        struct frame *top = &stack[depth - 1];
+        const ProtobufCFieldDescriptor *f = &top->msg->descriptor->fields[top->field];
+        const ProtobufCMessage *child;
+
+        if (top->field >= top->msg->descriptor->n_fields) {
+            pw_json_object_end(&j);
+            depth--;
+            continue;
+        }
+        if (!is_set(top->msg, f)) {
+            top->field++;
+            continue;
+        }
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE) {
+            write_scalar_field(&j, top->msg, f);
+            top->field++;
+            continue;
+        }
+        child = next_child(&j, top, f);
+        if (child == NULL) {
+            top->field++;
+            top->index = SIZE_MAX;
+            continue;
+        }
+        PW_INVARIANT(depth < PW_CODEC_DEPTH_MAX);
+        pw_json_object(&j);
+        stack[depth++] = (struct frame){.msg = child, .index = SIZE_MAX};
+    }
+}
