@@ -8,7 +8,6 @@
 #include <rte_ring.h>
 
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -86,6 +85,11 @@ query_thread(void *arg)
     void *ctx = jobs->cfg.runner.thread_new(jobs->cfg.runner.ctx);
     void *p;
 
+    /* EAL pinned the thread that made us; a machine where that cannot be undone is only slower. */
+    if (pw_plan_background_ctl(jobs->cfg.plan) != 0) {
+        pw_log(PW_LOG_WARN, "pw.app.jobs",
+               "msg=\"query thread stays on the control thread's CPU\"");
+    }
     for (;;) {
         while (sem_wait(&jobs->work_sem) != 0) {
         }
@@ -141,13 +145,6 @@ start_threads(struct pw_jobs *jobs)
         jobs->threads_started++;
         snprintf(name, sizeof(name), "pw-query-%u", i);
         pthread_setname_np(jobs->thread[i], name);
-        if (jobs->cfg.cpu >= 0) {
-            cpu_set_t set;
-
-            CPU_ZERO(&set);
-            CPU_SET((size_t)jobs->cfg.cpu, &set);
-            pthread_setaffinity_np(jobs->thread[i], sizeof(set), &set);
-        }
     }
     return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "dataplane/http_app.h"
+#include "nic-config/plan.h"
 #include "query/api.h"
 
 struct pw_jobs;
@@ -34,7 +35,7 @@ struct pw_jobs_runner {
 struct pw_jobs_cfg {
     uint32_t threads;
     uint32_t clients;
-    int cpu; /* query threads are bound to it; -1 leaves them free */
+    const struct pw_plan *plan; /* query threads run on its background CPUs; borrowed */
     struct pw_jobs_runner runner;
 };
 

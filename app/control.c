@@ -1,0 +1,244 @@
+#include "app/control.h"
+
+#include "app/parts.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char module[] = "pw.app.control";
+
+enum {
+    BUSY_WAIT_NS = 50000, /* while an ingester owes us an answer: it has no way to wake us */
+    QUIESCE_TURNS = 2,    /* a loop that made so many turns has dropped the old overrides */
+    QUIESCE_WAIT_MS = 1000,
+    DRAIN_STEP_NS = 1000000,
+};
+
+static int64_t
+mono_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void
+nap(long ns)
+{
+    const struct timespec ts = {.tv_nsec = ns};
+
+    nanosleep(&ts, NULL);
+}
+
+/* --- Overrides -------------------------------------------------------------------------------- */
+
+/* Waits until every loop has begun a turn after now, so that none can hold the old snapshot. */
+static bool
+loops_moved_on(struct pw_app *app)
+{
+    uint64_t from[PW_PLAN_LCORES_MAX];
+    int64_t until = mono_ms() + QUIESCE_WAIT_MS;
+
+    for (uint32_t i = 0; i < app->loops; i++) {
+        from[i] = __atomic_load_n(&app->loop[i]->turns, __ATOMIC_ACQUIRE);
+    }
+    for (uint32_t i = 0; i < app->loops; i++) {
+        while (__atomic_load_n(&app->loop[i]->turns, __ATOMIC_ACQUIRE) - from[i] < QUIESCE_TURNS) {
+            if (mono_ms() > until) {
+                return false;
+            }
+            nap(DRAIN_STEP_NS);
+        }
+    }
+    return true;
+}
+
+static void
+swap_overrides(struct pw_app *app, struct pw_overrides *fresh)
+{
+    const struct pw_overrides *old;
+
+    pthread_mutex_lock(&app->overrides_mutex);
+    old = atomic_exchange_explicit(&app->overrides, fresh, memory_order_acq_rel); /* R2 */
+    pthread_mutex_unlock(&app->overrides_mutex);
+    if (loops_moved_on(app)) {
+        pw_overrides_free_cold((struct pw_overrides *)(uintptr_t)old);
+    } else {
+        /* A core that does not turn is stuck in a huge profile; leaking the table is the safe side. */
+        pw_log(PW_LOG_WARN, module, "msg=\"a core is slow, old runtime config kept in memory\"");
+    }
+}
+
+/* --- The loop ----------------------------------------------------------------------------------- */
+
+struct control {
+    struct pw_app *app;
+    int epoll_fd;
+    int signal_fd;
+    bool stopping;
+};
+
+static int
+watch(struct control *c, int fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data = {.fd = fd}};
+
+    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
+}
+
+static int
+control_open(struct control *c)
+{
+    sigset_t set;
+    int answers = pw_jobs_client_eventfd_ctl(pw_app_control_door(c->app)->jobs);
+    int rc;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    c->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (c->epoll_fd < 0 || c->signal_fd < 0 || answers < 0) {
+        return -errno;
+    }
+    rc = watch(c, c->signal_fd);
+    rc = rc != 0 ? rc : watch(c, answers);
+    return rc != 0 ? rc : watch(c, pw_listener_fd(c->app->listener));
+}
+
+static void
+control_close(struct control *c)
+{
+    close(c->epoll_fd);
+    close(c->signal_fd);
+}
+
+static void
+take_signals(struct control *c)
+{
+    struct signalfd_siginfo si;
+
+    while (read(c->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+        c->stopping = true;
+    }
+}
+
+static uint32_t
+control_turn(struct pw_app *app)
+{
+    struct pw_app_door *door = pw_app_control_door(app);
+    uint64_t now = pw_rdtsc();
+    uint32_t n = pw_listener_poll(app->listener, now);
+
+    n += pw_distributor_poll(door->distributor, now);
+    n += pw_jobs_poll(door->jobs, now);
+    return n + pw_http_server_poll(door->http, now);
+}
+
+/* Sleeps until a socket, an answer or a signal is there. */
+static void
+control_sleep(struct control *c)
+{
+    struct epoll_event ev[8];
+    uint64_t drained;
+    int answers = pw_jobs_client_eventfd_ctl(pw_app_control_door(c->app)->jobs);
+    const struct timespec ts = {
+        .tv_nsec = pw_distributor_in_flight(pw_app_control_door(c->app)->distributor) > 0
+                       ? BUSY_WAIT_NS
+                       : PW_CONTROL_SLEEP_MS_MAX * 1000000L,
+    };
+    int n = epoll_pwait2(c->epoll_fd, ev, PW_ARRAY_LEN(ev), &ts, NULL);
+
+    for (int i = 0; i < n; i++) {
+        if (ev[i].data.fd == c->signal_fd) {
+            take_signals(c);
+        } else if (ev[i].data.fd == answers && read(answers, &drained, sizeof(drained)) < 0) {
+            continue;
+        }
+    }
+}
+
+static uint32_t
+in_flight(const struct pw_app *app)
+{
+    uint32_t n = 0;
+
+    for (uint32_t d = 0; d < app->doors; d++) {
+        n += pw_http_server_open(app->door[d].http);
+        n += pw_distributor_in_flight(app->door[d].distributor);
+        n += pw_jobs_in_flight(app->door[d].jobs);
+    }
+    return n;
+}
+
+/* Stop accepting, answer what is in flight, leave. */
+static int
+drain(struct pw_app *app)
+{
+    int64_t until;
+
+    pw_admin_set_all_ctl(app->admin, PW_ADMIN_STOPPING);
+    pw_log(PW_LOG_INFO, module, "msg=\"stopping: draining connections\" open=%u", in_flight(app));
+    until = mono_ms() + app->cfg->shutdown_delay_ms;
+    while (mono_ms() < until) {
+        control_turn(app);
+        nap(DRAIN_STEP_NS);
+    }
+    for (uint32_t i = 0; i < app->workers; i++) {
+        pw_worker_drain(app->worker[i]);
+    }
+    pw_listener_stop_accepting(app->listener);
+    for (uint32_t d = 0; d < app->doors; d++) {
+        pw_http_server_drain(app->door[d].http);
+    }
+    until = mono_ms() + app->cfg->graceful_shutdown_timeout_ms;
+    while (in_flight(app) > 0) {
+        if (mono_ms() > until) {
+            pw_log(PW_LOG_WARN, module, "msg=\"drain timed out, connections are cut\" open=%u",
+                   in_flight(app));
+            return PW_ETIMEDOUT;
+        }
+        if (control_turn(app) == 0) {
+            nap(DRAIN_STEP_NS);
+        }
+    }
+    pw_log(PW_LOG_INFO, module, "msg=\"drained\"");
+    return 0;
+}
+
+int
+pw_control_run(struct pw_app *app)
+{
+    struct control c = {.app = app, .epoll_fd = -1, .signal_fd = -1};
+    struct pw_overrides *fresh;
+    int rc = control_open(&c);
+
+    if (rc != 0) {
+        pw_log(PW_LOG_ERROR, module, "msg=\"cannot watch descriptors\" err=\"%s\"",
+               pw_err_text(rc));
+        control_close(&c);
+        return rc;
+    }
+    pw_admin_set_all_ctl(app->admin, PW_ADMIN_RUNNING);
+    pw_log(PW_LOG_INFO, module, "msg=\"ready\" listen=http://%s:%u workers=%u ingesters=%u",
+           app->cfg->http_listen_address, pw_listener_port(app->listener), app->workers,
+           app->ingesters);
+    while (!c.stopping) {
+        if (control_turn(app) == 0) {
+            control_sleep(&c);
+        }
+        fresh = pw_runtime_config_poll_cold(app->runtime, mono_ms());
+        if (fresh != NULL) {
+            swap_overrides(app, fresh);
+        }
+        take_signals(&c);
+    }
+    rc = drain(app);
+    control_close(&c);
+    return rc;
+}

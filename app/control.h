@@ -1,0 +1,22 @@
+/* app/control.h - the control thread: listener, runtime config, signals, draining.
+ *
+ * Purpose  one loop that sleeps when nothing happens and serves the loopback door.
+ * Owner    the main thread.
+ * Context  cold; may block for PW_CONTROL_SLEEP_MS_MAX at most.
+ * Units    -
+ * Errors   a runtime config that does not load keeps the old one and is logged.
+ * Limits   -
+ */
+#ifndef PW_APP_CONTROL_H
+#define PW_APP_CONTROL_H
+
+#include "base/err.h"
+
+struct pw_app;
+
+enum { PW_CONTROL_SLEEP_MS_MAX = 100 };
+
+/* Until SIGTERM or SIGINT, then drains. 0, or PW_ETIMEDOUT when something was cut off. */
+PW_MUST_USE int pw_control_run(struct pw_app *app);
+
+#endif

@@ -1,0 +1,79 @@
+/* The order of starting and stopping, nothing else. What the parts are and how they are joined is in
+ * app/wire.c. */
+#include "app/config.h"
+#include "app/wire.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAIN_TEXT_BYTES_MAX = 1 << 20 };
+
+static void
+print(FILE *to, const struct pw_text *t)
+{
+    fwrite(t->ptr, 1, t->len, to);
+    if (t->len == 0 || t->ptr[t->len - 1] != '\n') {
+        fputc('\n', to);
+    }
+}
+
+/* SIGTERM and SIGINT are taken by the control thread from a descriptor; blocked before any thread
+ * exists, so that every thread inherits the mask. */
+static void
+block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int
+configure(int argc, char **argv, struct pw_config *cfg)
+{
+    struct pw_text out;
+    struct pw_text err;
+    int rc;
+
+    pw_text_init(&out, MAIN_TEXT_BYTES_MAX);
+    pw_text_init(&err, MAIN_TEXT_BYTES_MAX);
+    rc = pw_config_parse_cold(cfg, argc, (const char *const *)argv, &out, &err);
+    if (rc != 0) {
+        print(stderr, &err);
+    } else if (cfg->action == PW_CONFIG_ACTION_PRINT) {
+        print(stdout, &out);
+    }
+    pw_text_fini(&out);
+    pw_text_fini(&err);
+    return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct pw_config cfg;
+    struct pw_app *app;
+    int rc;
+
+    if (configure(argc, argv, &cfg) != 0) {
+        return EXIT_FAILURE;
+    }
+    if (cfg.action == PW_CONFIG_ACTION_PRINT) {
+        return EXIT_SUCCESS;
+    }
+    block_signals();
+    pw_log_set_level_ctl((enum pw_log_level)cfg.log_level);
+    rc = pw_app_start(&app, &cfg);
+    if (rc != 0) {
+        return EXIT_FAILURE; /* pw_app_start said why */
+    }
+    rc = pw_app_run(app); /* until SIGTERM or SIGINT, then drained */
+    pw_app_stop(app);
+    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

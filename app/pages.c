@@ -1,0 +1,159 @@
+#include "app/pages.h"
+
+#include "app/parts.h"
+
+/* --- Query threads ------------------------------------------------------------------------------ */
+
+static void *
+thread_new(void *ctx)
+{
+    struct pw_app *app = ctx;
+
+    return pw_query_thread_new_cold(app->query);
+}
+
+static void
+thread_free(void *ctx, void *thread)
+{
+    (void)ctx;
+    pw_query_thread_free_cold(thread);
+}
+
+static void
+run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query_reply *rep)
+{
+    struct pw_app *app = ctx;
+
+    if (pw_admin_owns_path(req->path)) {
+        pw_admin_execute_cold(app->admin, req, rep);
+    } else {
+        pw_query_execute_cold(thread, req, rep);
+    }
+}
+
+struct pw_jobs_runner
+pw_pages_runner(struct pw_app *app)
+{
+    return (struct pw_jobs_runner){
+        .ctx = app, .thread_new = thread_new, .thread_free = thread_free, .run = run};
+}
+
+/* --- What query/ asks of us ---------------------------------------------------------------------- */
+
+/* The mutex keeps the control thread from freeing the snapshot while its values are copied. */
+static void
+query_limits(void *ctx, struct pw_slice tenant, struct pw_query_limits *out)
+{
+    struct pw_app *app = ctx;
+    const struct pw_limits *l;
+
+    pthread_mutex_lock(&app->overrides_mutex);
+    l = pw_overrides_get(atomic_load_explicit(&app->overrides, memory_order_acquire),
+                         tenant); /* A2 */
+    *out = (struct pw_query_limits){
+        .max_query_lookback_ms = l->max_query_lookback_ms,
+        .max_query_length_ms = l->max_query_length_ms,
+        .max_flamegraph_nodes_default = l->max_flamegraph_nodes_default,
+        .max_flamegraph_nodes_max = l->max_flamegraph_nodes_max,
+    };
+    pthread_mutex_unlock(&app->overrides_mutex);
+}
+
+static int
+query_tenant(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct pw_text *err)
+{
+    const struct pw_app *app = ctx;
+
+    return pw_tenant_from_header(app->cfg->multitenancy_enabled, header, tenant, err);
+}
+
+void
+pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
+{
+    *cfg = (struct pw_query_cfg){
+        .head = (const struct pw_head *const *)app->head,
+        .heads_count = app->ingesters,
+        .multitenancy = app->cfg->multitenancy_enabled,
+        .hash_key = app->hash_key,
+        .limits = query_limits,
+        .tenant = query_tenant,
+        .ctx = app,
+        .build = {.version = PW_VERSION,
+                  .revision = PW_REVISION,
+                  .branch = PW_BRANCH,
+                  .build_user = "",
+                  .build_date = ""},
+    };
+}
+
+/* --- /metrics ------------------------------------------------------------------------------------ */
+
+static void
+write_loops(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    pw_loop_metrics(app->loop, app->loops, t);
+}
+
+static void
+write_workers(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    pw_worker_metrics(app->worker, app->workers, t);
+}
+
+static void
+write_http(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+    const struct pw_http_server *srv[PW_WORKERS_MAX];
+
+    for (uint32_t d = 0; d < app->doors; d++) {
+        srv[d] = app->door[d].http;
+    }
+    pw_http_server_metrics(srv, app->doors, t);
+}
+
+static void
+write_distributors(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+    struct pw_distributor *d[PW_WORKERS_MAX];
+
+    for (uint32_t i = 0; i < app->doors; i++) {
+        d[i] = app->door[i].distributor;
+    }
+    pw_distributor_metrics(d, app->doors, t);
+}
+
+static void
+write_ingesters(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    pw_ingester_metrics(app->ingester, app->ingesters, t);
+}
+
+static void
+write_nic(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    if (app->nic.has_port) {
+        pw_nic_metrics_ctl(&app->nic, t);
+    }
+}
+
+uint32_t
+pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
+{
+    static void (*const write[])(void *, struct pw_text *) = {
+        write_loops, write_nic, write_workers, write_http, write_distributors, write_ingesters};
+
+    for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
+        source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};
+    }
+    return PW_ARRAY_LEN(write);
+}

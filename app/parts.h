@@ -1,0 +1,83 @@
+/* app/parts.h - the root struct of the appliance: every part, by who polls it.
+ *
+ * Purpose  what app/wire.c builds, app/control.c runs and app/pages.c reports on.
+ * Owner    the main thread builds and takes apart; between launch and join each part belongs to the
+ *          thread that polls it (see the comments).
+ * Context  cold, but for what the members' own contracts say.
+ * Units    -
+ * Errors   -
+ * Limits   base/limits.h.
+ */
+#ifndef PW_APP_PARTS_H
+#define PW_APP_PARTS_H
+
+#include "app/admin.h"
+#include "app/config.h"
+#include "app/jobs.h"
+#include "app/listener.h"
+#include "app/routes.h"
+#include "app/runtime_config.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "dataplane/http_conn.h"
+#include "dataplane/loop.h"
+#include "dataplane/worker.h"
+#include "distributor/distributor.h"
+#include "ingester/ingester.h"
+#include "nic-config/nic.h"
+#include "query/api.h"
+#include "ring/lane.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Everything one polling thread needs to answer HTTP: an I/O worker, or the control thread. */
+struct pw_app_door {
+    struct pw_routes routes;
+    struct pw_http_server *http;
+    struct pw_distributor *distributor;
+    struct pw_jobs_client *jobs;
+    struct pw_lane *out[PW_INGESTERS_MAX];  /* to ingester i */
+    struct pw_lane *back[PW_INGESTERS_MAX]; /* from ingester i */
+};
+
+struct pw_app {
+    const struct pw_config *cfg;
+    struct pw_clock clock;
+    uint64_t hash_key;
+    int64_t start_wall_ns;
+    struct pw_nic_cfg nic_cfg;
+    struct pw_nic nic; /* plan, port, steering */
+    struct pw_admin *admin;
+    struct pw_runtime_config *runtime;
+
+    uint32_t ingesters;
+    struct pw_head *head[PW_INGESTERS_MAX];         /* writer: ingester i; readers: query threads */
+    struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */
+
+    uint32_t workers;
+    struct pw_worker *worker[PW_WORKERS_MAX]; /* polled by plan.worker_lcore[i] */
+    uint32_t doors;                           /* workers, then the control thread's */
+    struct pw_app_door door[PW_WORKERS_MAX];
+
+    uint32_t loops; /* EAL lcore i + 1 runs loop[i] */
+    struct pw_loop *loop[PW_PLAN_LCORES_MAX];
+
+    struct pw_query *query;
+    struct pw_jobs *jobs;
+    struct rte_mempool *listener_pool;
+    struct pw_listener *listener;
+
+    /* The overrides every distributor reads once a request. The control thread swaps it and frees the
+     * old one when every loop has made a turn since; query threads read it under the mutex. */
+    _Atomic(const struct pw_overrides *) overrides;
+    pthread_mutex_t overrides_mutex;
+};
+
+static inline struct pw_app_door *
+pw_app_control_door(struct pw_app *app)
+{
+    return &app->door[app->doors - 1];
+}
+
+#endif

@@ -1,0 +1,557 @@
+#include "app/wire.h"
+
+#include "app/control.h"
+#include "app/nic_options.h"
+#include "app/pages.h"
+#include "app/parts.h"
+#include "base/check.h"
+#include "base/log.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+static const char module[] = "pw.app";
+
+enum {
+    LANE_OUT_BYTES = 8 << 20, /* of each worker to each ingester: about 200 records of the mix */
+    LANE_BACK_BYTES = 256 << 10,
+    SLOTS_MAX = 4096,      /* requests of one thread that wait for an ingester */
+    BULK_BYTES = 64 << 20, /* records above PW_LANE_INLINE_BYTES_MAX in flight, per thread */
+    LISTENER_MBUFS = 8191,
+    LISTENER_CONNS_MAX = 1024,
+    TENANTS_MAX = 4096,
+};
+
+/* One line that says what failed; returns rc. */
+static int
+failed(const char *what, int rc, const struct pw_text *why)
+{
+    char quoted[512];
+    struct pw_slice text = why != NULL && why->len > 0 ? (struct pw_slice){why->ptr, why->len}
+                                                       : pw_slice_str(pw_err_text(rc));
+
+    pw_log(PW_LOG_ERROR, module, "msg=\"cannot start\" part=%s err=%s", what,
+           pw_log_quote(quoted, sizeof(quoted), text));
+    return rc;
+}
+
+static int
+random_bytes(void *p, size_t n)
+{
+    return getrandom(p, n, 0) == (ssize_t)n ? 0 : PW_EIO;
+}
+
+/* --- Ingesters ------------------------------------------------------------------------------- */
+
+static int
+start_heads(struct pw_app *app)
+{
+    app->ingesters = app->nic.plan.ingesters;
+    for (uint32_t i = 0; i < app->ingesters; i++) {
+        const struct pw_head_cfg cfg = {
+            .bytes_max = app->cfg->ingester_head_max_bytes / app->ingesters,
+            .hash_key = app->hash_key,
+            .tenants_max = TENANTS_MAX,
+            .socket = SOCKET_ID_ANY,
+            .series_idle_ns = 600LL * 1000000000,
+        };
+        int rc = pw_head_create_ctl(&app->head[i], &cfg);
+
+        if (rc != 0) {
+            return failed("head", rc, NULL);
+        }
+    }
+    return 0;
+}
+
+static int
+start_ingesters(struct pw_app *app)
+{
+    struct pw_lane *in[PW_WORKERS_MAX];
+    struct pw_lane *out[PW_WORKERS_MAX];
+
+    for (uint32_t i = 0; i < app->ingesters; i++) {
+        for (uint32_t d = 0; d < app->doors; d++) {
+            in[d] = app->door[d].out[i];
+            out[d] = app->door[d].back[i];
+        }
+        const struct pw_ingester_cfg cfg = {
+            .head = app->head[i],
+            .lanes_count = app->doors,
+            .in = in,
+            .out = out,
+            .series_limit_default = app->cfg->limits.max_global_series_per_tenant,
+        };
+        int rc = pw_ingester_create_ctl(&app->ingester[i], &cfg);
+
+        if (rc != 0) {
+            return failed("ingester", rc, NULL);
+        }
+    }
+    return 0;
+}
+
+/* --- Doors: what a polling thread needs to answer HTTP ------------------------------------------ */
+
+static int
+start_lanes(struct pw_app *app, struct pw_app_door *door)
+{
+    for (uint32_t i = 0; i < app->ingesters; i++) {
+        int rc = pw_lane_create_ctl(&door->out[i], LANE_OUT_BYTES, SOCKET_ID_ANY);
+
+        if (rc == 0) {
+            rc = pw_lane_create_ctl(&door->back[i], LANE_BACK_BYTES, SOCKET_ID_ANY);
+        }
+        if (rc != 0) {
+            return failed("lane", rc, NULL);
+        }
+    }
+    return 0;
+}
+
+/* Scratch for the largest request a tenant may send: the body unpacked, and the tables of one
+ * profile. Address space only until it is used. */
+static size_t
+scratch_bytes(const struct pw_config *cfg)
+{
+    double body = cfg->limits.ingestion_body_limit_mb * 1048576.0;
+    size_t profile = cfg->limits.max_profile_size_bytes;
+
+    profile = profile == 0 ? PW_PROFILE_BYTES_MAX : profile;
+    return (body > 0 ? (size_t)body : (size_t)256 << 20) + 16 * profile + (64U << 20);
+}
+
+static int
+start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
+{
+    struct pw_app_door *door = &app->door[d];
+    struct pw_http_server_cfg http = {
+        .app = &door->routes.app,
+        .clock = &app->clock,
+        .conns_max = conns_max,
+    };
+    struct pw_distributor_cfg dist = {
+        .clock = app->clock,
+        .hash_key = app->hash_key,
+        .multitenancy = app->cfg->multitenancy_enabled,
+        .slots_max = SLOTS_MAX,
+        .scratch_bytes = scratch_bytes(app->cfg),
+        .bulk_bytes = BULK_BYTES,
+        .ingesters_count = app->ingesters,
+        .out = door->out,
+        .back = door->back,
+        .overrides = &app->overrides,
+    };
+    int rc = start_lanes(app, door);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = random_bytes(&dist.random_seed, sizeof(dist.random_seed));
+    if (rc == 0) {
+        rc = pw_distributor_create_ctl(&door->distributor, &dist);
+    }
+    if (rc != 0) {
+        return failed("distributor", rc, NULL);
+    }
+    door->jobs = pw_jobs_client(app->jobs, d);
+    door->routes.distributor = door->distributor;
+    door->routes.jobs = door->jobs;
+    door->routes.admin = app->admin;
+    pw_routes_init_ctl(&door->routes);
+    door->http = pw_http_server_create_ctl(&http, &rc);
+    if (door->http == NULL) {
+        return failed("http", rc, NULL);
+    }
+    pw_distributor_bind_http_ctl(door->distributor, door->http);
+    pw_jobs_client_bind_http_ctl(door->jobs, door->http);
+    return 0;
+}
+
+static int
+start_doors(struct pw_app *app)
+{
+    for (uint32_t d = 0; d < app->doors; d++) {
+        int rc = start_door(
+            app, d, d < app->workers ? app->cfg->dataplane_connections_max : LISTENER_CONNS_MAX);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void
+stop_doors(struct pw_app *app)
+{
+    for (uint32_t d = 0; d < app->doors; d++) {
+        struct pw_app_door *door = &app->door[d];
+
+        if (door->http != NULL) {
+            pw_http_server_destroy_ctl(door->http);
+        }
+        if (door->distributor != NULL) {
+            pw_distributor_destroy_ctl(door->distributor);
+        }
+        for (uint32_t i = 0; i < app->ingesters; i++) {
+            if (door->out[i] != NULL) {
+                pw_lane_destroy_ctl(door->out[i]);
+            }
+            if (door->back[i] != NULL) {
+                pw_lane_destroy_ctl(door->back[i]);
+            }
+        }
+    }
+}
+
+/* --- Queries --------------------------------------------------------------------------------- */
+
+static int
+start_queries(struct pw_app *app)
+{
+    struct pw_query_cfg cfg;
+    struct pw_jobs_cfg jobs = {
+        .threads = app->cfg->query_threads,
+        .clients = app->doors,
+        .plan = &app->nic.plan,
+        .runner = pw_pages_runner(app),
+    };
+    int rc;
+
+    pw_pages_query_cfg(app, &cfg);
+    rc = pw_query_create_cold(&app->query, &cfg);
+    if (rc != 0) {
+        return failed("query", rc, NULL);
+    }
+    rc = pw_jobs_create_ctl(&app->jobs, &jobs);
+    return rc == 0 ? 0 : failed("query threads", rc, NULL);
+}
+
+/* --- I/O workers ------------------------------------------------------------------------------ */
+
+static int
+start_worker(struct pw_app *app, uint32_t i)
+{
+    struct pw_worker_cfg cfg = {
+        .index = i,
+        .port_id = app->nic.port.port_id,
+        .queue_id = (uint16_t)i,
+        .mempool = app->nic.port.pool[i],
+        .mtu = app->nic.port.mtu,
+        .ip4_address = app->nic.addr,
+        .ip4_prefix = app->nic.prefix_len,
+        .ip4_gateway = app->nic.gateway,
+        .address_is_ours = !app->nic.kernel_owns_addr,
+        .rx_cksum_offload = app->nic.port.offloads & PW_PORT_RX_CKSUM,
+        .tx_cksum_offload = app->nic.port.offloads & PW_PORT_TX_CKSUM,
+        .clock = app->clock,
+        .app = *pw_http_server_stream_app(app->door[i].http),
+        .tcp = {.conns_max = app->cfg->dataplane_connections_max,
+                .rx_budget_bytes = app->cfg->dataplane_rx_buffer_bytes},
+    };
+    int rc = random_bytes(cfg.secret, sizeof(cfg.secret));
+
+    memcpy(cfg.mac, app->nic.port.mac, sizeof(cfg.mac));
+    if (rc == 0) {
+        app->worker[i] = pw_worker_create_ctl(&cfg, pw_rdtsc(), &rc);
+    }
+    if (app->worker[i] == NULL) {
+        return failed("worker", rc, NULL);
+    }
+    rc = pw_worker_listen_ctl(app->worker[i], (uint16_t)app->cfg->http_listen_port);
+    return rc == 0 ? 0 : failed("listen", rc, NULL);
+}
+
+/* --- Loops: who polls what ---------------------------------------------------------------------- */
+
+static int
+add(struct pw_loop *l, const char *name, uint32_t (*poll)(void *, uint64_t), void *ctx)
+{
+    return pw_loop_add_ctl(l, (struct pw_poller){.name = name, .poll = poll, .ctx = ctx});
+}
+
+/* Order within a turn: receive, ingest, collect completions and answers, then timers and transmit,
+ * so that on a shared core a push is taken, stored and answered in one turn. */
+static int
+fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
+        if (app->nic.plan.worker_lcore[i] == lcore) {
+            rc = add(l, "rx", pw_worker_poll_rx, app->worker[i]);
+            rc = rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(app->worker[i]));
+        }
+    }
+    for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
+        if (app->nic.plan.ingester_lcore[i] == lcore) {
+            rc = add(l, "ingester", pw_ingester_poll, app->ingester[i]);
+        }
+    }
+    for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
+        struct pw_app_door *door = &app->door[i];
+
+        if (app->nic.plan.worker_lcore[i] == lcore) {
+            rc = add(l, "distributor", pw_distributor_poll, door->distributor);
+            rc = rc != 0 ? rc : add(l, "answers", pw_jobs_poll, door->jobs);
+            rc = rc != 0 ? rc : add(l, "http", pw_http_server_poll, door->http);
+            rc = rc != 0 ? rc : add(l, "timers", pw_worker_poll_timers, app->worker[i]);
+        }
+    }
+    return rc;
+}
+
+static int
+start_loops(struct pw_app *app)
+{
+    enum pw_loop_idle idle =
+        app->cfg->dataplane_idle == PW_CONFIG_IDLE_SPIN ? PW_LOOP_IDLE_SPIN : PW_LOOP_IDLE_BACKOFF;
+
+    for (uint32_t i = 0; i < app->nic.plan.lcores; i++) {
+        int rc = PW_ENOMEM;
+
+        app->loop[i] = aligned_alloc(64, pw_align_up(sizeof(struct pw_loop), 64));
+        if (app->loop[i] != NULL) {
+            app->loops++;
+            pw_loop_init_ctl(app->loop[i], i + 1, &app->clock, idle);
+            rc = fill_loop(app, app->loop[i], i + 1);
+        }
+        if (rc != 0) {
+            return failed("loop", rc, NULL);
+        }
+    }
+    return 0;
+}
+
+static int
+lcore_main(void *arg)
+{
+    pw_loop_run(arg);
+    return 0;
+}
+
+static int
+launch(struct pw_app *app)
+{
+    for (uint32_t i = 0; i < app->loops; i++) {
+        int rc = rte_eal_remote_launch(lcore_main, app->loop[i], i + 1);
+
+        if (rc != 0) {
+            return failed("lcore", rc, NULL);
+        }
+    }
+    return 0;
+}
+
+static void
+join(struct pw_app *app)
+{
+    for (uint32_t i = 0; i < app->loops; i++) {
+        pw_loop_stop_ctl(app->loop[i]);
+    }
+    rte_eal_mp_wait_lcore();
+    for (uint32_t i = 0; i < app->loops; i++) {
+        free(app->loop[i]);
+    }
+    app->loops = 0;
+}
+
+/* Frames for our ports arrive from here on: the workers poll already. */
+static int
+start_steering(struct pw_app *app)
+{
+    int rc = pw_nic_steer_ctl(&app->nic, &app->nic_cfg);
+
+    return rc == 0 ? 0 : failed("steering", rc, NULL);
+}
+
+/* --- The listener ------------------------------------------------------------------------------- */
+
+static int
+start_listener(struct pw_app *app)
+{
+    struct pw_listener_cfg cfg = {
+        .address = app->cfg->http_listen_address,
+        .port = (uint16_t)app->cfg->http_listen_port,
+        .stream_app = pw_http_server_stream_app(pw_app_control_door(app)->http),
+        .conns_max = LISTENER_CONNS_MAX,
+    };
+    char text[256] = "";
+    struct pw_text why;
+    int rc = 0;
+
+    app->listener_pool = rte_pktmbuf_pool_create("pw_listener", LISTENER_MBUFS, 0, 0,
+                                                 RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    if (app->listener_pool == NULL) {
+        return failed("listener buffers", PW_ENOMEM, NULL);
+    }
+    cfg.mempool = app->listener_pool;
+    app->listener = pw_listener_create_ctl(&cfg, &rc, text, sizeof(text));
+    if (app->listener == NULL) {
+        pw_text_fixed(&why, text, sizeof(text));
+        why.len = strlen(text);
+        return failed("listener", rc, &why);
+    }
+    return 0;
+}
+
+static int
+start_admin(struct pw_app *app)
+{
+    static const char *const name[] = {"server", "distributor", "ingester", "querier"};
+    struct pw_metrics_source source[PW_ADMIN_SOURCES_MAX];
+    struct pw_admin_cfg cfg = {
+        .config = app->cfg,
+        .module = name,
+        .modules_count = PW_ARRAY_LEN(name),
+        .source = source,
+        .sources_count = pw_pages_sources(app, source),
+    };
+    int rc = pw_admin_create_ctl(&app->admin, &cfg);
+
+    if (rc != 0) {
+        return failed("admin", rc, NULL);
+    }
+    pw_admin_set_runtime_config_ctl(app->admin, app->runtime);
+    pw_admin_set_all_ctl(app->admin, PW_ADMIN_STARTING);
+    return 0;
+}
+
+/* --- Start and stop ----------------------------------------------------------------------------- */
+
+static int
+start_parts(struct pw_app *app)
+{
+    int rc = start_heads(app);
+
+    rc = rc != 0 ? rc : start_admin(app);
+    rc = rc != 0 ? rc : start_queries(app);
+    rc = rc != 0 ? rc : start_doors(app);
+    rc = rc != 0 ? rc : start_ingesters(app);
+    for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
+        rc = start_worker(app, i);
+    }
+    rc = rc != 0 ? rc : start_loops(app);
+    rc = rc != 0 ? rc : start_listener(app);
+    rc = rc != 0 ? rc : launch(app);
+    return rc != 0 || !app->nic.has_port ? rc : start_steering(app);
+}
+
+static int
+start_runtime_config(struct pw_app *app, struct pw_text *why)
+{
+    struct pw_overrides *first = NULL;
+    int rc = pw_runtime_config_create_cold(&app->runtime, app->cfg, &first, why);
+
+    if (rc == 0) {
+        atomic_store_explicit(&app->overrides, first, memory_order_release); /* R2 */
+    }
+    return rc;
+}
+
+static void
+stop_runtime_config(struct pw_app *app)
+{
+    const struct pw_overrides *o = atomic_load_explicit(&app->overrides, memory_order_relaxed);
+
+    if (o != NULL) {
+        pw_overrides_free_cold((struct pw_overrides *)(uintptr_t)o);
+    }
+    if (app->runtime != NULL) {
+        pw_runtime_config_destroy_cold(app->runtime);
+    }
+}
+
+int
+pw_app_start(struct pw_app **out, const struct pw_config *cfg)
+{
+    struct pw_app *app = calloc(1, sizeof(*app));
+    char why_bytes[512];
+    struct pw_text why;
+    int rc;
+
+    if (app == NULL) {
+        return failed("app", PW_ENOMEM, NULL);
+    }
+    app->cfg = cfg;
+    app->start_wall_ns = pw_wall_ns();
+    pthread_mutex_init(&app->overrides_mutex, NULL);
+    pw_text_fixed(&why, why_bytes, sizeof(why_bytes));
+    rc = random_bytes(&app->hash_key, sizeof(app->hash_key));
+    rc = rc != 0 ? rc : start_runtime_config(app, &why);
+    if (rc != 0) {
+        failed("runtime config", rc, &why);
+        goto err_free;
+    }
+    rc = pw_nic_options(cfg, &app->nic_cfg, &why);
+    rc = rc != 0 ? rc : pw_nic_open_ctl(&app->nic, &app->nic_cfg, &why);
+    if (rc != 0) {
+        failed("nic", rc, &why);
+        goto err_free;
+    }
+    pw_clock_init_ctl(&app->clock);
+    app->workers = app->nic.plan.workers;
+    app->doors = app->workers + 1;
+    rc = start_parts(app);
+    if (rc != 0) {
+        pw_app_stop(app);
+        return rc;
+    }
+    *out = app;
+    return 0;
+err_free:
+    stop_runtime_config(app);
+    free(app);
+    return rc;
+}
+
+int
+pw_app_run(struct pw_app *app)
+{
+    return pw_control_run(app);
+}
+
+void
+pw_app_stop(struct pw_app *app)
+{
+    if (app->nic.has_port) {
+        pw_nic_unsteer_ctl(&app->nic);
+    }
+    join(app);
+    /* Streams go before the HTTP servers that they call. */
+    for (uint32_t i = 0; i < app->workers; i++) {
+        if (app->worker[i] != NULL) {
+            pw_worker_destroy_ctl(app->worker[i]);
+        }
+    }
+    if (app->listener != NULL) {
+        pw_listener_destroy_ctl(app->listener);
+    }
+    if (app->jobs != NULL) {
+        pw_jobs_destroy_ctl(app->jobs);
+    }
+    stop_doors(app);
+    if (app->query != NULL) {
+        pw_query_destroy_cold(app->query);
+    }
+    for (uint32_t i = 0; i < app->ingesters; i++) {
+        if (app->ingester[i] != NULL) {
+            pw_ingester_destroy_ctl(app->ingester[i]);
+        }
+        if (app->head[i] != NULL) {
+            pw_head_destroy_ctl(app->head[i]);
+        }
+    }
+    if (app->admin != NULL) {
+        pw_admin_destroy_ctl(app->admin);
+    }
+    rte_mempool_free(app->listener_pool);
+    pw_nic_close_ctl(&app->nic);
+    stop_runtime_config(app);
+    free(app);
+}

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Starts the appliance and runs one kind of check against it, from a network namespace over veth and
+# the DPDK port, or over loopback.
+#
+# usage: appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | run COMMAND...
+#        (run: COMMAND gets the address as $ADDR)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=$1
+shift
+golden=tests/golden
+port=4040
+[ "$(id -u)" -eq 0 ] || { echo "needs root for namespaces and AF_XDP"; exit 77; }
+
+# shellcheck source=app/testbed.sh
+. app/testbed.sh
+tb_start "e2e$(printf '%s' "$what" | tr -dc 'a-z' | head -c 4)"
+log=$PWD/build/test-output/appliance-$what.log
+mkdir -p build/test-output
+
+# wait_ready PREFIX... ADDR: asks /ready until it says yes.
+wait_ready() {
+    local i
+    for i in {1..150}; do
+        kill -0 "$APP_PID" 2>/dev/null || { echo "pyrowire ended:"; cat "$log"; exit 1; }
+        "$@" -fsS -m 1 -o /dev/null "http://$ADDR/ready" 2>/dev/null && return
+        sleep 0.1
+    done
+    echo "no answer from $ADDR:"
+    cat "$log"
+    exit 1
+}
+
+start_on_veth() {
+    tb_link
+    tb_hugepages 512
+    # A parallel test may hold the loopback port: the listener takes another one there is no need of.
+    tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
+        -server.http-listen-port=$port -distributor.ingestion-rate-limit-mb=1024 \
+        -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
+    APP_PID=$TB_PID
+    ADDR=$TB_HOST:$port
+    wait_ready tb_exec curl
+}
+
+start_on_loopback() {
+    tb_background build/app/pyrowire -server.http-listen-address=127.0.0.8 -server.http-listen-port=$port \
+        -distributor.ingestion-rate-limit-mb=1024 -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
+    APP_PID=$TB_PID
+    ADDR=127.0.0.8:$port
+    wait_ready curl
+}
+
+# Ends the appliance and expects a clean end.
+stop_clean() {
+    local rc=0
+    kill "$APP_PID"
+    wait "$APP_PID" || rc=$?
+    [ $rc -eq 0 ] || { echo "pyrowire ended with $rc"; tail -n 20 "$log"; exit 1; }
+    if ip -d link show "$TB_IF" 2>/dev/null | grep -q xdp; then
+        echo "an XDP program is still attached to $TB_IF"
+        exit 1
+    fi
+}
+
+case $what in
+replay)
+    start_on_veth -validation.reject-older-than=0 -querier.max-query-lookback=0 \
+        -ingester.max-global-series-per-tenant=0 -querier.max-query-length=0
+    tb_exec python3 tests/e2e/replay.py "$ADDR" $golden/pushes "$@"
+    stop_clean
+    ;;
+write-cases)
+    start_on_veth
+    tb_exec python3 tests/e2e/write_cases.py "$ADDR" $golden/write-cases.json default | tee "$log.1"
+    stop_clean
+    tb_clear
+    start_on_veth -auth.multitenancy-enabled=true -runtime-config.file=tests/e2e/multitenant.yaml
+    tb_exec python3 tests/e2e/write_cases.py "$ADDR" $golden/write-cases.json multitenant | tee "$log.2"
+    stop_clean
+    python3 - "$log.1" "$log.2" <<'P'
+import re, sys
+n = [0, 0, 0]
+for f in sys.argv[1:]:
+    m = re.findall(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', open(f).read(), re.M)[-1]
+    n = [a + int(b) for a, b in zip(n, m)]
+print('%d passed, %d failed, %d skipped' % tuple(n))
+P
+    ;;
+read-cases)
+    start_on_veth
+    tb_exec python3 tests/e2e/read_cases.py "$ADDR" $golden/pushes-read $golden/read-cases | tee "$log.1" || true
+    stop_clean
+    tb_clear
+    start_on_veth -auth.multitenancy-enabled=true
+    tb_exec python3 tests/e2e/read_cases.py "$ADDR" $golden/pushes-read $golden/read-cases --mt | tee "$log.2" || true
+    stop_clean
+    python3 tests/e2e/read_cases_sum.py "$log.1" "$log.2"
+    ;;
+loopback)
+    start_on_loopback -validation.reject-older-than=0 -querier.max-query-lookback=0 \
+        -ingester.max-global-series-per-tenant=0 -querier.max-query-length=0
+    python3 tests/e2e/replay.py "$ADDR" $golden/pushes --modes whole,pipelined
+    stop_clean
+    ;;
+sdk)
+    bash tests/e2e/sdk/install.sh "$1" || { echo "the $1 SDK could not be installed"; exit 77; }
+    start_on_veth
+    tb_exec bash tests/e2e/sdk/run.sh "$1" "$ADDR"
+    stop_clean
+    ;;
+run)
+    start_on_veth
+    export ADDR
+    tb_exec "$@"
+    stop_clean
+    ;;
+*)
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
