@@ -373,6 +373,12 @@ widen_time(struct pw_head *h, int64_t time)
     }
 }
 
+void
+pw_head_prefault(struct pw_head *h)
+{
+    pw_region_prefault(&h->mem.region);
+}
+
 int
 pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
                uint64_t series_limit, struct pw_head_append_info *info)

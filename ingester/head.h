@@ -49,6 +49,10 @@ void pw_head_destroy_ctl(struct pw_head *h);
 PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
                                uint64_t series_limit, struct pw_head_append_info *info);
 
+/* Writer, in a turn without records: touches memory that the next records will be written to, so that
+ * they do not wait for the kernel to clear a huge page. At most one page fault a call. */
+void pw_head_prefault(struct pw_head *h);
+
 /* Any thread. */
 struct pw_head_stats {
     uint64_t bytes_used, bytes_max;

@@ -4,7 +4,10 @@
 
 #include <sys/mman.h>
 
-enum { FIRST_BYTES = 64 }; /* so that no reference is 0 */
+enum {
+    FIRST_BYTES = 64, /* so that no reference is 0 */
+    HUGE_PAGE_BYTES = 2 << 20,
+};
 
 int
 pw_region_init_ctl(struct pw_region *r, size_t cap)
@@ -23,6 +26,21 @@ pw_region_init_ctl(struct pw_region *r, size_t cap)
     (void)madvise(p, cap, MADV_HUGEPAGE);
     *r = (struct pw_region){.base = p, .cap = cap, .used = FIRST_BYTES};
     return 0;
+}
+
+void
+pw_region_prefault(struct pw_region *r)
+{
+    size_t page = (size_t)HUGE_PAGE_BYTES;
+
+    if (r->touched < r->used) { /* the page used ends in was touched by whoever wrote there */
+        r->touched = pw_align_up((uintptr_t)r->base + r->used, page) - (uintptr_t)r->base;
+    }
+    if (r->touched >= r->cap || r->touched - r->used >= 2 * page) {
+        return;
+    }
+    *(volatile uint8_t *)(r->base + r->touched) = 0; /* beyond used: is zero already */
+    r->touched += page;
 }
 
 void

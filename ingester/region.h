@@ -26,11 +26,15 @@ struct pw_region {
     uint8_t *base;
     size_t cap;
     size_t used;
+    size_t touched; /* pages below it are there */
     size_t kind_bytes[PW_REGION_KINDS];
 };
 
 PW_MUST_USE int pw_region_init_ctl(struct pw_region *r, size_t cap);
 void pw_region_fini_ctl(struct pw_region *r);
+
+/* Makes one more huge page of what comes next real, if less than two of them are. */
+void pw_region_prefault(struct pw_region *r);
 
 static inline size_t
 pw_region_left(const struct pw_region *r)

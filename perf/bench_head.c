@@ -1,6 +1,8 @@
 /* What taking a record into the head costs, and how many bytes it leaves there. The mix of perf/corpus
  * from 250 pods of 20 services. head_repeat: every stack was seen before (the steady state).
  * head_first: each profile is the first of its kind in its tenant. */
+#include "base/clock.h"
+#include "base/hist.h"
 #include "ingester/head.h"
 #include "perf/bench.h"
 #include "perf/mix.h"
@@ -176,6 +178,32 @@ print_bytes(struct state *s)
     bench_print("head_rows_per_push", (double)st.rows / PUSHES);
 }
 
+/* How long single pushes take, with and without idle turns in between. */
+static void
+print_slowest(struct state *s, const char *name, int idle_turns)
+{
+    static struct pw_hist hist;
+    struct pw_clock clock;
+    char line[64];
+
+    pw_clock_init_ctl(&clock);
+    memset(&hist, 0, sizeof(hist));
+    fill_once(s);
+    for (uint32_t i = 0; i < 4 * PUSHES; i++) {
+        for (int k = 0; k < idle_turns; k++) {
+            pw_head_prefault(s->head);
+        }
+        uint64_t start = pw_rdtsc();
+
+        push(s, s->pushed++);
+        pw_hist_record(&hist, pw_clock_tsc_to_ns(&clock, pw_rdtsc() - start));
+    }
+    snprintf(line, sizeof(line), "%s_p99_ns", name);
+    bench_print(line, (double)pw_hist_quantile(&hist, 0.99));
+    snprintf(line, sizeof(line), "%s_p9999_ns", name);
+    bench_print(line, (double)pw_hist_quantile(&hist, 0.9999));
+}
+
 static void
 step_read(void *arg)
 {
@@ -222,6 +250,8 @@ main(int argc, char **argv)
     bench_run("head_read_sample", step_read, &s, st.samples);
     fill_once(&s);
     bench_run("head_repeat", step_repeat, &s, s.mix.count);
+    print_slowest(&s, "head_busy", 0);
+    print_slowest(&s, "head_idle_between", 1);
     head_new(&s);
     bench_run("head_first", step_first, &s, s.mix.count);
     return 0;
