@@ -24,12 +24,13 @@ frame(uint64_t h, struct pw_slice name, struct pw_slice file, int64_t line)
 }
 
 static uint64_t
-profile_stack(const struct pw_profile *p, const uint32_t *loc, uint32_t depth)
+profile_stack(const struct pw_profile *p, uint32_t first, uint32_t depth)
 {
     uint64_t h = depth;
 
     for (uint32_t d = 0; d < depth; d++) {
-        const struct pw_location *l = &p->location[loc[d]];
+        uint64_t at = p->loc_ids_wide != NULL ? p->loc_ids_wide[first + d] : p->loc_ids[first + d];
+        const struct pw_location *l = &p->location[at];
         const struct pw_mapping *m = &p->mapping[l->mapping_id];
 
         h = pw_hash_mix(h, l->address);
@@ -92,7 +93,7 @@ record_of(const struct pw_profile *p, struct weights *w)
     memset(w, 0, sizeof(*w));
     for (uint32_t i = 0; i < p->sample_count; i++) {
         const struct pw_sample *s = &p->sample[i];
-        uint64_t h = profile_stack(p, p->loc_ids + s->loc_first, s->loc_count);
+        uint64_t h = profile_stack(p, s->loc_first, s->loc_count);
 
         all[i] = i;
         for (uint32_t t = 0; t < p->sample_type_count; t++) {
