@@ -58,6 +58,8 @@ struct pw_config {
     char nic_address[PW_CONFIG_TEXT_BYTES]; /* "" or a CIDR that pw_config_cidr reads */
     char nic_gateway[PW_CONFIG_TEXT_BYTES]; /* "" or an address */
     uint32_t nic_queues;
+    uint32_t nic_hugepages; /* enum pw_eal_huge */
+    bool nic_xdp_generic;
     bool nic_own_address; /* forced to true with nic.device */
 
     uint32_t dataplane_idle; /* enum pw_config_idle */

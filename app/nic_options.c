@@ -39,7 +39,8 @@ pw_nic_options(const struct pw_config *cfg, struct pw_nic_cfg *out, struct pw_te
         .ingesters = cfg->ingester_cores,
         .own_addr = cfg->nic_own_address,
         .rx_buffer_bytes = cfg->dataplane_rx_buffer_bytes,
-        .huge = PW_EAL_HUGE_AUTO,
+        .huge = (enum pw_eal_huge)cfg->nic_hugepages, /* the option's words are in its order */
+        .xdp_generic = cfg->nic_xdp_generic,
     };
     rc = address("-nic.address", cfg->nic_address, &out->addr, &out->prefix_len, why);
     return rc != 0 ? rc : address("-nic.gateway", cfg->nic_gateway, &out->gateway, NULL, why);

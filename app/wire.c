@@ -50,10 +50,24 @@ random_bytes(void *p, size_t n)
 static int
 start_heads(struct pw_app *app)
 {
+    uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
+    char bytes[256];
+    struct pw_text why;
+
+    pw_text_fixed(&why, bytes, sizeof(bytes));
+    if (each < PW_HEAD_BYTES_MIN || each > PW_HEAD_BYTES_MAX) {
+        pw_text_str(&why, "-ingester.head.max-bytes leaves each of -ingester.cores ");
+        pw_text_size_iec(&why, each);
+        pw_text_str(&why, "; it must be between ");
+        pw_text_size_iec(&why, PW_HEAD_BYTES_MIN);
+        pw_text_str(&why, " and ");
+        pw_text_size_iec(&why, PW_HEAD_BYTES_MAX);
+        return failed("head", PW_ERANGE, &why);
+    }
     app->ingesters = app->nic.plan.ingesters;
     for (uint32_t i = 0; i < app->ingesters; i++) {
         const struct pw_head_cfg cfg = {
-            .bytes_max = app->cfg->ingester_head_max_bytes / app->ingesters,
+            .bytes_max = each,
             .hash_key = app->hash_key,
             .tenants_max = TENANTS_MAX,
             .socket = SOCKET_ID_ANY,
@@ -62,7 +76,9 @@ start_heads(struct pw_app *app)
         int rc = pw_head_create_ctl(&app->head[i], &cfg);
 
         if (rc != 0) {
-            return failed("head", rc, NULL);
+            pw_text_str(&why, "cannot map ");
+            pw_text_size_iec(&why, each);
+            return failed("head", rc, &why);
         }
     }
     return 0;

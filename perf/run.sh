@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Measures the appliance on this machine and prints one figure a line, name=value. perf/README.md says
+# what each one is. Needs root (namespace, veth, hugepages).
+#
+# usage: perf/run.sh [--quick]     --quick: within 40 s
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" -eq 0 ] || { echo "perf: a DPDK port and a network namespace need root" >&2; exit 77; }
+[ "$(nproc)" -ge 2 ] || { echo "perf: needs two CPUs" >&2; exit 77; }
+case ${1:-} in
+'') seconds=10 ;;
+--quick) seconds=4 ;;
+*) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+[ -f build/build.ninja ] || meson setup build >/dev/null
+ninja -C build app/pyrowire perf/pyroload perf/bench_wire >build/perf-build.log 2>&1 ||
+    { tail -n 30 build/perf-build.log; exit 1; }
+
+# shellcheck source=app/testbed.sh
+. app/testbed.sh
+ulimit -n 65536
+tb_start perf
+tb_link
+tb_hugepages 768
+# The poller has the last CPU; the generator, the kernel's work for it and everything else the first.
+tb_rps 0
+sysctl -qw net.core.somaxconn=8192 || true
+log=$(mktemp /tmp/pyrowire-perf.XXXXXX.log)
+tb_defer rm -f "$log"
+python3 perf/run.py unpack
+tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.10 \
+    -dataplane.idle=spin -dataplane.connections-max=16384 -ingester.head.max-bytes=8GiB \
+    -ingester.max-global-series-per-tenant=0 -distributor.ingestion-rate-limit-mb=1000000 \
+    -distributor.ingestion-burst-size-mb=1000000 -log.level=warn 2>"$log"
+tb_exec env PW_PID="$TB_PID" PW_SECONDS="$seconds" taskset -c 0 \
+    python3 perf/run.py load "$TB_HOST:4040" || { cat "$log"; exit 1; }
