@@ -447,7 +447,7 @@ fin_arrives(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *se
         fin_in_order(w, tcb);
         return;
     }
-    if ((seg->flags & PW_TCP_FIN) != 0) { /* out of order, as text would be */
+    if ((seg->flags & PW_TCP_FIN) != 0 && seg->len == 0) { /* as text out of order had its ACK */
         pw_tcb_flag_set(tcb, PW_TCB_ACK_NOW);
         pw_tcp_out_later(w, tcb);
     }

@@ -414,11 +414,16 @@ pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb)
 void
 pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb)
 {
+    /* RFC 9293 3.8.6.2.1: a window too small to be worth a segment is used once the timer says so. */
+    uint32_t n = tcb->snd_wnd == 0 ? 1 : tcb->snd_wnd;
+
     PW_DCHECK(tcb->snd_nxt == tcb->snd_una && tcb->snd.bytes > 0);
+    n = n < tcb->snd.bytes ? n : tcb->snd.bytes;
+    n = n < tcb->mss ? n : tcb->mss;
     pw_snd_rewind(&tcb->snd);
-    if (segment_send(w, tcb, tcb->snd_una, 1, PW_TCP_ACK)) {
+    if (segment_send(w, tcb, tcb->snd_una, n, PW_TCP_ACK)) {
         w->stat[PW_STAT_TCP_PROBES_OUT]++;
-        tcb->snd_max = pw_seq_max(tcb->snd_max, tcb->snd_una + 1);
+        tcb->snd_max = pw_seq_max(tcb->snd_max, tcb->snd_una + n);
     }
     pw_snd_rewind(&tcb->snd);
 }

@@ -69,20 +69,24 @@ pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb)
 {
     struct pw_tcp *t = &w->tcp;
     uint32_t base = base_share(t, 2);
-    uint64_t floor = held(tcb) + pw_tcp_rx_cost(w, pw_tcb_rcv_wnd(tcb));
-    uint64_t want = tcb->rx_admitted > base ? tcb->rx_admitted : base;
+    uint32_t want = tcb->rx_admitted > base ? tcb->rx_admitted : base;
 
-    want = want > floor ? want : floor;
-    if (want <= tcb->rx_reserved) {
-        t->rx_budget_free += tcb->rx_reserved - want;
-        tcb->rx_reserved = (uint32_t)want;
+    if (want > tcb->rx_reserved) {
+        uint64_t more = want - tcb->rx_reserved;
+
+        more = more < t->rx_budget_free ? more : t->rx_budget_free;
+        t->rx_budget_free -= more;
+        tcb->rx_reserved += (uint32_t)more;
         return;
     }
-    uint64_t more = want - tcb->rx_reserved;
+    /* What is held and what was offered cannot be taken back. */
+    uint64_t floor = held(tcb) + pw_tcp_rx_cost(w, pw_tcb_rcv_wnd(tcb));
+    uint64_t keep = want > floor ? want : floor;
 
-    more = more < t->rx_budget_free ? more : t->rx_budget_free;
-    t->rx_budget_free -= more;
-    tcb->rx_reserved += (uint32_t)more;
+    if (keep < tcb->rx_reserved) {
+        t->rx_budget_free += tcb->rx_reserved - keep;
+        tcb->rx_reserved = (uint32_t)keep;
+    }
 }
 
 int
@@ -136,7 +140,9 @@ pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb)
     if (tcb->state != PW_TCP_SYN_RECEIVED && !pw_tcp_state_receives(tcb->state)) {
         return pw_tcb_rcv_wnd(tcb); /* after the peer's FIN nothing is set aside any more */
     }
-    pw_tcp_rx_settle(w, tcb);
+    if (tcb->state != PW_TCP_SYN_RECEIVED) { /* half open: what pw_tcp_rx_open gave, no more */
+        pw_tcp_rx_settle(w, tcb);
+    }
     uint32_t edge = edge_allowed(w, tcb);
     uint32_t gain = edge - tcb->rcv_adv;
 

@@ -265,7 +265,7 @@ void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
 /* The first unacknowledged segment again; snd_nxt stays. */
 void pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb);
-/* One byte beyond a closed window (RFC 9293 3.8.6.1). */
+/* What a window not worth a segment takes, at least one byte (RFC 9293 3.8.6.1, 3.8.6.2.1). */
 void pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb);
 
 /* tcp_snd_buf.c: bytes from the application until the peer has them. */

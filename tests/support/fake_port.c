@@ -17,23 +17,19 @@ const uint8_t pw_fake_peer_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
 bool
 pw_fake_eal_init(void)
 {
+    /* One lcore, on whatever CPU is free: tests run side by side. */
+    char lcores[64];
     char prefix[64];
-    char *argv[] = {"test",
-                    "--no-huge",
-                    "--no-pci",
-                    "--no-telemetry",
-                    "--in-memory",
-                    "--no-shconf",
-                    "-m",
-                    "256",
-                    "-l",
-                    "0",
-                    "--log-level=lib.eal:3",
-                    "--file-prefix",
-                    prefix,
+    char *argv[] = {"test",        "--no-huge",
+                    "--no-pci",    "--no-telemetry",
+                    "--no-shconf", "-m",
+                    "256",         "--lcores",
+                    lcores,        "--file-prefix",
+                    prefix,        "--log-level=lib.eal:error",
                     NULL};
 
     snprintf(prefix, sizeof(prefix), "pwtest%d", (int)getpid());
+    snprintf(lcores, sizeof(lcores), "(0)@(0-%ld)", sysconf(_SC_NPROCESSORS_ONLN) - 1);
     if (rte_eal_init((int)PW_ARRAY_LEN(argv) - 1, argv) < 0) {
         fprintf(stderr, "skip: EAL does not start here: %s\n", rte_strerror(rte_errno));
         return false;
