@@ -1,35 +1,147 @@
 #include "distributor/distributor.h"
 
+#include "base/check.h"
+#include "distributor/internal.h"
+
 #include <stdlib.h>
 
-struct pw_distributor {
-    struct pw_distributor_cfg cfg;
+enum { LOG_EVERY_MS = 1000, LOG_BURST = 10 };
+#define BODY_LIMIT_NONE (1ULL << 30) /* ingestion_body_limit_mb: 0 is "off", memory is not */
+
+enum route { ROUTE_PUSH, ROUTE_INGEST, ROUTE_OTLP };
+
+struct path {
+    const char *path;
+    enum route route;
 };
 
-static const char *const owned_paths[] = {
-    "/push.v1.PusherService/Push",
-    "/ingest",
-    "/pyroscope/ingest",
-    "/v1development/profiles",
-    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+static const struct path paths[] = {
+    {"/push.v1.PusherService/Push", ROUTE_PUSH},
+    {"/ingest", ROUTE_INGEST},
+    {"/pyroscope/ingest", ROUTE_INGEST},
+    {"/v1development/profiles", ROUTE_OTLP},
+    {"/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export", ROUTE_OTLP},
 };
+
+static const struct path *
+find_path(struct pw_slice path)
+{
+    for (size_t i = 0; i < PW_ARRAY_LEN(paths); i++) {
+        if (pw_slice_eq_str(path, paths[i].path)) {
+            return &paths[i];
+        }
+    }
+    return NULL;
+}
+
+bool
+pw_distributor_owns_path(struct pw_slice path)
+{
+    return find_path(path) != NULL;
+}
+
+static enum route
+route_of(const struct pw_http_request *req)
+{
+    const struct path *p = find_path(req->path);
+
+    PW_INVARIANT(p != NULL); /* pw_distributor_owns_path was asked first */
+    return p->route;
+}
+
+uint64_t
+pw_body_limit(const struct pw_limits *l)
+{
+    double bytes = l->ingestion_body_limit_mb * 1048576;
+
+    return bytes > 0 && bytes < (double)BODY_LIMIT_NONE ? (uint64_t)bytes : BODY_LIMIT_NONE;
+}
+
+/* xoshiro needs a state that is not all zero: splitmix64 of the seed. */
+static void
+seed_random(uint64_t state[4], uint64_t seed)
+{
+    for (int i = 0; i < 4; i++) {
+        uint64_t z = seed += 0x9E3779B97F4A7C15U;
+
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+        state[i] = z ^ (z >> 31);
+    }
+}
+
+static int
+init_parts(struct pw_distributor *d)
+{
+    struct pw_fanout_cfg fc = {
+        .clock = d->cfg.clock,
+        .out = d->cfg.out,
+        .back = d->cfg.back,
+        .cores = d->cfg.ingesters_count,
+        .slots_max = d->cfg.slots_max,
+        .bulk_bytes = d->cfg.bulk_bytes,
+        .scratch = &d->scratch,
+        .metrics = &d->metrics,
+    };
+    char err[128];
+    int rc = pw_scratch_init_ctl(&d->scratch, d->cfg.scratch_bytes);
+
+    if (rc == 0) {
+        rc = pw_inflater_init_ctl(&d->inflater);
+    }
+    if (rc == 0 && d->rates == NULL) {
+        d->rates_own = true;
+        rc = pw_rate_create_ctl(&d->rates);
+    }
+    if (rc == 0) {
+        rc = pw_relabel_compile_cold(NULL, 0, PW_RELABEL_FIRST, &d->relabel_default, err,
+                                     sizeof(err));
+    }
+    if (rc == 0) {
+        rc = pw_metrics_init_ctl(&d->metrics);
+    }
+    return rc == 0 ? pw_fanout_init_ctl(&d->fanout, &fc) : rc;
+}
 
 int
-pw_distributor_create_ctl(struct pw_distributor **d, const struct pw_distributor_cfg *cfg)
+pw_distributor_create_ctl(struct pw_distributor **out, const struct pw_distributor_cfg *cfg)
 {
-    struct pw_distributor *n = calloc(1, sizeof(*n));
+    struct pw_distributor *d = calloc(1, sizeof(*d));
+    int rc;
 
-    if (n == NULL) {
+    if (d == NULL) {
         return PW_ENOMEM;
     }
-    n->cfg = *cfg;
-    *d = n;
+    d->cfg = *cfg;
+    d->rates = cfg->rates;
+    d->log_limit = (struct pw_log_limit){.every_ms = LOG_EVERY_MS, .burst = LOG_BURST};
+    seed_random(d->random, cfg->random_seed);
+    rc = init_parts(d);
+    if (rc != 0) {
+        pw_distributor_destroy_ctl(d);
+        return rc;
+    }
+    pw_distributor_bind_http_ctl(d, cfg->http);
+    *out = d;
     return 0;
 }
 
 void
 pw_distributor_destroy_ctl(struct pw_distributor *d)
 {
+    if (d == NULL) {
+        return;
+    }
+    pw_fanout_fini_ctl(&d->fanout);
+    pw_metrics_fini_ctl(&d->metrics);
+    pw_relabel_release_cold(d->relabel_default, NULL);
+    if (d->rates_own) {
+        pw_rate_destroy_ctl(d->rates);
+    }
+    if (d->inflater != NULL) {
+        pw_inflater_fini_ctl(d->inflater);
+    }
+    pw_scratch_fini_ctl(&d->scratch);
     free(d);
 }
 
@@ -37,80 +149,173 @@ void
 pw_distributor_bind_http_ctl(struct pw_distributor *d, struct pw_http_server *http)
 {
     d->cfg.http = http;
+    d->fanout.answerer.http = http;
 }
 
-bool
-pw_distributor_owns_path(struct pw_slice path)
-{
-    for (size_t i = 0; i < PW_ARRAY_LEN(owned_paths); i++) {
-        if (pw_slice_eq_str(path, owned_paths[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Until the routes land (next commits) every request is refused honestly. */
+/* write-path.md 1.4: what we can say about OTLP before it is built. The content type is judged, all
+ * else is 501. */
 static void
-refuse(struct pw_distributor *d, uint64_t conn)
+answer_otlp(struct pw_distributor *d, const struct pw_http_request *req)
 {
-    struct pw_http_reply rep = {
-        .status = 501,
-        .content_type = "application/json",
-        .body = PW_SLICE_LIT("{\"code\":\"unimplemented\",\"message\":\"push is not built yet\"}"),
-    };
+    struct pw_slice type = pw_http_header(req, "Content-Type");
+    static const char *const known[] = {"application/x-protobuf", "application/protobuf",
+                                        "application/json"};
+    bool grpc = type.len >= 16 && memcmp(type.ptr, "application/grpc", 16) == 0;
+    char buf[512];
+    struct pw_text t;
 
-    (void)pw_http_reply(d->cfg.http, conn, &rep);
+    pw_scratch_rewind(&d->scratch, 0);
+    if (req->method != PW_HTTP_METHOD_POST) {
+        pw_answer_empty(&d->fanout.answerer, req->conn, 405, (struct pw_slice){0});
+        return;
+    }
+    d->metrics.refused[PW_REASON_UNSUPPORTED]++;
+    for (size_t i = 0; !grpc && i < PW_ARRAY_LEN(known); i++) {
+        grpc = pw_slice_eq_str(type, known[i]);
+    }
+    if (grpc) {
+        pw_answer_plain(&d->fanout.answerer, req->conn, 501, true,
+                        PW_SLICE_LIT("OTLP profiles are not implemented by this server yet"));
+        return;
+    }
+    pw_text_fixed(&t, buf, sizeof(buf));
+    pw_text_str(&t, "Unsupported Content-Type: ");
+    pw_text_slice(&t, type.len > 400 ? pw_slice(type.ptr, 400) : type);
+    pw_text_char(&t, '\n');
+    (void)pw_http_reply(
+        d->cfg.http, req->conn,
+        &(struct pw_http_reply){
+            .status = 415,
+            .content_type = "text/plain; charset=utf-8",
+            .headers = PW_SLICE_LIT("Vary: Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"),
+            .body = pw_slice(buf, t.len),
+        });
 }
 
 void
 pw_distributor_head(struct pw_distributor *d, const struct pw_http_request *req,
                     struct pw_http_verdict *v)
 {
-    refuse(d, req->conn);
-    v->answered = true;
+    switch (route_of(req)) {
+    case ROUTE_PUSH:
+        pw_push_head(d, req, v);
+        return;
+    case ROUTE_INGEST:
+        pw_ingest_head(d, req, v);
+        return;
+    case ROUTE_OTLP:
+        v->answered = true;
+        answer_otlp(d, req);
+        return;
+    }
 }
 
 void
 pw_distributor_request(struct pw_distributor *d, const struct pw_http_request *req)
 {
-    refuse(d, req->conn);
+    switch (route_of(req)) {
+    case ROUTE_PUSH:
+        pw_push_request(d, req);
+        return;
+    case ROUTE_INGEST:
+        pw_ingest_request(d, req);
+        return;
+    case ROUTE_OTLP:
+        answer_otlp(d, req);
+        return;
+    }
 }
 
 void
 pw_distributor_body_too_large(struct pw_distributor *d, const struct pw_http_request *req,
                               uint64_t bytes_read)
 {
-    (void)bytes_read;
-    refuse(d, req->conn);
+    (void)bytes_read; /* the texts name the limit */
+    switch (route_of(req)) {
+    case ROUTE_PUSH:
+        pw_push_too_large(d, req);
+        return;
+    case ROUTE_INGEST:
+        pw_ingest_too_large(d, req);
+        return;
+    case ROUTE_OTLP:
+        answer_otlp(d, req);
+        return;
+    }
 }
 
 void
 pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn)
 {
-    (void)d;
-    (void)conn;
+    (void)conn; /* a reply to it will be dropped; the records in flight are stored all the same */
+    d->metrics.replies_gone++;
 }
 
 uint32_t
 pw_distributor_poll(void *ctx, uint64_t now_tsc)
 {
-    (void)ctx;
-    (void)now_tsc;
-    return 0;
+    struct pw_distributor *d = ctx;
+
+    return pw_fanout_poll(&d->fanout, now_tsc);
 }
 
 uint32_t
 pw_distributor_in_flight(const struct pw_distributor *d)
 {
-    (void)d;
-    return 0;
+    return pw_fanout_in_flight(&d->fanout);
+}
+
+/* Gauges that are ours alone. */
+static void
+put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
+{
+    uint64_t in_flight = 0;
+    uint64_t slots_peak = 0;
+    uint64_t bulk = 0;
+    uint64_t bulk_peak = 0;
+    uint64_t scratch_peak = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        in_flight += pw_fanout_in_flight(&d[i]->fanout);
+        slots_peak += d[i]->fanout.slots.used_peak;
+        bulk += d[i]->fanout.bulk.pages_used;
+        bulk_peak += d[i]->fanout.bulk.pages_used_peak;
+        scratch_peak = d[i]->scratch.peak > scratch_peak ? d[i]->scratch.peak : scratch_peak;
+    }
+    pw_text_printf(t,
+                   "# TYPE pyroscope_distributor_replication_factor gauge\n"
+                   "pyroscope_distributor_replication_factor 1\n"
+                   "# TYPE pyroscope_distributor_ingester_clients gauge\n"
+                   "pyroscope_distributor_ingester_clients %u\n"
+                   "# TYPE pyrowire_distributor_in_flight gauge\n"
+                   "pyrowire_distributor_in_flight %llu\n"
+                   "# TYPE pyrowire_distributor_in_flight_peak gauge\n"
+                   "pyrowire_distributor_in_flight_peak %llu\n",
+                   d[0]->cfg.ingesters_count, (unsigned long long)in_flight,
+                   (unsigned long long)slots_peak);
+    pw_text_printf(t,
+                   "# TYPE pyrowire_distributor_bulk_bytes gauge\n"
+                   "pyrowire_distributor_bulk_bytes %llu\n"
+                   "# TYPE pyrowire_distributor_bulk_bytes_peak gauge\n"
+                   "pyrowire_distributor_bulk_bytes_peak %llu\n"
+                   "# TYPE pyrowire_distributor_scratch_bytes_peak gauge\n"
+                   "pyrowire_distributor_scratch_bytes_peak %llu\n",
+                   (unsigned long long)bulk * PW_BULK_PAGE_BYTES,
+                   (unsigned long long)bulk_peak * PW_BULK_PAGE_BYTES,
+                   (unsigned long long)scratch_peak);
 }
 
 void
 pw_distributor_metrics(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
 {
-    (void)d;
-    (void)n;
-    (void)t;
+    struct pw_metrics *m[PW_WORKERS_MAX];
+
+    if (n == 0 || n > PW_WORKERS_MAX) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        m[i] = &d[i]->metrics;
+    }
+    pw_metrics_text_cold(m, n, t);
+    put_gauges(d, n, t);
 }

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 struct pw_distributor;
+struct pw_rate_table; /* distributor/rate.h */
 
 struct pw_distributor_cfg {
     struct pw_clock clock;
@@ -37,6 +38,9 @@ struct pw_distributor_cfg {
     _Atomic(const struct pw_overrides *) *overrides; /* current snapshot (acquire per request) */
     struct pw_http_server
         *http; /* where replies go; may be set later with pw_distributor_bind_http_ctl */
+    /* Token buckets shared by all workers, so that a tenant's rate is one of the appliance; borrowed.
+     * NULL: this distributor has its own. */
+    struct pw_rate_table *rates;
 };
 
 PW_MUST_USE int pw_distributor_create_ctl(struct pw_distributor **d,

@@ -1,0 +1,108 @@
+#include "distributor/internal.h"
+
+enum { GZIP_HEADER_BYTES = 10 };
+
+bool
+pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count,
+              struct pw_slice *out)
+{
+    size_t bytes = 0;
+    uint8_t *buf;
+
+    if (count <= 1) {
+        *out = count == 0 ? PW_SLICE_LIT("") : piece[0];
+        return true;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += piece[i].len;
+    }
+    buf = pw_scratch_alloc(s, bytes);
+    if (buf == NULL) {
+        return false;
+    }
+    *out = pw_slice(buf, bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        if (piece[i].len != 0) {
+            memcpy(buf, piece[i].ptr, piece[i].len);
+            buf += piece[i].len;
+        }
+    }
+    return true;
+}
+
+static enum pw_reason
+no_memory(struct pw_work *w)
+{
+    pw_text_str(&w->err, "profile needs more memory than this core has");
+    return PW_REASON_CORE_MEMORY;
+}
+
+/* /ingest words it differently; see its callers. */
+static enum pw_reason
+too_large(struct pw_work *w)
+{
+    uint64_t max = w->limits->max_profile_size_bytes;
+
+    if (w->to.kind == PW_ANSWER_INGEST_PPROF) {
+        pw_text_printf(&w->err, "decompressed size exceeds maximum allowed size of %llu bytes",
+                       (unsigned long long)max);
+    } else {
+        pw_text_str(&w->err, "uncompressed profile payload size exceeds limit of ");
+        pw_text_size_si(&w->err, max);
+    }
+    pw_metrics_discard(w->stats, PW_REASON_PROFILE_SIZE_LIMIT, 1, max);
+    return PW_REASON_PROFILE_SIZE_LIMIT;
+}
+
+/* Unpacks to the end of the scratch and keeps what was written. */
+static enum pw_inflate_result
+unpack(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size_t cap,
+       struct pw_slice *out)
+{
+    struct pw_scratch *s = &w->d->scratch;
+    uint8_t *to = s->base + s->used;
+    size_t len;
+    enum pw_inflate_result rc = pw_inflate(w->d->inflater, piece, count, to, cap, &len);
+
+    if (rc == PW_INFLATE_OK) {
+        *out = pw_slice(pw_scratch_alloc(s, len), len);
+    }
+    return rc;
+}
+
+enum pw_reason
+pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count, size_t bytes,
+          struct pw_decoded *out)
+{
+    uint64_t max = w->limits->max_profile_size_bytes;
+    size_t left = pw_scratch_left(&w->d->scratch) & ~(size_t)15;
+    size_t cap = max == 0 || left < max ? left : (size_t)max;
+    enum pw_inflate_result rc;
+
+    *out = (struct pw_decoded){0};
+    if (bytes < GZIP_HEADER_BYTES) {
+        pw_text_str(&w->err, bytes == 0 ? "gzip reset: EOF" : "gzip reset: unexpected EOF");
+        return PW_REASON_UNDECODABLE;
+    }
+    if (pw_inflate_is_gzip(piece, piece_count)) {
+        rc = unpack(w, piece, piece_count, cap, &out->bytes);
+        if (rc == PW_INFLATE_OK) {
+            return PW_REASON_NONE;
+        }
+        if (rc == PW_INFLATE_TOO_LARGE) {
+            out->coded = true;
+            return cap == max ? too_large(w) : no_memory(w);
+        }
+        if (rc != PW_INFLATE_BAD_HEADER) {
+            pw_text_str(&w->err, "copy to buffer: ");
+            pw_text_str(&w->err, pw_inflate_text(rc));
+            return PW_REASON_UNDECODABLE;
+        }
+    }
+    if (max != 0 && bytes > max) {
+        out->coded = true;
+        return too_large(w);
+    }
+    return pw_contiguous(&w->d->scratch, piece, piece_count, &out->bytes) ? PW_REASON_NONE
+                                                                          : no_memory(w);
+}

@@ -1,0 +1,393 @@
+#include "distributor/fanout.h"
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "ring/lane_msg.h"
+
+#include <stdio.h>
+
+/* What a lane message carries back to us: the slot and the bulk memory of that record.
+ *
+ *     63           32 31            0
+ *    +---------------+---------------+
+ *    | bulk handle   | slot index    |
+ *    +---------------+---------------+
+ */
+static uint64_t
+cookie(uint32_t slot, uint32_t bulk)
+{
+    return (uint64_t)bulk << 32 | slot;
+}
+
+static_assert(PW_INGESTERS_MAX <= 64, "one bit a lane in pw_fanout.dirty");
+
+int
+pw_fanout_init_ctl(struct pw_fanout *f, const struct pw_fanout_cfg *cfg)
+{
+    int rc;
+
+    *f = (struct pw_fanout){
+        .clock = cfg->clock,
+        .out = cfg->out,
+        .back = cfg->back,
+        .cores = cfg->cores,
+        .metrics = cfg->metrics,
+        .deadline_tsc = UINT64_MAX,
+    };
+    if (cfg->cores == 0 || cfg->cores > PW_INGESTERS_MAX || cfg->slots_max == 0) {
+        return PW_EINVAL;
+    }
+    rc = pw_pool_init_ctl(&f->slots, cfg->slots_max, (uint32_t)sizeof(struct pw_slot));
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pw_bulk_init_ctl(&f->bulk, cfg->bulk_bytes);
+    if (rc != 0) {
+        pw_pool_fini_ctl(&f->slots);
+        return rc;
+    }
+    f->answerer = (struct pw_answerer){.scratch = cfg->scratch, .bulk = &f->bulk};
+    return 0;
+}
+
+void
+pw_fanout_fini_ctl(struct pw_fanout *f)
+{
+    pw_pool_fini_ctl(&f->slots);
+    pw_bulk_fini_ctl(&f->bulk);
+}
+
+struct pw_slot *
+pw_fanout_open(struct pw_fanout *f, const struct pw_answer_to *to, struct pw_metrics_tenant *stats,
+               uint64_t now_tsc)
+{
+    struct pw_slot *s = pw_pool_get(&f->slots);
+    uint32_t self;
+
+    if (s == NULL) {
+        return NULL;
+    }
+    self = pw_pool_index(&f->slots, s) + 1;
+    /* Not a whole-struct assignment: the text is 448 bytes that need no clearing. */
+    s->start_tsc = now_tsc;
+    s->deadline_tsc = UINT64_MAX;
+    s->to = *to;
+    s->stats = stats;
+    s->bytes = 0;
+    s->pending = 0;
+    s->prev = 0;
+    s->next = f->first;
+    s->open = true;
+    s->answered = false;
+    s->reason = PW_REASON_NONE;
+    s->index = 0;
+    s->text_len = 0;
+    s->text_bulk = PW_BULK_NONE;
+    if (f->first != 0) {
+        ((struct pw_slot *)pw_pool_at(&f->slots, f->first - 1))->prev = self;
+    }
+    f->first = self;
+    return s;
+}
+
+static void
+drop_text(struct pw_fanout *f, struct pw_slot *s)
+{
+    if (s->text_bulk != PW_BULK_NONE) {
+        pw_bulk_free(&f->bulk, s->text_bulk);
+        s->text_bulk = PW_BULK_NONE;
+    }
+}
+
+static void
+put_slot(struct pw_fanout *f, struct pw_slot *s)
+{
+    PW_INVARIANT(s->answered && s->pending == 0 && !s->open);
+    drop_text(f, s);
+    if (s->prev != 0) {
+        ((struct pw_slot *)pw_pool_at(&f->slots, s->prev - 1))->next = s->next;
+    } else {
+        f->first = s->next;
+    }
+    if (s->next != 0) {
+        ((struct pw_slot *)pw_pool_at(&f->slots, s->next - 1))->prev = s->prev;
+    }
+    if (f->first == 0) {
+        f->deadline_tsc = UINT64_MAX;
+    }
+    pw_pool_put(&f->slots, s);
+}
+
+void
+pw_fanout_fail(struct pw_fanout *f, struct pw_slot *s, enum pw_reason reason, uint32_t index,
+               struct pw_slice text)
+{
+    uint8_t *to = s->text;
+
+    drop_text(f, s);
+    if (text.len > PW_SLOT_TEXT_MAX) {
+        s->text_bulk = pw_bulk_alloc(&f->bulk, text.len);
+        if (s->text_bulk == PW_BULK_NONE) {
+            text.len = PW_SLOT_TEXT_MAX;
+        } else {
+            to = pw_bulk_at(&f->bulk, s->text_bulk);
+        }
+    }
+    if (text.len != 0) {
+        memcpy(to, text.ptr, text.len);
+    }
+    s->text_len = (uint32_t)text.len;
+    s->reason = reason;
+    s->index = index;
+}
+
+static void
+answer(struct pw_fanout *f, struct pw_slot *s)
+{
+    const uint8_t *text =
+        s->text_bulk == PW_BULK_NONE ? s->text : pw_bulk_at(&f->bulk, s->text_bulk);
+
+    s->answered = true;
+    if (s->reason == PW_REASON_NONE) {
+        pw_answer_ok(&f->answerer, &s->to);
+    } else {
+        pw_answer_failure(&f->answerer, &s->to, s->reason, s->index, pw_slice(text, s->text_len));
+    }
+}
+
+/* The largest record that travels in the lane itself. */
+static size_t
+inline_max(const struct pw_lane *lane)
+{
+    size_t quarter = pw_lane_capacity(lane) / 4 - 64; /* less the lane's own record header */
+
+    return quarter < PW_LANE_INLINE_BYTES_MAX ? quarter : PW_LANE_INLINE_BYTES_MAX;
+}
+
+static enum pw_reason
+send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_record_source *src,
+            size_t bytes_max)
+{
+    struct pw_lane *lane = f->out[core];
+    struct pw_lane_push *push;
+    int64_t n;
+
+    push = pw_lane_reserve(lane, (uint32_t)(sizeof(*push) + bytes_max));
+    if (push == NULL) {
+        return PW_REASON_QUEUE_FULL;
+    }
+    n = pw_record_build(src, push + 1, bytes_max);
+    if (n < 0) {
+        pw_lane_cancel(lane);
+        return PW_REASON_CORE_MEMORY;
+    }
+    *push = (struct pw_lane_push){.slot = cookie(slot, PW_BULK_NONE), .bulk_bytes = (uint64_t)n};
+    pw_lane_commit(lane, PW_LANE_TYPE_PUSH, (uint32_t)(sizeof(*push) + (size_t)n));
+    f->metrics->records_inline++;
+    f->metrics->record_bytes += (uint64_t)n;
+    return PW_REASON_NONE;
+}
+
+static enum pw_reason
+send_bulk(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_record_source *src,
+          size_t bytes_max)
+{
+    struct pw_lane *lane = f->out[core];
+    uint32_t h = pw_bulk_alloc(&f->bulk, bytes_max);
+    struct pw_lane_push *push = h == PW_BULK_NONE ? NULL : pw_lane_reserve(lane, sizeof(*push));
+    int64_t n;
+
+    if (push == NULL) {
+        if (h != PW_BULK_NONE) {
+            pw_bulk_free(&f->bulk, h);
+        }
+        return PW_REASON_QUEUE_FULL;
+    }
+    n = pw_record_build(src, pw_bulk_at(&f->bulk, h), bytes_max);
+    if (n < 0) {
+        pw_lane_cancel(lane);
+        pw_bulk_free(&f->bulk, h);
+        return PW_REASON_CORE_MEMORY;
+    }
+    pw_bulk_trim(&f->bulk, h, (size_t)n);
+    *push = (struct pw_lane_push){
+        .slot = cookie(slot, h), .bulk = pw_bulk_at(&f->bulk, h), .bulk_bytes = (uint64_t)n};
+    pw_lane_commit(lane, PW_LANE_TYPE_PUSH, sizeof(*push));
+    f->metrics->records_bulk++;
+    f->metrics->record_bytes += (uint64_t)n;
+    return PW_REASON_NONE;
+}
+
+enum pw_reason
+pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
+               const struct pw_record_source *src)
+{
+    size_t bytes_max = pw_record_bytes_max(src);
+    uint32_t index = pw_pool_index(&f->slots, slot);
+    enum pw_reason reason;
+
+    PW_INVARIANT(core < f->cores && slot->open);
+    reason = sizeof(struct pw_lane_push) + bytes_max <= inline_max(f->out[core])
+                 ? send_inline(f, index, core, src, bytes_max)
+                 : send_bulk(f, index, core, src, bytes_max);
+    if (reason == PW_REASON_NONE) {
+        slot->pending++;
+        f->dirty[0] |= 1ULL << core;
+    }
+    return reason;
+}
+
+static void
+flush(struct pw_fanout *f)
+{
+    while (f->dirty[0] != 0) { /* one lane a turn */
+        uint32_t core = (uint32_t)__builtin_ctzll(f->dirty[0]);
+
+        pw_lane_flush(f->out[core]);
+        f->dirty[0] &= f->dirty[0] - 1;
+    }
+}
+
+void
+pw_fanout_close(struct pw_fanout *f, struct pw_slot *s, uint64_t deadline_tsc)
+{
+    flush(f);
+    s->open = false;
+    s->deadline_tsc = deadline_tsc;
+    if (s->pending == 0) {
+        answer(f, s);
+        put_slot(f, s);
+        return;
+    }
+    if (deadline_tsc < f->deadline_tsc) {
+        f->deadline_tsc = deadline_tsc;
+    }
+}
+
+/* The client's words for what an ingester refused. */
+static enum pw_reason
+completion_text(const struct pw_lane_done *done, struct pw_text *t)
+{
+    switch (done->status) {
+    case PW_ERANGE:
+        pw_text_printf(t,
+                       "Maximum active series limit exceeded (%llu/%llu), reduce the number of "
+                       "active streams (reduce labels or reduce label values), or contact your "
+                       "administrator to see if the limit can be increased",
+                       (unsigned long long)done->actual, (unsigned long long)done->limit);
+        return PW_REASON_SERIES_LIMIT;
+    case PW_ENOMEM:
+        pw_text_str(t, "head memory limit reached (");
+        if (done->limit != 0) {
+            pw_text_size_iec(t, done->actual);
+            pw_text_str(t, " of ");
+            pw_text_size_iec(t, done->limit);
+        } else {
+            pw_text_str(t, "all of it is in use");
+        }
+        pw_text_str(t, "), the profile was not stored");
+        return PW_REASON_HEAD_FULL;
+    default:
+        pw_text_printf(t, "ingester refused the record (%d)", done->status);
+        return PW_REASON_INTERNAL;
+    }
+}
+
+static void
+complete(struct pw_fanout *f, const struct pw_lane_done *done, uint64_t now_tsc)
+{
+    uint32_t index = (uint32_t)done->slot;
+    uint32_t bulk = (uint32_t)(done->slot >> 32);
+    struct pw_slot *s;
+    double seconds;
+
+    PW_INVARIANT(index < f->slots.count);
+    s = pw_pool_at(&f->slots, index);
+    PW_INVARIANT(s->pending > 0);
+    s->pending--;
+    if (bulk != PW_BULK_NONE) {
+        pw_bulk_free(&f->bulk, bulk);
+    }
+    seconds =
+        now_tsc < s->start_tsc ? 0 : (double)(now_tsc - s->start_tsc) / (double)f->clock.tsc_hz;
+    pw_metrics_observe(f->metrics,
+                       &f->metrics->downstream[done->status == 0           ? 0
+                                               : done->status == PW_ENOMEM ? 1
+                                               : done->status == PW_ERANGE ? 1
+                                                                           : 2],
+                       PW_BUCKETS_SECONDS, seconds);
+    if (done->status != 0) {
+        char buf[PW_SLOT_TEXT_MAX];
+        struct pw_text t;
+        enum pw_reason reason;
+
+        pw_text_fixed(&t, buf, sizeof(buf));
+        reason = completion_text(done, &t);
+        pw_metrics_discard(s->stats, reason, 1, s->bytes);
+        if (s->reason == PW_REASON_NONE) {
+            pw_fanout_fail(f, s, reason, s->index, pw_slice(buf, t.len));
+        }
+    }
+    if (s->pending == 0 && !s->open) {
+        if (!s->answered) {
+            answer(f, s);
+        }
+        put_slot(f, s);
+    }
+}
+
+/* Answers every slot that is due. Its records are still on their way: the slot stays until they are
+ * acknowledged, since the ingester reads its bulk memory. */
+static uint32_t
+expire(struct pw_fanout *f, uint64_t now_tsc)
+{
+    uint64_t next = UINT64_MAX;
+    uint32_t due = 0;
+
+    /* An answer may let http_conn hand us the next pipelined request before it returns, and that one
+     * brings a deadline of its own. */
+    f->deadline_tsc = UINT64_MAX;
+    for (uint32_t i = f->first; i != 0;) { /* at most slots_max */
+        struct pw_slot *s = pw_pool_at(&f->slots, i - 1);
+
+        i = s->next;
+        if (s->answered || s->open) {
+            continue;
+        }
+        if (s->deadline_tsc <= now_tsc) {
+            pw_fanout_fail(f, s, PW_REASON_DEADLINE, s->index,
+                           PW_SLICE_LIT("context deadline exceeded"));
+            answer(f, s);
+            f->metrics->replies_late++;
+            due++;
+        } else if (s->deadline_tsc < next) {
+            next = s->deadline_tsc;
+        }
+    }
+    if (next < f->deadline_tsc) {
+        f->deadline_tsc = next;
+    }
+    return due;
+}
+
+uint32_t
+pw_fanout_poll(struct pw_fanout *f, uint64_t now_tsc)
+{
+    uint32_t done = 0;
+
+    for (uint32_t core = 0; core < f->cores; core++) {
+        struct pw_lane_record rec[PW_BURST_MAX];
+        uint32_t n = pw_lane_pop_burst(f->back[core], rec, PW_BURST_MAX);
+
+        for (uint32_t i = 0; i < n; i++) {
+            PW_INVARIANT(rec[i].type == PW_LANE_TYPE_DONE &&
+                         rec[i].bytes == sizeof(struct pw_lane_done));
+            complete(f, rec[i].data, now_tsc);
+        }
+        if (n != 0) {
+            pw_lane_release(f->back[core], n);
+        }
+        done += n;
+    }
+    return now_tsc >= f->deadline_tsc ? done + expire(f, now_tsc) : done;
+}

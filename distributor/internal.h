@@ -1,0 +1,124 @@
+/* distributor/internal.h - the structs that the files of distributor/ share; nobody else includes it.
+ *
+ * Purpose  struct pw_distributor and the work on one request.
+ * Owner    the polling thread of the distributor.
+ * Context  hot.
+ * Units    -
+ * Errors   -
+ * Limits   -
+ */
+#ifndef PW_DISTRIBUTOR_INTERNAL_H
+#define PW_DISTRIBUTOR_INTERNAL_H
+
+#include "base/log.h"
+#include "base/scratch.h"
+#include "distributor/connect.h"
+#include "distributor/distributor.h"
+#include "distributor/fanout.h"
+#include "distributor/metrics.h"
+#include "distributor/rate.h"
+#include "distributor/relabel.h"
+#include "pprof/inflate.h"
+#include "pprof/profile.h"
+
+enum {
+    PW_ERROR_TEXT_MAX = 128 << 10, /* an error text with its labels; longer ones are cut */
+    PW_PUSH_TIMEOUT_MS = 5000,     /* -distributor.push.timeout */
+    PW_LABELS_SLACK = 16,          /* room for the labels the distributor adds */
+};
+
+struct pw_distributor {
+    struct pw_distributor_cfg cfg;
+    struct pw_scratch scratch;
+    struct pw_inflater *inflater;
+    struct pw_rate_table *rates;
+    bool rates_own;
+    struct pw_relabel_config *relabel_default;
+    struct pw_fanout fanout;
+    struct pw_metrics metrics;
+    struct pw_log_limit log_limit;
+    uint64_t random[4]; /* xoshiro256** */
+};
+
+/* Why one profile was not stored, in the words the client gets. Stock knows failures with a Connect
+ * code and ones without; the first with a code is the answer, else all of them are (write-path.md
+ * 3.1). */
+struct pw_failures {
+    enum pw_reason reason; /* of what will be answered; PW_REASON_NONE: no failure */
+    bool coded;
+    uint32_t count;      /* of those without a code */
+    uint32_t index;      /* of the series the coded one belongs to */
+    struct pw_text text; /* of the coded one, else of all joined by "; " */
+};
+
+/* One request at work; lives on the stack of the callback. */
+struct pw_work {
+    struct pw_distributor *d;
+    const struct pw_http_request *req;
+    struct pw_answer_to to;
+    struct pw_slice tenant;
+    const struct pw_limits *limits;
+    struct pw_metrics_tenant *stats;
+    int64_t now_ns;
+    struct pw_slot *slot; /* NULL until the first record is sent */
+    struct pw_failures failures;
+    struct pw_text err; /* of the profile at work */
+};
+
+/* --- decode.c: raw_profile to contiguous unpacked bytes (write-path.md 3.1 step 1) --- */
+
+struct pw_decoded {
+    struct pw_slice bytes; /* in scratch, or in place */
+    bool coded;            /* of a failure: stock gives it a Connect code */
+};
+
+/* PW_REASON_NONE, or a reason with w->err set. */
+PW_MUST_USE enum pw_reason pw_decode(struct pw_work *w, const struct pw_slice *piece,
+                                     uint32_t piece_count, size_t bytes, struct pw_decoded *out);
+/* Pieces as one slice: in place when it is one, else copied to scratch; false: no room. */
+PW_MUST_USE bool pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count,
+                               struct pw_slice *out);
+
+/* --- process.c: one series through write-path.md 3.2 --- */
+
+struct pw_series_in {
+    struct pw_labels labels; /* with PW_LABELS_SLACK entries of room; changed by the call */
+    struct pw_profile *profile;
+    size_t raw_bytes; /* as sent */
+};
+
+/* PW_REASON_NONE: stored, on its way, or rightly dropped. Else the reason, with w->err set. */
+PW_MUST_USE enum pw_reason pw_process(struct pw_work *w, struct pw_series_in *in);
+
+/* --- work.c --- */
+
+/* Tenant, limits and counters of the request; 0, or PW_EPERM with w->err set. */
+PW_MUST_USE int pw_work_tenant(struct pw_work *w);
+/* Resets the scratch and fills w; false when scratch is too small even for that. */
+PW_MUST_USE bool pw_work_init(struct pw_work *w, struct pw_distributor *d,
+                              const struct pw_http_request *req);
+void pw_work_fail(struct pw_work *w, enum pw_reason reason, bool coded, uint32_t index);
+/* One logfmt line about a refused profile, rate limited. labels may be NULL. */
+void pw_work_log(struct pw_work *w, enum pw_reason reason, const struct pw_labels *labels);
+/* Sends the records out; answers now when nothing is awaited. */
+void pw_work_finish(struct pw_work *w);
+/* Version 4 UUID (RFC 9562) from the distributor's own generator. */
+void pw_work_uuid(struct pw_distributor *d, uint8_t uuid[16]);
+/* labels of a request plus room for what is added; false: no room. */
+PW_MUST_USE bool pw_work_labels(struct pw_work *w, const struct pw_label_pair *pair, uint32_t count,
+                                struct pw_labels *out);
+
+/* --- push_route.c, ingest_route.c --- */
+
+void pw_push_head(struct pw_distributor *d, const struct pw_http_request *req,
+                  struct pw_http_verdict *v);
+void pw_push_request(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_push_too_large(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_ingest_head(struct pw_distributor *d, const struct pw_http_request *req,
+                    struct pw_http_verdict *v);
+void pw_ingest_request(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_ingest_too_large(struct pw_distributor *d, const struct pw_http_request *req);
+/* Body limit in bytes of ingestion_body_limit_mb; 0 there means no limit. */
+uint64_t pw_body_limit(const struct pw_limits *l);
+
+#endif

@@ -1,0 +1,78 @@
+/* tests/distributor/harness.h - a distributor with a fake http server and fake ingester cores.
+ *
+ * Purpose  the routes without a network: requests are structs, replies are captured at the link-time
+ *          fake of pw_http_reply; lanes and records are real, the ingester behind them is played here.
+ * Owner    one test program, one harness at a time.
+ * Context  tests.
+ * Units    -
+ * Errors   cmocka assertions.
+ * Limits   PW_T_REPLY_MAX, PW_T_RECORDS_MAX.
+ */
+#ifndef PW_TESTS_DISTRIBUTOR_HARNESS_H
+#define PW_TESTS_DISTRIBUTOR_HARNESS_H
+
+#include "distributor/distributor.h"
+#include "distributor/relabel.h"
+#include "pprof/record.h"
+
+enum { PW_T_CORES_MAX = 4, PW_T_REPLY_MAX = 1 << 20, PW_T_HEADERS_MAX = 16, PW_T_LANE = 1 << 20 };
+
+struct pw_t_reply {
+    uint32_t count; /* replies since the request */
+    uint16_t status;
+    char content_type[64];
+    char headers[1024];
+    uint8_t *body;
+    size_t body_len;
+};
+
+struct pw_t_cfg {
+    bool multitenancy;
+    uint32_t cores;       /* 0: 1 */
+    uint32_t slots_max;   /* 0: 64 */
+    size_t scratch_bytes; /* 0: 64 MiB */
+    size_t bulk_bytes;    /* 0: 4 MiB */
+    size_t lane_bytes;    /* 0: PW_T_LANE */
+};
+
+struct pw_t {
+    struct pw_distributor *d;
+    struct pw_lane *out[PW_T_CORES_MAX];
+    struct pw_lane *back[PW_T_CORES_MAX];
+    uint32_t cores;
+    struct pw_clock clock;
+    uint64_t now_tsc;
+    struct pw_overrides *overrides;
+    _Atomic(const struct pw_overrides *) snapshot;
+    struct pw_t_reply reply;
+    char *stored; /* text of all records taken so far (pprof/record_text.h) */
+    size_t stored_len;
+    uint32_t records;
+    int32_t answer_status; /* what the fake ingesters answer with */
+    uint64_t answer_actual, answer_limit;
+    uint8_t last_uuid[16];
+    int64_t last_time_nanos;
+    char last_tenant[160];
+};
+
+/* Overrides start as the defaults; t->overrides may be changed before the first request. */
+void pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg);
+void pw_t_down(struct pw_t *t);
+
+struct pw_t_request {
+    const char *method;        /* NULL: POST */
+    const char *path;          /* with its query */
+    const char *const *header; /* name, value, ..., NULL; may be NULL */
+    const void *body;
+    size_t body_len;
+    size_t piece; /* the body comes in pieces of so many bytes; 0: whole */
+};
+
+/* head, then request or body_too_large, as http_conn would; no ingester runs. */
+void pw_t_send(struct pw_t *t, const struct pw_t_request *r);
+/* All ingesters take what is in their lanes and answer; completions are polled. */
+void pw_t_settle(struct pw_t *t);
+/* Both; asserts exactly one reply. */
+void pw_t_call(struct pw_t *t, const struct pw_t_request *r);
+
+#endif
