@@ -199,8 +199,8 @@ check_sample(struct check *c, struct pw_slice line)
         return false;
     }
     f = family_of(c, name);
-    c->why = "no HELP and TYPE before the sample";
-    if (f == NULL || f->type.ptr == NULL || !f->help) {
+    c->why = "no TYPE before the sample";
+    if (f == NULL || f->type.ptr == NULL) {
         return false;
     }
     c->why = "the family is in several pieces";

@@ -1,8 +1,8 @@
 /* tests/support/prom_check.h - is this text valid Prometheus exposition format 0.0.4?
  *
- * Purpose  every page of metrics is put through it: the line grammar, HELP and TYPE once per family
- *          and before its samples, a family in one piece, no series twice, histogram suffixes only
- *          where TYPE says histogram.
+ * Purpose  every page of metrics is put through it: the line grammar, TYPE once per family and
+ *          before its samples, HELP at most once (the format lets it be left out), a family in one
+ *          piece, no series twice, histogram suffixes only where TYPE says histogram.
  * Owner    -
  * Context  tests.
  * Errors   PW_EINVAL with the first offending line in err.
