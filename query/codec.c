@@ -50,37 +50,6 @@ pw_codec_to_proto(struct pw_text *t, const ProtobufCMessage *msg)
     }
 }
 
-void
-pw_codec_put_varint(struct pw_text *t, uint64_t v)
-{
-    uint8_t buf[10];
-    size_t n = 0;
-
-    while (v >= 0x80) {
-        buf[n++] = (uint8_t)(v | 0x80);
-        v >>= 7;
-    }
-    buf[n++] = (uint8_t)v;
-    pw_text_put(t, buf, n);
-}
-
-void
-pw_codec_put_bytes(struct pw_text *t, uint32_t number, struct pw_slice s)
-{
-    pw_codec_put_varint(t, (uint64_t)number << 3 | 2);
-    pw_codec_put_varint(t, s.len);
-    pw_text_slice(t, s);
-}
-
-void
-pw_codec_put_tag_varint(struct pw_text *t, uint32_t number, uint64_t v)
-{
-    if (v != 0) { /* proto3 leaves zero out */
-        pw_codec_put_varint(t, (uint64_t)number << 3);
-        pw_codec_put_varint(t, v);
-    }
-}
-
 char *
 pw_codec_string(struct pw_arena *a, struct pw_slice s)
 {

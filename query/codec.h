@@ -34,9 +34,4 @@ void pw_codec_to_json(struct pw_text *t, const ProtobufCMessage *msg);
 /* A string for a message: NUL-terminated copy in the arena; the empty string on a lack of memory. */
 char *pw_codec_string(struct pw_arena *a, struct pw_slice s);
 
-/* Wire format, for what is streamed. */
-void pw_codec_put_varint(struct pw_text *t, uint64_t v);
-void pw_codec_put_bytes(struct pw_text *t, uint32_t number, struct pw_slice s);
-void pw_codec_put_tag_varint(struct pw_text *t, uint32_t number, uint64_t v);
-
 #endif

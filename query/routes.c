@@ -1,5 +1,12 @@
 #include "query/routes.h"
 
+#include "query/diff.h"
+#include "query/heatmap.h"
+#include "query/labels_query.h"
+#include "query/merge.h"
+#include "query/pprof_out.h"
+#include "query/render.h"
+#include "query/series.h"
 #include "query/settings.h"
 
 #include <front.pb-c.h>
@@ -11,6 +18,25 @@
 #define VCS      "/vcs.v1.VCSService/"
 
 static const struct pw_rpc rpcs[] = {
+    {QUERIER "ProfileTypes", "*querierv1.ProfileTypesRequest",
+     &querier__v1__profile_types_request__descriptor, pw_profile_types},
+    {QUERIER "LabelNames", "*typesv1.LabelNamesRequest",
+     &types__v1__label_names_request__descriptor, pw_label_names},
+    {QUERIER "LabelValues", "*typesv1.LabelValuesRequest",
+     &types__v1__label_values_request__descriptor, pw_label_values},
+    {QUERIER "Series", "*querierv1.SeriesRequest", &querier__v1__series_request__descriptor,
+     pw_series_labels},
+    {QUERIER "SelectMergeStacktraces", "*querierv1.SelectMergeStacktracesRequest",
+     &querier__v1__select_merge_stacktraces_request__descriptor, pw_stacktraces},
+    {QUERIER "SelectMergeSpanProfile", "*querierv1.SelectMergeSpanProfileRequest",
+     &querier__v1__select_merge_span_profile_request__descriptor, pw_span_profile},
+    {QUERIER "SelectMergeProfile", "*querierv1.SelectMergeProfileRequest",
+     &querier__v1__select_merge_profile_request__descriptor, pw_merge_profile},
+    {QUERIER "SelectSeries", "*querierv1.SelectSeriesRequest",
+     &querier__v1__select_series_request__descriptor, pw_select_series},
+    {QUERIER "SelectHeatmap", "*querierv1.SelectHeatmapRequest",
+     &querier__v1__select_heatmap_request__descriptor, pw_heatmap},
+    {QUERIER "Diff", "*querierv1.DiffRequest", &querier__v1__diff_request__descriptor, pw_diff},
     {QUERIER "GetProfileStats", "*typesv1.GetProfileStatsRequest",
      &types__v1__get_profile_stats_request__descriptor, pw_misc_profile_stats},
     {QUERIER "AnalyzeQuery", "*querierv1.AnalyzeQueryRequest",
@@ -44,6 +70,9 @@ static const struct pw_get gets[] = {
     {"/assets/app.css", false, pw_page_style},
     {"/assets/icon.svg", false, pw_page_icon},
     {"/favicon.ico", false, pw_page_icon},
+    {"/pyroscope/render", true, pw_render},
+    {"/pyroscope/render-diff", true, pw_render_diff},
+    {"/pyroscope/label-values", true, pw_render_label_values},
     {"/api/v1/status/buildinfo", false, pw_misc_buildinfo},
 };
 
