@@ -9,6 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Go's protobuf writes a no-break space behind its prefix [obs, read case 072]. */
+#define PROTO "proto:\xc2\xa0"
+
 /* --- Wire ----------------------------------------------------------------------------------- */
 
 static void *
@@ -33,7 +36,7 @@ pw_codec_from_proto(struct pw_arena *a, struct pw_slice in, const ProtobufCMessa
 
     *out = protobuf_c_message_unpack(desc, &alloc, in.len, in.ptr);
     if (*out == NULL) {
-        pw_text_str(err, "proto: cannot parse invalid wire-format data");
+        pw_text_str(err, PROTO "cannot parse invalid wire-format data");
         return PW_EINVAL;
     }
     return 0;
@@ -152,7 +155,7 @@ bad_value(struct json_in *in, const char *kind, const ProtobufCFieldDescriptor *
 {
     char buf[NAME_MAX_BYTES];
 
-    pw_text_printf(in->err, "proto: invalid value for %s field %s: ", kind,
+    pw_text_printf(in->err, PROTO "invalid value for %s field %s: ", kind,
                    json_name(f->name, buf));
     if (json_is_string(v)) {
         pw_text_go_quoted(in->err, pw_slice_str(json_string_value(v)));
@@ -315,7 +318,7 @@ read_message(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, v
     ProtobufCMessage *msg;
 
     if (!json_is_object(v)) {
-        pw_text_str(in->err, "proto: syntax error: unexpected token ");
+        pw_text_str(in->err, PROTO "syntax error: unexpected token ");
         return bad_value(in, "message", f, v);
     }
     msg = push_pending(in, v, desc);
@@ -442,14 +445,14 @@ load_json(struct pw_slice in, struct pw_text *err)
     root = json_loadb((const char *)in.ptr, in.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
     if (root == NULL) {
         if (json_error_code(&e) == json_error_premature_end_of_input) {
-            pw_text_str(err, "proto: unexpected EOF");
+            pw_text_str(err, PROTO "unexpected EOF");
         } else {
-            pw_text_printf(err, "proto: syntax error (line %d:%d): %s", e.line, e.column, e.text);
+            pw_text_printf(err, PROTO "syntax error (line %d:%d): %s", e.line, e.column, e.text);
         }
         return NULL;
     }
     if (!json_is_object(root)) {
-        pw_text_str(err, "proto: syntax error (line 1:1): unexpected token");
+        pw_text_str(err, PROTO "syntax error (line 1:1): unexpected token");
         json_decref(root);
         return NULL;
     }

@@ -66,14 +66,21 @@ test_pw_codec_from_json__bad_input__says_why(void **state)
         const char *json;
         const char *err;
     } rows[] = {
-        {"{", "proto: unexpected EOF"},
+        {"{", "proto:\xc2\xa0"
+              "unexpected EOF"},
         {"", "zero-length payload is not a valid JSON object"},
-        {"[]", "proto: syntax error (line 1:1): unexpected token"},
-        {"{\"start\":\"abc\"}", "proto: invalid value for int64 field start: \"abc\""},
-        {"{\"start\":1.5}", "proto: invalid value for int64 field start: 1.5"},
-        {"{\"start\":{}}", "proto: invalid value for int64 field start: {"},
-        {"{\"labelSelector\":7}", "proto: invalid value for string field labelSelector: 7"},
-        {"{\"spanSelector\":7}", "proto: invalid value for repeated field spanSelector: 7"},
+        {"[]", "proto:\xc2\xa0"
+               "syntax error (line 1:1): unexpected token"},
+        {"{\"start\":\"abc\"}", "proto:\xc2\xa0"
+                                "invalid value for int64 field start: \"abc\""},
+        {"{\"start\":1.5}", "proto:\xc2\xa0"
+                            "invalid value for int64 field start: 1.5"},
+        {"{\"start\":{}}", "proto:\xc2\xa0"
+                           "invalid value for int64 field start: {"},
+        {"{\"labelSelector\":7}", "proto:\xc2\xa0"
+                                  "invalid value for string field labelSelector: 7"},
+        {"{\"spanSelector\":7}", "proto:\xc2\xa0"
+                                 "invalid value for repeated field spanSelector: 7"},
     };
     struct pw_arena a;
 
@@ -150,7 +157,8 @@ test_pw_codec_from_proto__round_trip__and_garbage_refused(void **state)
     assert_int_equal(pw_codec_from_proto(&a, PW_SLICE_LIT("\xff\xff\xff"),
                                          &querier__v1__select_series_request__descriptor, &m, &err),
                      PW_EINVAL);
-    assert_string_equal(buf, "proto: cannot parse invalid wire-format data");
+    assert_string_equal(buf, "proto:\xc2\xa0"
+                             "cannot parse invalid wire-format data");
     pw_text_fini(&t);
     pw_arena_reset(&a);
 }
