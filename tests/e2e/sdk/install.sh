@@ -33,37 +33,37 @@ install_go() {
     fresh go main.go go.mod go.sum && return
     # The SDK asks for a newer Go than Debian 12 has: an installed one is used, none is fetched.
     command -v go >/dev/null || { echo "go is missing"; return 1; }
-    go mod download
     mkdir -p "$build/go"
-    CGO_ENABLED=0 go build -mod=readonly -trimpath -o "$build/go/client" .
-    echo "$want" >"$build/go/.stamp"
+    go mod download && CGO_ENABLED=0 go build -mod=readonly -trimpath -o "$build/go/client" . &&
+        echo "$want" >"$build/go/.stamp"
 }
 
 install_python() {
     cd "$here/python"
     fresh python requirements.txt && return
-    need python3 python3
+    need python3 python3 || return
     rm -rf "$build/python"
-    if ! python3 -m venv "$build/python/venv" 2>/dev/null; then
-        need ensurepip-of-venv python3-venv
-        python3 -m venv "$build/python/venv"
+    if ! python3 -m venv "$build/python/venv" >/dev/null 2>&1; then # Debian keeps ensurepip apart
+        rm -rf "$build/python"
+        need no-such-tool python3-venv
+        python3 -m venv "$build/python/venv" || return
     fi
-    "$build/python/venv/bin/pip" install -q --only-binary :all: -r requirements.txt
-    echo "$want" >"$build/python/.stamp"
+    "$build/python/venv/bin/pip" install -q --only-binary :all: -r requirements.txt &&
+        echo "$want" >"$build/python/.stamp"
 }
 
 install_node() {
     cd "$here/node"
     fresh node package.json package-lock.json && return
-    need node nodejs
-    need npm npm
+    need node nodejs && need npm npm || return
     rm -rf "$build/node"
     mkdir -p "$build/node"
     cp package.json package-lock.json "$build/node/"
-    (cd "$build/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
-    echo "$want" >"$build/node/.stamp"
+    (cd "$build/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) &&
+        echo "$want" >"$build/node/.stamp"
 }
 
+# The functions run left of ||, where `set -e` does not hold: each says itself when it failed.
 for lang in "${@:-go python node}"; do
     for l in $lang; do
         case $l in
