@@ -101,13 +101,13 @@ pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6])
         memcpy(mac, n->mac, 6);
         return 0;
     }
-    /* tick 0: just made, or asked at the very start. Where the kernel owns the address it is the
-     * kernel's business to ask; what it learns comes to us through nic-config and through frames.
-     */
-    bool asked = n->tick != 0 && w->now_tick - n->tick < ARP_ASK_AGAIN_TICKS;
+    /* Where the kernel owns the address it is the kernel's business to ask; what it learns comes to us
+     * through nic-config and through frames. */
+    bool waiting = n->asked && w->now_tick - n->tick < ARP_ASK_AGAIN_TICKS;
 
-    if (w->address_is_ours && !asked) {
-        n->tick = w->now_tick == 0 ? 1 : w->now_tick;
+    if (w->address_is_ours && !waiting) {
+        n->asked = true;
+        n->tick = w->now_tick;
         arp_send(w, ARP_REQUEST, hop, unknown);
     }
     return PW_EAGAIN;

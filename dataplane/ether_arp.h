@@ -27,7 +27,8 @@ struct pw_neigh {
     uint32_t ip; /* 0: empty */
     uint8_t mac[6];
     uint64_t tick; /* when it was learned last; when an unanswered request went out */
-    bool known;    /* false: asked, no answer yet */
+    bool known;    /* mac is valid */
+    bool asked;    /* a request went out at tick */
 };
 
 struct pw_neigh_table {

@@ -424,9 +424,15 @@ pw_tcp_fini_ctl(struct pw_worker *w)
         struct pw_tcb *tcb = pw_pool_at(&t->tcbs, i);
 
         if (tcb->state != PW_TCP_CLOSED) {
+            if (pw_tcb_is(tcb, PW_TCB_APP)) {
+                pw_tcp_rst_send(w, tcb);
+            }
             pw_tcp_close(w, tcb);
         }
     }
+    PW_INVARIANT(pw_pool_used(&t->tcbs) == 0);
+    PW_INVARIANT(pw_pool_used(&t->chunks) == 0);
+    PW_INVARIANT(t->rx_budget_free == t->cfg.rx_budget_bytes);
     pw_pool_fini_ctl(&t->chunks);
     pw_pool_fini_ctl(&t->tcbs);
     free(t->slot);

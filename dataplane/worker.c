@@ -95,19 +95,6 @@ pw_worker_create_ctl(const struct pw_worker_cfg *cfg, uint64_t now_tsc, int *err
     return w;
 }
 
-void
-pw_worker_destroy_ctl(struct pw_worker *w)
-{
-    if (w == NULL) {
-        return;
-    }
-    pw_tcp_fini_ctl(w);
-    for (uint32_t i = 0; i < w->tx_count; i++) {
-        rte_pktmbuf_free(w->tx[i]);
-    }
-    free(w);
-}
-
 int
 pw_worker_listen_ctl(struct pw_worker *w, uint16_t port)
 {
@@ -170,6 +157,20 @@ tx_flush(struct pw_worker *w)
     w->stat[PW_STAT_TX_FRAMES] += sent;
     w->stat[PW_STAT_TX_BYTES] += bytes;
     return sent;
+}
+
+void
+pw_worker_destroy_ctl(struct pw_worker *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    pw_tcp_fini_ctl(w);
+    (void)tx_flush(w);
+    for (uint32_t i = 0; i < w->tx_count; i++) {
+        rte_pktmbuf_free(w->tx[i]);
+    }
+    free(w);
 }
 
 void
