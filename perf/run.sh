@@ -18,7 +18,7 @@ ninja -C build app/pyrowire perf/pyroload perf/bench_wire >build/perf-build.log 
 
 # shellcheck source=app/testbed.sh
 . app/testbed.sh
-ulimit -n 65536
+ulimit -n "$(ulimit -Hn)"
 tb_start perf
 tb_link
 tb_hugepages 768

@@ -244,7 +244,7 @@ draw(const struct walk *w, struct pw_flame *f)
                             v->offset[1],
                             v->total[1],
                             v->self[1],
-                            pw_flame_name(f, &b->names, id)};
+                            v->level == 0 ? 0 : pw_flame_name(f, &b->names, id)};
 
         pw_flame_put(f, v->level, tuple);
         for (int side = 0; side < 2; side++) {

@@ -492,7 +492,8 @@ draw(const struct pw_tree *t, const struct visit *v, uint32_t n, struct pw_flame
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t id = v[i].node == UINT32_MAX ? (uint32_t)PW_NAMES_OTHER : t->node[v[i].node].name;
-        int64_t tuple[4] = {v[i].offset, v[i].total, v[i].self, pw_flame_name(f, t->names, id)};
+        uint32_t name = v[i].level == 0 ? 0 : pw_flame_name(f, t->names, id);
+        int64_t tuple[4] = {v[i].offset, v[i].total, v[i].self, name};
 
         pw_flame_put(f, v[i].level, tuple);
         f->max_self = v[i].self > f->max_self ? v[i].self : f->max_self;

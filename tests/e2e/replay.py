@@ -182,7 +182,7 @@ def flame(entry):
     c = http.client.HTTPConnection(addr, timeout=20)
     c.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps({
         'profileTypeID': entry['profile_type_id'], 'labelSelector': entry['label_selector'],
-        'start': entry['start'], 'end': entry['end']}), {'Content-Type': 'application/json'})
+        'start': entry['start'], 'end': entry['end'], 'maxNodes': 1048576}), {'Content-Type': 'application/json'})
     r = c.getresponse()
     body = r.read()
     c.close()
@@ -205,12 +205,14 @@ def check_flame(entry, k):
             self_of[names[lv[i + 3]]] += lv[i + 2]
             nodes += 1
     got = {'total': total, 'max_self': int(f.get('maxSelf', 0)), 'names': len(names), 'levels': len(levels)}
+    got['nodes'] = nodes
+    wrong = []
     for key in got:
         want = entry[key] * (k if key in ('total', 'max_self') else 1)
         if got[key] != want:
-            return '%s %d, want %d' % (key, got[key], want)
-    if nodes != entry['nodes']:
-        return 'nodes %d, want %d' % (nodes, entry['nodes'])
+            wrong.append('%s %d, want %d' % (key, got[key], want))
+    if wrong:
+        return '; '.join(wrong)
     for name, v in entry['top_self']:
         if self_of[name] != v * k:
             return 'self of %s: %d, want %d' % (name, self_of[name], v * k)
