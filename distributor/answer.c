@@ -9,11 +9,12 @@
 #define HEADERS_VARY      "Vary: Accept-Encoding\r\n"
 #define HEADERS_NOSNIFF   "X-Content-Type-Options: nosniff\r\n"
 
-/* RFC 1952: an empty member, and one that holds "{}" as a stored block. */
-static const uint8_t gzip_empty[20] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3};
-static const uint8_t gzip_object[25] = {0x1f, 0x8b, 8,    0,    0,    0,    0,   0,   0,
-                                        0xff, 0x01, 0x02, 0x00, 0xfd, 0xff, '{', '}', 0x43,
-                                        0xbf, 0xa6, 0xa3, 0x02, 0,    0,    0};
+/* RFC 1952: an empty member, and one that holds "{}", with the very bytes stock sends (its encoder
+ * writes a time stamp of year 1 into MTIME and closes a stored block with an empty fixed one). */
+static const uint8_t gzip_empty[20] = {0x1f, 0x8b, 8, 0, 0x00, 0x09, 0x6e, 0x88, 0, 0xff, 3};
+static const uint8_t gzip_object[27] = {0x1f, 0x8b, 8,    0,    0x00, 0x09, 0x6e, 0x88, 0,
+                                        0xff, 0x00, 0x02, 0x00, 0xfd, 0xff, '{',  '}',  0x03,
+                                        0x00, 0x43, 0xbf, 0xa6, 0xa3, 0x02, 0,    0,    0};
 
 static const char *
 content_type(enum pw_answer_kind kind)

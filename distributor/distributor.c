@@ -265,7 +265,13 @@ pw_distributor_in_flight(const struct pw_distributor *d)
     return pw_fanout_in_flight(&d->fanout);
 }
 
-/* Gauges that are ours alone. */
+static void
+put_gauge(struct pw_text *t, const char *name, const char *help, uint64_t v)
+{
+    pw_text_printf(t, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
+                   (unsigned long long)v);
+}
+
 static void
 put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
 {
@@ -282,27 +288,19 @@ put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         bulk_peak += d[i]->fanout.bulk.pages_used_peak;
         scratch_peak = d[i]->scratch.peak > scratch_peak ? d[i]->scratch.peak : scratch_peak;
     }
-    pw_text_printf(t,
-                   "# TYPE pyroscope_distributor_replication_factor gauge\n"
-                   "pyroscope_distributor_replication_factor 1\n"
-                   "# TYPE pyroscope_distributor_ingester_clients gauge\n"
-                   "pyroscope_distributor_ingester_clients %u\n"
-                   "# TYPE pyrowire_distributor_in_flight gauge\n"
-                   "pyrowire_distributor_in_flight %llu\n"
-                   "# TYPE pyrowire_distributor_in_flight_peak gauge\n"
-                   "pyrowire_distributor_in_flight_peak %llu\n",
-                   d[0]->cfg.ingesters_count, (unsigned long long)in_flight,
-                   (unsigned long long)slots_peak);
-    pw_text_printf(t,
-                   "# TYPE pyrowire_distributor_bulk_bytes gauge\n"
-                   "pyrowire_distributor_bulk_bytes %llu\n"
-                   "# TYPE pyrowire_distributor_bulk_bytes_peak gauge\n"
-                   "pyrowire_distributor_bulk_bytes_peak %llu\n"
-                   "# TYPE pyrowire_distributor_scratch_bytes_peak gauge\n"
-                   "pyrowire_distributor_scratch_bytes_peak %llu\n",
-                   (unsigned long long)bulk * PW_BULK_PAGE_BYTES,
-                   (unsigned long long)bulk_peak * PW_BULK_PAGE_BYTES,
-                   (unsigned long long)scratch_peak);
+    put_gauge(t, "pyroscope_distributor_replication_factor", "The configured replication factor.",
+              1);
+    put_gauge(t, "pyroscope_distributor_ingester_clients", "Ingester cores records go to.",
+              d[0]->cfg.ingesters_count);
+    put_gauge(t, "pyrowire_distributor_in_flight", "Requests waiting for ingester cores.",
+              in_flight);
+    put_gauge(t, "pyrowire_distributor_in_flight_peak", "The most there have been.", slots_peak);
+    put_gauge(t, "pyrowire_distributor_bulk_bytes", "Bulk memory of large records in use.",
+              bulk * PW_BULK_PAGE_BYTES);
+    put_gauge(t, "pyrowire_distributor_bulk_bytes_peak", "The most there has been.",
+              bulk_peak * PW_BULK_PAGE_BYTES);
+    put_gauge(t, "pyrowire_distributor_scratch_bytes_peak",
+              "The most scratch memory one request took.", scratch_peak);
 }
 
 void

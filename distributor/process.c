@@ -344,6 +344,24 @@ store(struct pw_work *w, struct pw_series_in *in, uint64_t size)
     return split.group_count == 0 ? PW_REASON_NONE : pw_route(w, in->profile, &split, size);
 }
 
+/* Far more labels than any limit: refused before the work on them grows with their square, and so
+ * before reasons that stock would find first. */
+static enum pw_reason
+check_label_count(struct pw_work *w, const struct pw_labels *l)
+{
+    struct pw_labels head = *l;
+
+    if (l->count <= PW_LABELS_MAX) {
+        return PW_REASON_NONE;
+    }
+    head.count = PW_LABELS_MAX; /* the text names the first of them */
+    put_labels(&w->err, "profile series ", &head, "");
+    pw_text_printf(&w->err, " has %u label names; limit %u", l->count,
+                   w->limits->max_label_names_per_series);
+    pw_metrics_discard(w->stats, PW_REASON_MAX_LABEL_NAMES_PER_SERIES, 1, 0);
+    return PW_REASON_MAX_LABEL_NAMES_PER_SERIES;
+}
+
 enum pw_reason
 pw_process(struct pw_work *w, struct pw_series_in *in)
 {
@@ -354,6 +372,11 @@ pw_process(struct pw_work *w, struct pw_series_in *in)
     if (pw_labels_get(l, PW_SLICE_LIT("service_name")).len == 0) { /* step 1 */
         l->pair[l->count++] =
             (struct pw_label_pair){PW_SLICE_LIT("service_name"), PW_SLICE_LIT("unknown_service")};
+    }
+    reason = check_label_count(w, l);
+    if (reason != PW_REASON_NONE) {
+        pw_work_log(w, reason, l);
+        return reason;
     }
     pw_labels_sort(l); /* step 2 */
     for (uint32_t i = 0; i < l->count; i++) {

@@ -5,8 +5,8 @@
 int
 pw_push_build_alloc(struct pw_push_build *b, struct pw_push *out)
 {
-    if (b->series > PW_PUSH_SERIES_MAX) {
-        pw_text_printf(b->err, "more than %d series", PW_PUSH_SERIES_MAX);
+    if (b->series > PW_PUSH_SERIES_MAX || b->samples > PW_PUSH_SERIES_MAX) {
+        pw_text_printf(b->err, "more than %d series or profiles", PW_PUSH_SERIES_MAX);
         return PW_EINVAL;
     }
     *out = (struct pw_push){
