@@ -69,6 +69,34 @@ read_bool(const yaml_node_t *n, bool *v)
            pw_slice_caseeq_str(s, "off");
 }
 
+/* `sampling: {num_requests: 0, period: ...}` lets nothing through while the limit is reached, which is
+ * what this build does; letting some requests through is not there. */
+static void
+read_ingestion_sampling(struct pw_yaml_apply *a, const yaml_node_t *n)
+{
+    if (n->type != YAML_MAPPING_NODE) {
+        pw_yaml_fault(a, n, "option limits.ingestion_limit.sampling: must be a mapping");
+        return;
+    }
+    for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+        struct pw_slice k = pw_yaml_scalar(pw_yaml_node(a->y, p->key));
+        const yaml_node_t *value = pw_yaml_node(a->y, p->value);
+        double requests = 0;
+
+        if (pw_slice_eq_str(k, "num_requests")) {
+            if (!read_number(value, &requests) || requests != 0) {
+                pw_yaml_fault(a, value,
+                              "option limits.ingestion_limit.sampling.num_requests: must be 0; "
+                              "other values are not yet in this build");
+            }
+        } else if (!pw_slice_eq_str(k, "period")) {
+            pw_yaml_fault(a, pw_yaml_node(a->y, p->key),
+                          "field %.*s not found in type ingestlimits.SamplingConfig", (int)k.len,
+                          k.ptr == NULL ? "" : (const char *)k.ptr);
+        }
+    }
+}
+
 /* One key of ingestion_limit, write-path.md 6. */
 static void
 read_ingestion_key(struct pw_yaml_apply *a, struct pw_ingestion_limit *l, const yaml_node_t *key,
@@ -89,6 +117,9 @@ read_ingestion_key(struct pw_yaml_apply *a, struct pw_ingestion_limit *l, const 
         l->limit_reset_time_s = (int64_t)number;
     } else if (pw_slice_eq_str(k, "limit_reached")) {
         must = read_bool(value, &l->limit_reached) ? NULL : "true or false";
+    } else if (pw_slice_eq_str(k, "sampling") && !pw_yaml_is_null(value)) {
+        read_ingestion_sampling(a, value);
+        return;
     } else if (pw_slice_eq_str(k, "sampling") || pw_slice_eq_str(k, "usage_groups")) {
         if (!pw_yaml_is_null(value)) {
             pw_yaml_fault(a, key, "option limits.ingestion_limit.%.*s: not yet in this build",
