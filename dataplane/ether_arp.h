@@ -1,10 +1,11 @@
 /* dataplane/ether_arp.h - Ethernet II frames, ARP (RFC 826), who has which MAC.
  *
- * Purpose  answer ARP for our own address, learn neighbours from what arrives, resolve the next
- * hop. Owner    the worker's lcore. Context  hot. Units    IPv4 addresses in host byte order.
+ * Purpose  answer ARP for our own address, learn neighbours from what arrives, find the next hop.
+ * Owner    the worker's lcore.
+ * Context  hot.
+ * Units    IPv4 addresses in host byte order.
  * Errors   a bad frame is counted and left to the caller to free.
- * Limits   PW_NEIGH_SETS * PW_NEIGH_WAYS neighbours; the least recently learned of a set makes
- * room.
+ * Limits   PW_NEIGH_SETS * PW_NEIGH_WAYS neighbours; the oldest of a set makes room.
  */
 #ifndef PW_DATAPLANE_ETHER_ARP_H
 #define PW_DATAPLANE_ETHER_ARP_H

@@ -5,8 +5,7 @@
  * Context  init, stop, metrics: control thread. run/turn: the polling thread.
  * Units    TSC ticks; microseconds where the name says us.
  * Errors   -
- * Limits   PW_POLLERS_MAX. A sleeping loop wakes within PW_LOOP_SLEEP_US_MAX plus the kernel's
- * wake-up.
+ * Limits   PW_POLLERS_MAX. A sleeping loop wakes within PW_LOOP_SLEEP_US_MAX and the kernel's delay.
  */
 #ifndef PW_DATAPLANE_LOOP_H
 #define PW_DATAPLANE_LOOP_H

@@ -43,9 +43,9 @@ held(const struct pw_tcb *tcb)
 
 /* Every connection's share: generous while buffers are plenty. */
 static uint32_t
-base_share(const struct pw_tcp *t, uint32_t plenty_eighths)
+base_share(const struct pw_tcp *t)
 {
-    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 8 * plenty_eighths;
+    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 4;
 
     return plenty ? t->cfg.rx_base_bytes : t->cfg.rx_base_bytes_min;
 }
@@ -53,8 +53,10 @@ base_share(const struct pw_tcp *t, uint32_t plenty_eighths)
 bool
 pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
 {
+    const struct pw_tcp *t = &w->tcp;
     /* A flood of SYNs may set aside a quarter of the budget in full shares, no more. */
-    uint32_t want = base_share(&w->tcp, 6);
+    bool flood = (uint64_t)(t->half_open + 1) * t->cfg.rx_base_bytes > t->cfg.rx_budget_bytes / 4;
+    uint32_t want = flood ? t->cfg.rx_base_bytes_min : base_share(t);
 
     if (want > w->tcp.rx_budget_free) {
         return false;
@@ -68,7 +70,7 @@ void
 pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb)
 {
     struct pw_tcp *t = &w->tcp;
-    uint32_t base = base_share(t, 2);
+    uint32_t base = base_share(t);
     uint32_t want = tcb->rx_admitted > base ? tcb->rx_admitted : base;
 
     if (want > tcb->rx_reserved) {

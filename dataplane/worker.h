@@ -7,7 +7,7 @@
  * Units    addresses in host byte order; now_tsc in TSC ticks, never going backwards.
  * Errors   a refused frame is counted under one reason of drop.def and freed.
  * Limits   struct pw_tcp_cfg; PW_WORKER_TX_MAX frames wait for the port, what does not fit is
- * dropped and counted (TCP sends it again).
+ *          dropped and counted (TCP sends it again).
  */
 #ifndef PW_DATAPLANE_WORKER_H
 #define PW_DATAPLANE_WORKER_H
@@ -59,7 +59,9 @@ void pw_worker_destroy_ctl(struct pw_worker *w);
 /* PW_ENOSPC above PW_TCP_LISTEN_PORTS_MAX, PW_EEXIST. */
 PW_MUST_USE int pw_worker_listen_ctl(struct pw_worker *w, uint16_t port);
 
-/* Polls for struct pw_poller; ctx is the worker. Returns frames received plus frames sent. */
+/* Polls for struct pw_poller; ctx is the worker; both return 0 when there was nothing to do. A worker
+ * needs both in its list: poll_rx takes frames in and leaves what they cause to poll_timers, which
+ * sends. Put whatever may answer a request between the two: its answer then carries the ACK. */
 uint32_t pw_worker_poll_rx(void *ctx, uint64_t now_tsc);
 /* Expired timers, at most a burst per call; then sends what they and other pollers left to send. */
 uint32_t pw_worker_poll_timers(void *ctx, uint64_t now_tsc);

@@ -1,11 +1,11 @@
-/* dataplane/worker_priv.h - the layout of struct pw_worker, for the packet side of dataplane/
- * alone.
+/* dataplane/worker_priv.h - the layout of struct pw_worker.
  *
- * Purpose  one per lcore, passed first everywhere; nothing of it is ever found through a global.
+ * Purpose  for the packet side of dataplane/ alone. One per lcore, passed first everywhere; nothing of
+ *          it is ever found through a global.
  * Owner    the polling lcore, except where a group says otherwise.
  * Context  hot.
  * Units    addresses in host byte order; now_tick in ms since start_tsc.
- * Errors   PW_DROP counts; nothing is logged per frame.
+ * Errors   pw_worker_drop counts; nothing is logged per frame.
  * Limits   worker.h.
  */
 #ifndef PW_DATAPLANE_WORKER_PRIV_H
