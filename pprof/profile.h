@@ -132,9 +132,12 @@ struct pw_profile {
     uint64_t encoded_bytes; /* size of the canonical re-encoding (write-path.md 3.2 step 3) */
 
     /* What the walk saw, so that the usual profile needs no second look. */
+    struct pw_slice string_stretch; /* the wire from the first string to the last, when it holds hardly
+                                       anything else; empty otherwise */
+    size_t string_loose_bytes;      /* of strings outside of it */
     struct pw_text_key text_key;
     uint32_t string_hashed; /* the first so many entries of string_hash are filled */
-    bool ascii;             /* and hold nothing else */
+    uint32_t wide_first, wide_end; /* among those, where the ones that are not ASCII lie */
     uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
     bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
     bool zero_location_id, zero_function_id;

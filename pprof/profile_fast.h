@@ -19,14 +19,34 @@
 #include "pprof/packed.h"
 #include "pprof/profile_walk.h"
 
+#ifdef __BMI2__
+#include <immintrin.h>
+#endif
+
 enum { PW_FAST_SLACK = 128 };
 
 #define PW_MORE_BITS    0x8080808080808080U
 #define PW_PAYLOAD_BITS 0x7F7F7F7F7F7F7F7FU
 
-struct pw_take {
+/* Zero bits below the lowest one; 64 for 0. */
+static inline uint32_t
+pw_count_zeros(uint64_t x)
+{
+#ifdef __BMI__
+    return (uint32_t)_tzcnt_u64(x);
+#else
+    return x == 0 ? 64 : (uint32_t)__builtin_ctzll(x);
+#endif
+}
+
+enum { PW_SCAN_MAX = 48 };
+
+/* A list of varints of at most PW_SCAN_MAX bytes, with a bit per byte: where the next one begins is
+ * then a shift and a count away, without waiting for a load. */
+struct pw_scan {
     const uint8_t *p;
-    bool odd; /* something was not as usual */
+    uint64_t ends; /* bytes that end a varint, and all past the end */
+    uint32_t at;
 };
 
 static inline uint64_t
@@ -38,12 +58,15 @@ pw_load64(const uint8_t *p)
     return x;
 }
 
-/* The payload of a varint whose bytes, and nothing above them, are in x. */
+/* The varint at the start of x, which has at most 7 more bytes. */
 static inline uint64_t
 pw_squeeze(uint64_t x)
 {
+    uint64_t stop = ~x & PW_MORE_BITS;
+
+    x &= stop ^ (stop - 1);
 #ifdef __BMI2__
-    return __builtin_ia32_pext_di(x, PW_PAYLOAD_BITS);
+    return _pext_u64(x, PW_PAYLOAD_BITS);
 #else
     x = (x & 0x007F007F007F007FU) | (x & 0x7F007F007F007F00U) >> 1;
     x = (x & 0x00003FFF00003FFFU) | (x & 0x3FFF00003FFF0000U) >> 2;
@@ -51,67 +74,92 @@ pw_squeeze(uint64_t x)
 #endif
 }
 
-/* If the field at t->p has this one-byte tag, its varint (not 0, at most 7 bytes), else 0. */
-static inline uint64_t
-pw_take(struct pw_take *t, uint8_t tag)
+/* Looks at the n bytes at p (and reads up to 64): a message of tags and varints, or a list. False when
+ * there are more than PW_SCAN_MAX of them or the readers below could not judge them: a varint of more
+ * than 7 bytes; a varint longer than needed, which ends in a zero byte; and, unless zeros are fine, a
+ * field written out although 0, the only other place a zero byte can have. */
+static inline bool
+pw_scan_init(struct pw_scan *s, const uint8_t *p, size_t n, bool zeros)
 {
-    uint64_t x = pw_load64(t->p), stop, low;
+#ifdef __AVX2__
+    const __m256i none = _mm256_setzero_si256();
+    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    uint64_t more = (uint32_t)_mm256_movemask_epi8(a);
+    uint64_t zero = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, none));
+
+    if (n > 32) {
+        a = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+        more |= (uint64_t)(uint32_t)_mm256_movemask_epi8(a) << 32;
+        zero |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, none)) << 32;
+    }
+#else
+    uint64_t more = 0, zero = 0;
+
+    for (size_t i = 0; i < n && i < PW_SCAN_MAX; i++) {
+        more |= (uint64_t)(p[i] >> 7) << i;
+        zero |= (uint64_t)(p[i] == 0) << i;
+    }
+#endif
+    uint64_t past = UINT64_MAX << (n & 63);
+    uint64_t run = more & more >> 1; /* continuation bytes: two in a row */
+
+    run &= run >> 2; /* four */
+    run &= run >> 3; /* seven */
+    run |= zeros ? zero & more << 1 : zero;
+    *s = (struct pw_scan){.p = p, .ends = ~more | past};
+    return n <= PW_SCAN_MAX && (run & ~past) == 0;
+}
+
+/* The next value of a list: at < its length. */
+static inline uint64_t
+pw_scan_next(struct pw_scan *s)
+{
+    uint64_t x = pw_squeeze(pw_load64(s->p + s->at));
+
+    s->at += 1 + pw_count_zeros(s->ends >> s->at);
+    return x;
+}
+
+/* If the field at *p has this one-byte tag, its varint, else 0, in a message that pw_scan_init has
+ * found good. Moves by at most 9 bytes a call, also when it has left its message: the caller sees
+ * that by where it ends. */
+static inline uint64_t
+pw_take(const uint8_t **p, uint8_t tag)
+{
+    uint64_t x = pw_load64(*p);
 
     if ((uint8_t)x != tag) {
         return 0;
     }
-    x >>= 8;
-    stop = ~x & (PW_MORE_BITS >> 8);
-    x &= stop ^ (stop - 1);
-    low = (stop & -stop) >> 7; /* the lowest bit of the last byte; 0 when there is no last byte */
-    /* Last byte zero (an explicit 0, or longer than needed), or none. */
-    t->odd |= x <= low - 1;
-    t->p += 2 + ((unsigned)__builtin_ctzll(stop | 1ULL << 63) >> 3);
+    x >>= 8; /* its top byte is 0 now, so that the varint ends at the latest there */
+    *p += 2 + (pw_count_zeros(~x & PW_MORE_BITS) >> 3);
     return pw_squeeze(x);
 }
 
-/* One varint of a repeated field, zero allowed, at most 8 bytes. */
+/* As pw_take where the field is there or not as if by chance: no branch on its tag. */
 static inline uint64_t
-pw_take_value(struct pw_take *t)
+pw_take_if(const uint8_t **p, uint8_t tag, const uint8_t *end)
 {
-    uint64_t x = pw_load64(t->p), stop = ~x & PW_MORE_BITS, low;
+    uint64_t x = pw_load64(*p), here = *p < end && (uint8_t)x == tag;
 
-    x &= stop ^ (stop - 1);
-    low = (stop & -stop) >> 7;
-    t->odd |= x <= low - 1 && low != 1;
-    t->p += 1 + ((unsigned)__builtin_ctzll(stop | 1ULL << 63) >> 3);
-    return pw_squeeze(x);
+    x >>= 8;
+    *p += (2 + (pw_count_zeros(~x & PW_MORE_BITS) >> 3)) & (0 - here);
+    return pw_squeeze(x) & (0 - here);
 }
 
-/* A length of one or two bytes at t->p. A branch, here: the next message waits for this sum, and
- * guessing it right most of the time beats computing it. */
+/* A length of one or two bytes at *p, which moves past it; UINT32_MAX for any other. A branch, here:
+ * what follows waits for this sum, and guessing it right most of the time beats computing it. */
 static inline uint32_t
-pw_take_len(struct pw_take *t)
+pw_take_len(const uint8_t **p)
 {
-    uint32_t b0 = t->p[0], b1 = t->p[1];
+    uint32_t b0 = (*p)[0], b1 = (*p)[1];
 
     if (PW_LIKELY(b0 < 0x80)) {
-        t->p++;
+        *p += 1;
         return b0;
     }
-    t->odd |= b1 - 1 >= 0x7F;
-    t->p += 2;
-    return (b0 & 0x7F) | b1 << 7;
-}
-
-/* As pw_take where the field is there or not as if by chance: no branch on its tag either. */
-static inline uint64_t
-pw_take_if(struct pw_take *t, uint8_t tag, const uint8_t *end)
-{
-    uint64_t x = pw_load64(t->p), stop, low, here = t->p < end && (uint8_t)x == tag;
-
-    x = (x >> 8) & (0 - here);
-    stop = ~x & (PW_MORE_BITS >> 8);
-    x &= stop ^ (stop - 1);
-    low = (stop & -stop) >> 7;
-    t->odd |= (x <= low - 1) & here;
-    t->p += (2 + ((unsigned)__builtin_ctzll(stop | 1ULL << 63) >> 3)) & (0 - here);
-    return pw_squeeze(x);
+    *p += 2;
+    return b1 - 1 < 0x7F ? (b0 & 0x7F) | b1 << 7 : UINT32_MAX;
 }
 
 static inline int64_t
@@ -122,223 +170,275 @@ pw_max3(int64_t a, int64_t b, int64_t c)
     return (int64_t)(m > (uint64_t)c ? m : (uint64_t)c);
 }
 
+/* Entries are written in place and belong to the table only once it counts them. */
 static inline bool
 pw_fast_function(struct pw_walk *w, struct pw_slice bytes)
 {
     struct pw_profile *p = w->p;
-    struct pw_take t = {.p = bytes.ptr};
-    struct pw_function f = {.hash = 0};
+    struct pw_function *f = &p->function[p->function_count];
+    const uint8_t *at = bytes.ptr;
+    struct pw_scan good;
 
-    f.id = pw_take(&t, 0x08);
-    f.name_ref = (int64_t)pw_take(&t, 0x10);
-    f.system_name_ref = (int64_t)pw_take(&t, 0x18);
-    f.filename_ref = (int64_t)pw_take(&t, 0x20);
-    f.start_line = (int64_t)pw_take(&t, 0x28);
-    if (t.odd || t.p != bytes.ptr + bytes.len || p->function_count >= w->cap.function) {
+    if (p->function_count >= w->cap.function || !pw_scan_init(&good, bytes.ptr, bytes.len, false)) {
         return false;
     }
-    p->function[p->function_count++] = f;
-    pw_raise_max(&p->max_function_ref, pw_max3(f.name_ref, f.system_name_ref, f.filename_ref));
-    p->dense_functions &= f.id == p->function_count;
-    p->zero_function_id |= f.id == 0;
+    f->id = pw_take(&at, 0x08);
+    f->name_ref = (int64_t)pw_take(&at, 0x10);
+    f->system_name_ref = (int64_t)pw_take(&at, 0x18);
+    f->filename_ref = (int64_t)pw_take(&at, 0x20);
+    f->start_line = (int64_t)pw_take(&at, 0x28);
+    if (at != bytes.ptr + bytes.len) {
+        return false;
+    }
+    p->function_count++;
+    pw_raise_max(&p->max_function_ref, pw_max3(f->name_ref, f->system_name_ref, f->filename_ref));
+    if (PW_UNLIKELY(f->id != p->function_count)) {
+        p->dense_functions = false;
+        p->zero_function_id |= f->id == 0;
+    }
     return true;
+}
+
+/* The lines at *at, appended past the table's end; gives the first free entry, NULL when odd. */
+static inline struct pw_line *
+pw_fast_lines(struct pw_walk *w, const uint8_t **at, const uint8_t *end)
+{
+    struct pw_line *line = w->p->line + w->p->line_count, *cap = w->p->line + w->cap.line;
+
+    while (*at < end && **at == 0x22) {
+        const uint8_t *in = *at + 2;
+
+        *at = in + in[-1]; /* a length of two bytes will not fit below */
+        if (line >= cap) {
+            return NULL;
+        }
+        line->function_id = pw_take(&in, 0x08);
+        line->line = (int64_t)pw_take_if(&in, 0x10, *at);
+        line++;
+        if (in != *at) {
+            return NULL;
+        }
+    }
+    return line;
 }
 
 static inline bool
 pw_fast_location(struct pw_walk *w, struct pw_slice bytes)
 {
     struct pw_profile *p = w->p;
-    struct pw_take t = {.p = bytes.ptr};
-    const uint8_t *end = bytes.ptr + bytes.len;
-    uint32_t lines = p->line_count;
-    struct pw_location l = {.line_first = lines};
+    struct pw_location *l = &p->location[p->location_count];
+    const uint8_t *at = bytes.ptr, *end = at + bytes.len;
+    const struct pw_line *line;
+    uint64_t mapping, folded = 0;
+    struct pw_scan good;
 
-    l.id = pw_take(&t, 0x08);
-    l.mapping_id = pw_take(&t, 0x10);
-    l.address = pw_take(&t, 0x18);
-    while (t.p < end && *t.p == 0x22) {
-        const uint8_t *line_end = t.p + 2 + t.p[1]; /* a length of two bytes will not fit below */
-        struct pw_line *line = &p->line[lines];
-
-        t.p += 2;
-        if (lines >= w->cap.line) {
-            return false;
-        }
-        line->function_id = pw_take(&t, 0x08);
-        line->line = (int64_t)pw_take_if(&t, 0x10, line_end);
-        if (t.p != line_end) {
-            return false;
-        }
-        lines++;
-    }
-    if (t.p < end && l.mapping_id == 0) { /* Go's runtime writes it last */
-        l.mapping_id = pw_take(&t, 0x10);
-    }
-    if (t.p < end) {
-        uint64_t folded = pw_take(&t, 0x28);
-
-        l.is_folded = folded != 0;
-        t.odd |= folded > 1;
-    }
-    if (t.odd || t.p != end || p->location_count >= w->cap.location) {
+    if (p->location_count >= w->cap.location || !pw_scan_init(&good, bytes.ptr, bytes.len, false)) {
         return false;
     }
-    l.line_count = lines - p->line_count;
-    p->line_count = lines;
-    p->location[p->location_count++] = l;
-    p->dense_locations &= l.id == p->location_count;
-    p->zero_location_id |= l.id == 0;
+    l->id = pw_take(&at, 0x08);
+    mapping = pw_take(&at, 0x10);
+    l->address = pw_take(&at, 0x18);
+    line = pw_fast_lines(w, &at, end);
+    if (at < end && mapping == 0) { /* Go's runtime writes it last */
+        mapping = pw_take(&at, 0x10);
+    }
+    if (at < end) {
+        folded = pw_take(&at, 0x28);
+    }
+    if (line == NULL || at != end || folded > 1) {
+        return false;
+    }
+    l->mapping_id = mapping;
+    l->line_first = p->line_count;
+    l->line_count = (uint32_t)(line - p->line) - p->line_count;
+    l->is_folded = folded != 0;
+    l->dropped = false;
+    p->line_count += l->line_count;
+    p->location_count++;
+    if (PW_UNLIKELY(l->id != p->location_count)) {
+        p->dense_locations = false;
+        p->zero_location_id |= l->id == 0;
+    }
     return true;
-}
-
-static inline bool
-pw_fast_label(struct pw_walk *w, struct pw_take *t, uint32_t index)
-{
-    struct pw_sample_label *l = &w->p->sample_label[index];
-    const uint8_t *end;
-
-    end = t->p + 2 + t->p[1];
-    t->p += 2;
-    if (index >= w->cap.label) {
-        return false;
-    }
-    l->key_ref = (int64_t)pw_take(t, 0x08);
-    l->str_ref = (int64_t)pw_take(t, 0x10);
-    l->num = (int64_t)pw_take(t, 0x18);
-    l->num_unit_ref = (int64_t)pw_take(t, 0x20);
-    pw_raise_max(&w->p->max_label_ref, pw_max3(l->key_ref, l->str_ref, l->num_unit_ref));
-    return t->p == end;
 }
 
 /* Where a sample stands while its fields are read; goes into the tables when it is whole. */
 struct pw_fast_sample {
-    struct pw_take t;
+    const uint8_t *p;
+    const uint8_t *end;
     uint32_t locs, values, labels; /* next free in their tables */
-    uint64_t id_bytes, value_bytes,
-        label_bytes; /* of their contents, as a packed encoder has them */
+    /* Bytes of their contents as a packed encoder has them; read when not one field each did it. */
+    uint64_t id_bytes, value_bytes, label_bytes;
+    uint32_t id_fields, value_fields;
 };
 
+/* Its length says where the next field is; what is in it is not waited for. */
 static inline bool
-pw_fast_ids(struct pw_walk *w, struct pw_fast_sample *s, const uint8_t *end)
+pw_fast_label(struct pw_walk *w, struct pw_fast_sample *s)
 {
+    struct pw_sample_label *l = &w->p->sample_label[s->labels];
+    const uint8_t *in = s->p + 2;
+    uint32_t len = s->p[1];
+    struct pw_scan good;
+
+    if (s->labels >= w->cap.label || len >= 0x80 || (ptrdiff_t)len > s->end - s->p - 2 ||
+        !pw_scan_init(&good, in, len, false)) {
+        return false;
+    }
+    s->p += 2 + len;
+    s->labels++;
+    s->label_bytes += 2 + len;
+    l->key_ref = (int64_t)pw_take(&in, 0x08);
+    l->str_ref = (int64_t)pw_take(&in, 0x10);
+    l->num = (int64_t)pw_take(&in, 0x18);
+    l->num_unit_ref = (int64_t)pw_take(&in, 0x20);
+    pw_raise_max(&w->p->max_label_ref, pw_max3(l->key_ref, l->str_ref, l->num_unit_ref));
+    return in == s->p;
+}
+
+static inline bool
+pw_fast_ids(struct pw_walk *w, struct pw_fast_sample *s)
+{
+    uint16_t *out = w->p->loc_ids + s->locs;
     uint32_t len;
     int64_t n;
 
-    s->t.p++;
-    len = pw_take_len(&s->t);
-    if (s->t.odd || len > (size_t)(end - s->t.p)) {
+    s->p++;
+    len = pw_take_len(&s->p);
+    if ((ptrdiff_t)len > s->end - s->p) {
         return false;
     }
-    n = pw_packed_u14_minus1(s->t.p, len, w->p->loc_ids + s->locs);
+    n = pw_packed_u14_minus1(s->p, len, out);
     if (n < 0) {
-        n = pw_packed_u16_minus1(s->t.p, len, w->p->loc_ids + s->locs);
+        n = pw_packed_u16_minus1(s->p, len, out);
     }
-    s->t.p += len;
+    s->p += len;
     s->id_bytes += len;
+    s->id_fields += len != 0 ? 1 : 2; /* an empty list is not written by a canonical encoder */
     s->locs += (uint32_t)n;
     return n >= 0;
 }
 
+/* Varints of the list of len bytes that is to begin at s->p. */
 static inline bool
-pw_fast_values(struct pw_walk *w, struct pw_fast_sample *s, const uint8_t *end)
+pw_fast_values(struct pw_walk *w, struct pw_fast_sample *s, uint32_t len)
 {
-    const uint8_t *stop;
-    uint32_t len;
+    int64_t *value = w->p->value;
+    struct pw_scan in;
 
-    s->t.p++;
-    len = pw_take_len(&s->t);
-    if (s->t.odd || len > (size_t)(end - s->t.p)) {
+    if ((ptrdiff_t)len > s->end - s->p || !pw_scan_init(&in, s->p, len, true)) {
         return false;
     }
-    stop = s->t.p + len;
+    s->p += len;
     s->value_bytes += len;
-    while (s->t.p < stop) {
+    while (in.at < len) {
         if (s->values >= w->cap.value) {
             return false;
         }
-        w->p->value[s->values++] = (int64_t)pw_take_value(&s->t);
+        value[s->values++] = (int64_t)pw_scan_next(&in);
     }
-    return s->t.p == stop;
+    return in.at == len;
+}
+
+/* One value or id that is not packed: up to 8 bytes, as long as it needs to be. */
+static inline bool
+pw_fast_single(struct pw_fast_sample *s, uint64_t *v)
+{
+    uint64_t x = pw_load64(s->p + 1), stop = ~x & PW_MORE_BITS;
+    uint64_t low = (stop & -stop) >> 7; /* the lowest bit of the last byte; 0: it is not in here */
+
+    *v = pw_squeeze(x);
+    s->p += 2 + (pw_count_zeros(stop) >> 3);
+    return (x & (stop ^ (stop - 1))) > low - 1 || low == 1;
 }
 
 /* Fields in any order; ids and values are lists, so their order among each other does not matter. */
 static inline bool
-pw_fast_fields(struct pw_walk *w, struct pw_fast_sample *s, const uint8_t *end)
+pw_fast_fields(struct pw_walk *w, struct pw_fast_sample *s)
 {
     struct pw_profile *p = w->p;
+    bool ok = true;
 
-    while (s->t.p < end) {
-        const uint8_t *at = s->t.p;
+    while (ok && s->p < s->end) {
+        const uint8_t *at = s->p;
+        uint64_t v;
 
         switch (*at) {
         case 0x0A:
-            if (!pw_fast_ids(w, s, end)) {
-                return false;
-            }
+            ok = pw_fast_ids(w, s);
             break;
-        case 0x12:
-            if (!pw_fast_values(w, s, end)) {
-                return false;
-            }
+        case 0x12: {
+            uint32_t len;
+
+            s->p++;
+            len = pw_take_len(&s->p);
+            s->value_fields += len != 0 ? 1 : 2;
+            ok = pw_fast_values(w, s, len);
             break;
+        }
         case 0x1A:
-            if (!pw_fast_label(w, &s->t, s->labels++)) {
-                return false;
-            }
-            s->label_bytes += (uint64_t)(s->t.p - at);
+            ok = pw_fast_label(w, s);
             break;
         case 0x10:
-            if (s->values >= w->cap.value) {
-                return false;
+            ok = pw_fast_single(s, &v) && s->values < w->cap.value;
+            if (ok) {
+                p->value[s->values++] = (int64_t)v;
             }
-            s->t.p++;
-            p->value[s->values++] = (int64_t)pw_take_value(&s->t);
-            s->value_bytes += (uint64_t)(s->t.p - at) - 1;
+            s->value_bytes += (uint64_t)(s->p - at) - 1;
+            s->value_fields = 2;
             break;
-        case 0x08: {
-            uint64_t id = pw_take(&s->t, 0x08);
-
-            if (id > UINT16_MAX) {
-                return false;
-            }
-            p->loc_ids[s->locs++] = (uint16_t)(id - 1);
-            s->id_bytes += (uint64_t)(s->t.p - at) - 1;
+        case 0x08:
+            ok = pw_fast_single(s, &v) && v <= UINT16_MAX;
+            p->loc_ids[s->locs++] = (uint16_t)(v - 1);
+            s->id_bytes += (uint64_t)(s->p - at) - 1;
+            s->id_fields = 2;
             break;
-        }
         default:
-            return false;
+            ok = false;
+            break;
         }
     }
-    return s->t.p == end && !s->t.odd;
+    return ok && s->p == s->end;
 }
 
-/* wire_bytes: of the message with its tag and length. */
+/* How much shorter the canonical form is: it packs the ids, and the values, into one field each. */
+static inline void
+pw_fast_repack(struct pw_walk *w, const struct pw_fast_sample *s, uint64_t wire_size)
+{
+    uint64_t size = s->label_bytes;
+
+    size += s->id_bytes == 0 ? 0 : pw_len_field_size(s->id_bytes);
+    size += s->value_bytes == 0 ? 0 : pw_len_field_size(s->value_bytes);
+    w->shrink += (int64_t)pw_len_field_size(wire_size) - (int64_t)pw_len_field_size(size);
+}
+
 static inline bool
-pw_fast_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t wire_bytes)
+pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
 {
     struct pw_profile *p = w->p;
-    struct pw_fast_sample s = {.t = {.p = bytes.ptr},
+    struct pw_sample *x = &p->sample[p->sample_count];
+    struct pw_fast_sample s = {.p = bytes.ptr,
+                               .end = bytes.ptr + bytes.len,
                                .locs = p->loc_ids_count,
                                .values = w->value_count,
                                .labels = w->label_count};
-    uint64_t size;
 
-    if (p->sample_count >= w->cap.sample || p->loc_ids_wide != NULL ||
-        !pw_fast_fields(w, &s, bytes.ptr + bytes.len)) {
+    if (p->sample_count >= w->cap.sample || p->loc_ids_wide != NULL || !pw_fast_fields(w, &s)) {
         return false;
     }
-    p->sample[p->sample_count++] = (struct pw_sample){.loc_first = p->loc_ids_count,
-                                                      .loc_count = s.locs - p->loc_ids_count,
-                                                      .label_first = w->label_count,
-                                                      .label_count = s.labels - w->label_count,
-                                                      .value_first = w->value_count,
-                                                      .value_count = s.values - w->value_count};
+    x->loc_first = p->loc_ids_count;
+    x->loc_count = s.locs - p->loc_ids_count;
+    x->label_first = w->label_count;
+    x->label_count = s.labels - w->label_count;
+    x->value_first = w->value_count;
+    x->value_count = s.values - w->value_count;
+    p->sample_count++;
     p->loc_ids_count = s.locs;
     w->value_count = s.values;
     w->label_count = s.labels;
-    size = s.label_bytes + (s.id_bytes == 0 ? 0 : pw_len_field_size(s.id_bytes)) +
-           (s.value_bytes == 0 ? 0 : pw_len_field_size(s.value_bytes));
-    w->shrink += (int64_t)wire_bytes - (int64_t)pw_len_field_size(size);
+    if (s.id_fields > 1 || s.value_fields > 1) {
+        pw_fast_repack(w, &s, bytes.len);
+    }
     return true;
 }
 

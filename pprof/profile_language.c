@@ -97,6 +97,7 @@ strip_shapes(struct pw_profile *p, struct pw_slice *s)
         at = close == NULL ? end : close;
     }
     *s = pw_slice(out, (size_t)(o - out));
+    p->string_loose_bytes += s->len;
 }
 
 void

@@ -7,14 +7,6 @@
 enum { ERR_TEXT_MAX = 96 };
 
 static bool
-full(struct pw_walk *w)
-{
-    w->full = true;
-    w->err = NULL;
-    return false;
-}
-
-static bool
 wrong_type(struct pw_walk *w, uint32_t type, const char *field)
 {
     char *text = pw_scratch_alloc(w->p->scratch, ERR_TEXT_MAX);
@@ -28,12 +20,30 @@ wrong_type(struct pw_walk *w, uint32_t type, const char *field)
     return false;
 }
 
+const char *
+pw_walk_named(struct pw_walk *w, const char *message, const char *err)
+{
+    static const char prefix[] = "proto: ";
+    char *text;
+
+    if (err == NULL || (strcmp(err, "proto: wiretype end group for non-group") != 0 &&
+                        strncmp(err, "proto: illegal tag", 18) != 0)) {
+        return err;
+    }
+    text = pw_scratch_alloc(w->p->scratch, ERR_TEXT_MAX);
+    if (text == NULL) {
+        return err;
+    }
+    (void)snprintf(text, ERR_TEXT_MAX, "proto: %s: %s", message, err + sizeof(prefix) - 1);
+    return text;
+}
+
 /* A message whose known fields are all varints: v[number] gets the last value of each. Booleans
  * (numbers from bool_first on) become 0 or 1. *unknown gets the bytes of other fields. */
 struct scalar_message {
     uint32_t last;
     uint32_t bool_first;
-    const char *name[11]; /* by field number, as the reference names them in errors */
+    const char *name[11]; /* of the message, then by field number, as the reference has them */
 };
 
 static bool
@@ -54,7 +64,7 @@ read_scalars(struct pw_walk *w, const struct scalar_message *m, struct pw_slice 
             v[f.number] = f.number >= m->bool_first ? f.varint != 0 : f.varint;
         }
     }
-    w->err = r.err;
+    w->err = pw_walk_named(w, m->name[0], r.err);
     return rc == 0;
 }
 
@@ -68,18 +78,20 @@ scalars_size(const struct scalar_message *m, const uint64_t *v, uint64_t unknown
 }
 
 static const struct scalar_message value_type_message = {
-    .last = 2, .bool_first = 16, .name = {"", "Type", "Unit"}};
+    .last = 2, .bool_first = 16, .name = {"ValueType", "Type", "Unit"}};
 static const struct scalar_message label_message = {
-    .last = 4, .bool_first = 16, .name = {"", "Key", "Str", "Num", "NumUnit"}};
+    .last = 4, .bool_first = 16, .name = {"Label", "Key", "Str", "Num", "NumUnit"}};
 static const struct scalar_message mapping_message = {
     .last = 10,
     .bool_first = 7,
-    .name = {"", "Id", "MemoryStart", "MemoryLimit", "FileOffset", "Filename", "BuildId",
+    .name = {"Mapping", "Id", "MemoryStart", "MemoryLimit", "FileOffset", "Filename", "BuildId",
              "HasFunctions", "HasFilenames", "HasLineNumbers", "HasInlineFrames"}};
 static const struct scalar_message line_message = {
-    .last = 2, .bool_first = 16, .name = {"", "FunctionId", "Line"}};
+    .last = 2, .bool_first = 16, .name = {"Line", "FunctionId", "Line"}};
 static const struct scalar_message function_message = {
-    .last = 5, .bool_first = 16, .name = {"", "Id", "Name", "SystemName", "Filename", "StartLine"}};
+    .last = 5,
+    .bool_first = 16,
+    .name = {"Function", "Id", "Name", "SystemName", "Filename", "StartLine"}};
 
 static bool
 read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
@@ -88,7 +100,7 @@ read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     struct pw_sample_label *l = &w->p->sample_label[w->label_count];
 
     if (w->label_count >= w->cap.label) {
-        return full(w);
+        return pw_walk_full(w);
     }
     if (!read_scalars(w, &label_message, bytes, v, &unknown)) {
         return false;
@@ -127,7 +139,7 @@ push_loc(struct pw_walk *w, uint64_t id)
     struct pw_profile *p = w->p;
 
     if (p->loc_ids_count >= w->cap.loc) {
-        return full(w);
+        return pw_walk_full(w);
     }
     if (id > UINT16_MAX && p->loc_ids_wide == NULL && !widen(w)) {
         return false;
@@ -169,7 +181,7 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
             }
         } else {
             if (w->value_count >= w->cap.value) {
-                return full(w);
+                return pw_walk_full(w);
             }
             w->p->value[w->value_count++] = (int64_t)v;
         }
@@ -190,7 +202,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     int rc;
 
     if (p->sample_count >= w->cap.sample) {
-        return full(w);
+        return pw_walk_full(w);
     }
     *s = (struct pw_sample){.loc_first = p->loc_ids_count,
                             .label_first = w->label_count,
@@ -212,7 +224,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
             return false;
         }
     }
-    w->err = r.err;
+    w->err = pw_walk_named(w, "Sample", r.err);
     s->loc_count = p->loc_ids_count - s->loc_first;
     s->label_count = w->label_count - s->label_first;
     s->value_count = w->value_count - s->value_first;
@@ -231,7 +243,7 @@ read_mapping(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     struct pw_mapping *m = &p->mapping[p->mapping_count];
 
     if (p->mapping_count >= w->cap.mapping) {
-        return full(w);
+        return pw_walk_full(w);
     }
     if (!read_scalars(w, &mapping_message, bytes, v, &unknown)) {
         return false;
@@ -261,7 +273,7 @@ read_line(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     uint64_t v[3] = {0}, unknown = 0;
 
     if (p->line_count >= w->cap.line) {
-        return full(w);
+        return pw_walk_full(w);
     }
     if (!read_scalars(w, &line_message, bytes, v, &unknown)) {
         return false;
@@ -284,7 +296,7 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     int rc;
 
     if (p->location_count >= w->cap.location) {
-        return full(w);
+        return pw_walk_full(w);
     }
     pw_wire_init(&r, bytes);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
@@ -300,7 +312,7 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
             v[f.number] = f.number == 5 ? f.varint != 0 : f.varint;
         }
     }
-    w->err = r.err;
+    w->err = pw_walk_named(w, "Location", r.err);
     *l = (struct pw_location){.id = v[1],
                               .mapping_id = v[2],
                               .address = v[3],
@@ -324,7 +336,7 @@ read_function(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     struct pw_function *f = &p->function[p->function_count];
 
     if (p->function_count >= w->cap.function) {
-        return full(w);
+        return pw_walk_full(w);
     }
     if (!read_scalars(w, &function_message, bytes, v, &unknown)) {
         return false;
@@ -391,7 +403,7 @@ static bool
 read_string(struct pw_walk *w, struct pw_slice s, uint64_t *size)
 {
     if (w->p->string_count >= w->cap.string) {
-        return full(w);
+        return pw_walk_full(w);
     }
     pw_walk_put_string(w, s);
     *size += pw_len_field_size(s.len);
@@ -449,6 +461,25 @@ pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f, uint64_t wire_by
     return true;
 }
 
+/* Strings mostly follow one another: then a record takes them with one copy, tags and all. */
+static void
+find_stretch(struct pw_profile *p, size_t string_bytes)
+{
+    enum { GAP_MAX = 8 };
+    const struct pw_slice *first = p->string_table, *last = first + p->string_count - 1;
+    size_t bytes;
+
+    p->string_loose_bytes = string_bytes;
+    if (p->string_count == 0) {
+        return;
+    }
+    bytes = (size_t)(last->ptr + last->len - first->ptr); /* wire order is table order */
+    if (bytes <= string_bytes + (size_t)p->string_count * GAP_MAX) {
+        p->string_stretch = pw_slice(first->ptr, bytes);
+        p->string_loose_bytes = 0;
+    }
+}
+
 void
 pw_walk_finish(struct pw_walk *w)
 {
@@ -470,6 +501,6 @@ pw_walk_finish(struct pw_walk *w)
     p->period_type = (struct pw_value_type){.type_ref = (int64_t)w->period_type[1],
                                             .unit_ref = (int64_t)w->period_type[2]};
     p->string_hashed = p->string_count;
-    p->ascii = pw_text_is_ascii(w->all_text);
+    find_stretch(p, w->string_bytes);
     p->encoded_bytes = (uint64_t)((int64_t)p->bytes.len - w->shrink) + size;
 }

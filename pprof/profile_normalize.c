@@ -285,15 +285,7 @@ values_count(const struct pw_profile *p, const struct pw_sample *s)
     return any != 0 && negative == 0 && s->value_count == p->sample_type_count;
 }
 
-static inline uint64_t
-fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 m = (unsigned __int128)a * b;
-
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
-enum { STACK_BLOCK = 32 };
+enum { STACK_BLOCK = 128 };
 
 /* One constant per position of a block: what makes order count. They need not be secret, as the
  * location hashes they meet are keyed. */
@@ -305,44 +297,69 @@ static const uint64_t position_key[STACK_BLOCK] = {
     0x373020538DCCEAB0U, 0x187E81AC2C112E79U, 0x2D4CC06B3A1290FCU, 0x6ACC5FA209AE3AD4U,
     0x4285A3E8267133EEU, 0x374CC47EE0D33D02U, 0x4E9AC62AA1B018A7U, 0x40EB60ED801CF357U,
     0x1DBA58587DC7ABBEU, 0xB4D343A84B68F1C7U, 0x4DF03E1122D5189BU, 0xF78A2B517D521EAFU,
-    0x189C32BF71C61315U, 0x9C3572D8D8A33341U, 0x9F81D902837A0C10U, 0xE0C18E67EA435E55U};
+    0x189C32BF71C61315U, 0x9C3572D8D8A33341U, 0x9F81D902837A0C10U, 0xE0C18E67EA435E55U,
+    0xADE2C9DBCBFA5CD5U, 0xF7525481775FDCC1U, 0x353E81CE74592C37U, 0x999753EA56FCA68DU,
+    0xADA11E9451FC914BU, 0xA5C7BAC6A99BD634U, 0x72CE2B9581BA40BBU, 0x87E15DC4738BE540U,
+    0x3DDF5687B4AE07D4U, 0xBBA06C4CBB847EA7U, 0x3E2B585DF625E510U, 0x9C0109457924D5D6U,
+    0xFBC17BFF601F4696U, 0x62BFC05AC8E65212U, 0x7F31F3257B05DEE5U, 0xF3660C08C2C0CF0EU,
+    0xCEB56D9160EFFB82U, 0x57C0BF6C0B9DBE79U, 0xD700D83F57C8DED0U, 0x029D22E1FC83B786U,
+    0x30F3B4FF76760431U, 0xFE662778B674D90DU, 0x108AEA221324C266U, 0x07286E92584E9CB7U,
+    0x7BAFA7FC3425BEC4U, 0x636FEB0CE7E56D53U, 0xC84B039CBAE0E87BU, 0x88CEA9FEE945A791U,
+    0xD056C66C37316C00U, 0xDAA0E46BB15779CEU, 0xC42416DDA1204208U, 0xAA880385D606563EU,
+    0x86C074ECDEAA3171U, 0x4032FE3BFEE1CA68U, 0x0C7450763C375D47U, 0xBD1C8831BE873BABU,
+    0xAE160FD5F6DDF0B8U, 0x3741F3AE8D7FD0C6U, 0x8D1AF78861E2412CU, 0x9B43380AF1DE1D00U,
+    0x9EC92E15CFDC20F3U, 0xD6F0E60C2D36CAA1U, 0x78FA89D52BBEDFC5U, 0x74612510418466B5U,
+    0x3A27CCEB7BF464DDU, 0xF530D78640C58B8CU, 0x5ED2FCE29C476BC9U, 0x704B041330CC9684U,
+    0x1317E2C8D419F8D7U, 0x36BFB6B9D2A829DEU, 0x95E40570F7D5068DU, 0x2E28CC720318FB77U,
+    0x131DAD12B0149B4CU, 0xDF91E44A7EE9D805U, 0xB134AA70FF0EC4A8U, 0xCB1BB61960448E56U,
+    0x7C43230EC5B1A4ABU, 0xC8344C9FAF79FA81U, 0x04C711FE703B43BFU, 0x204C1BFD485A61C2U,
+    0xC98B708C43C12B59U, 0x973F83DEB892E89AU, 0xFD5E42C14E93334FU, 0x626E45B403D1BB54U,
+    0x0924FAAF8B4B122CU, 0xBBCA868E543329ECU, 0x9B1EB53B188B2FC3U, 0x13D13CBC6AE890C7U,
+    0x29BC2B8EB78D1E7EU, 0x57A05468390CD117U, 0x247200A8C4A83609U, 0xA120DACEBFCAD4D1U,
+    0x69B83A102FEBAB13U, 0x905309318752412BU, 0x782C95C7648D2A49U, 0x1C8795618832DA04U,
+    0xF35E760730C175EDU, 0x0622D292805230F5U, 0x2214E09C45CBEE01U, 0x00B736912E66C897U,
+    0xF582753AE90C2D8AU, 0x3F4C73E75680035EU, 0x71369E319AEA401EU, 0x7B8D7D8036A1B1EEU,
+    0x32F6DD7927009BF7U, 0x265525E74B94AEFAU, 0x2B846A85B742DB00U, 0x190FE42EE82396A7U,
+    0x636A617B53C74DBDU, 0x18AB4FD0304F150BU, 0x936B2A3CA268AE93U, 0xABFD080C480C892DU,
+    0x3AAF33BC5363F3EEU, 0x08264EB27694487FU, 0x2A052B0728ED59CCU, 0x3F9FE29E66590CC1U};
 
 /* The hash of a stack: sums of products of pairs, which do not wait for one another as a chain of
- * mixes would; a chain only from block to block. */
-#define STACK_HASH(ids)                                                                            \
-    do {                                                                                           \
-        uint32_t at = 0;                                                                           \
+ * mixes would; a chain only from block to block. Written once for both widths of ids. The compiler is
+ * kept from seeing the keys, or it makes each an immediate, unrolls, and runs out of registers. */
+#define DEFINE_STACK_HASH(name, id_type)                                                           \
+    static uint64_t name(uint64_t h, const uint64_t *loc_hash, const id_type *id, size_t n)        \
+    {                                                                                              \
+        const uint64_t *key = position_key;                                                        \
+        uint64_t odd;                                                                              \
                                                                                                    \
-        for (; n - at > STACK_BLOCK; at += STACK_BLOCK) {                                          \
+        __asm__("" : "+r"(key));                                                                   \
+        h = pw_hash_mix(h, n);                                                                     \
+        while (n > 0) {                                                                            \
+            size_t block = n < STACK_BLOCK ? n : STACK_BLOCK;                                      \
             uint64_t sum = 0;                                                                      \
                                                                                                    \
-            for (uint32_t i = 0; i < STACK_BLOCK; i += 2) {                                        \
-                sum += fold(loc_hash[(ids)[at + i]] ^ position_key[i],                             \
-                            loc_hash[(ids)[at + i + 1]] ^ position_key[i + 1]);                    \
+            for (size_t i = 0; i + 1 < block; i += 2) {                                            \
+                sum += pw_fold64(loc_hash[id[i]] ^ key[i], loc_hash[id[i + 1]] ^ key[i + 1]);      \
             }                                                                                      \
+            odd = loc_hash[id[block - 1]] & (0 - (block & 1));                                     \
+            sum += pw_fold64(odd ^ key[0], key[STACK_BLOCK - 1]);                                  \
             h = pw_hash_mix(h, sum);                                                               \
+            id += block;                                                                           \
+            n -= block;                                                                            \
         }                                                                                          \
-        for (uint32_t i = 0; i < ((n - at) & ~1U); i += 2) {                                       \
-            last += fold(loc_hash[(ids)[at + i]] ^ position_key[i],                                \
-                         loc_hash[(ids)[at + i + 1]] ^ position_key[i + 1]);                       \
-        }                                                                                          \
-        if ((n & 1) != 0) {                                                                        \
-            last += fold(loc_hash[(ids)[n - 1]] ^ position_key[STACK_BLOCK - 1], position_key[0]); \
-        }                                                                                          \
-    } while (0)
+        return h;                                                                                  \
+    }
+
+DEFINE_STACK_HASH(stack_hash_narrow, uint16_t)
+DEFINE_STACK_HASH(stack_hash_wide, uint64_t)
 
 static uint64_t
 stack_hash(const struct pw_profile *p, const uint64_t *loc_hash, const struct pw_sample *s)
 {
-    uint64_t h = p->hash_key, last = 0;
-    uint32_t n = s->loc_count;
-
-    if (p->loc_ids_wide != NULL) {
-        STACK_HASH(p->loc_ids_wide + s->loc_first);
-    } else {
-        STACK_HASH(p->loc_ids + s->loc_first);
-    }
-    return pw_hash_mix(h ^ n, last);
+    return p->loc_ids_wide != NULL
+               ? stack_hash_wide(p->hash_key, loc_hash, p->loc_ids_wide + s->loc_first,
+                                 s->loc_count)
+               : stack_hash_narrow(p->hash_key, loc_hash, p->loc_ids + s->loc_first, s->loc_count);
 }
 
 /* The hashes side by side: what the loop over stacks touches then fits the first-level cache. */
@@ -417,6 +434,7 @@ struct sample_tables {
     uint32_t *set_slot;    /* index + 1 into p->label_set */
     uint64_t *set_hash;
     uint64_t mask;
+    uint64_t stack_mask; /* at most a quarter full: every sample looks here */
     uint32_t pair_count;
     bool empty_set_used;
 };
@@ -431,7 +449,8 @@ sample_tables_init(struct pw_profile *p, struct sample_tables *t)
         labels += p->sample[i].label_count;
     }
     t->mask = table_size(p->sample_count) - 1;
-    t->stack_slot = zeroed_slots(s, t->mask + 1);
+    t->stack_mask = 2 * t->mask + 1;
+    t->stack_slot = zeroed_slots(s, t->stack_mask + 1);
     t->stack_first = pw_scratch_array(s, p->sample_count, sizeof(*t->stack_first));
     t->merge_slot = zeroed_slots(s, t->mask + 1);
     p->label_set = pw_scratch_array(s, p->sample_count + 1, sizeof(*p->label_set));
@@ -526,7 +545,6 @@ resolve_label_set(struct pw_profile *p, struct sample_tables *t, const struct pw
         }
     }
     if (n == 0) {
-        t->empty_set_used = true;
         return 0;
     }
     for (i = h & t->mask; t->raw_set[i] != 0; i = (i + 1) & t->mask) {
@@ -553,9 +571,9 @@ add_values(struct pw_profile *p, const struct pw_sample *to, const struct pw_sam
 static bool
 intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s, uint32_t n)
 {
-    uint64_t i = s->stack_hash & t->mask;
+    uint64_t i = s->stack_hash & t->stack_mask;
 
-    for (; t->stack_slot[i] != 0; i = (i + 1) & t->mask) {
+    for (; t->stack_slot[i] != 0; i = (i + 1) & t->stack_mask) {
         s->stack = t->stack_slot[i] - 1;
         if (p->stack[s->stack].hash == s->stack_hash) {
             return false;
@@ -621,15 +639,19 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
     p->label_set[0] = (struct pw_label_set){0};
     p->label_set_count = 1;
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        struct pw_sample s = p->sample[i];
+        struct pw_sample *s = &p->sample[i];
 
-        if (!values_count(p, &s) || (!plain && !resolve_stack(p, locations, &s))) {
+        if (!values_count(p, s) || (!plain && !resolve_stack(p, locations, s))) {
             continue;
         }
-        s.stack_hash = stack_hash(p, loc_hash, &s);
-        s.label_set = resolve_label_set(p, &t, &s);
-        if (intern_stack(p, &t, &s, n) || !merge_sample(p, &t, &s, n)) {
-            p->sample[n++] = s;
+        s->stack_hash = stack_hash(p, loc_hash, s);
+        s->label_set = s->label_count == 0 ? 0 : resolve_label_set(p, &t, s);
+        t.empty_set_used |= s->label_set == 0;
+        if (intern_stack(p, &t, s, n) || !merge_sample(p, &t, s, n)) {
+            if (n != i) {
+                p->sample[n] = *s;
+            }
+            n++;
         }
     }
     p->sample_count = n;

@@ -157,6 +157,18 @@ invalid_utf8_text(struct pw_profile *p, struct pw_slice s)
     return text;
 }
 
+/* Row 13 for strings from first to before end; NULL when they are UTF-8. */
+static const char *
+utf8_fault(struct pw_profile *p, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        if (!pw_utf8_valid(p->string_table[i].ptr, p->string_table[i].len)) {
+            return invalid_utf8_text(p, p->string_table[i]);
+        }
+    }
+    return NULL;
+}
+
 /* Rows 7 to 13. */
 static enum pw_profile_reason
 well_formed(struct pw_profile *p, struct pw_profile_finding *f)
@@ -182,10 +194,12 @@ well_formed(struct pw_profile *p, struct pw_profile_finding *f)
     if (type_has_dash(p)) {
         return malformed(f, "sample type contains -");
     }
-    for (uint32_t i = p->ascii ? p->string_hashed : 0; i < p->string_count; i++) {
-        if (!pw_utf8_valid(p->string_table[i].ptr, p->string_table[i].len)) {
-            return malformed(f, invalid_utf8_text(p, p->string_table[i]));
-        }
+    fault = utf8_fault(p, p->wide_first, p->wide_end);
+    if (fault == NULL) { /* strings that parse did not see, or that were cut since */
+        fault = utf8_fault(p, p->string_hashed, p->string_count);
+    }
+    if (fault != NULL) {
+        return malformed(f, fault);
     }
     return PW_PROFILE_FINE;
 }

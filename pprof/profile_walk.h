@@ -12,6 +12,7 @@
 #ifndef PW_PPROF_PROFILE_WALK_H
 #define PW_PPROF_PROFILE_WALK_H
 
+#include "base/check.h"
 #include "pprof/profile.h"
 #include "pprof/wire.h"
 
@@ -25,10 +26,10 @@ struct pw_walk {
     bool full; /* a guessed table was too small: start again with exact counts */
     uint32_t label_count;
     uint32_t value_count;
+    size_t string_bytes;
     int64_t shrink; /* wire bytes minus canonical bytes, of what was read */
     uint64_t comment_bytes;
-    pw_text_words all_text; /* all bytes of all strings, or-ed */
-    uint64_t tail[15];      /* top-level scalars by field number; 0 is left out of the encoding */
+    uint64_t tail[15]; /* top-level scalars by field number; 0 is left out of the encoding */
     uint64_t period_type[3];
     uint64_t period_unknown;
     const char *err;
@@ -53,6 +54,15 @@ pw_scalar_size(uint64_t v)
     return v == 0 ? 0 : 1 + pw_varint_size(v);
 }
 
+/* Always false: a table is full. */
+static inline bool
+pw_walk_full(struct pw_walk *w)
+{
+    w->full = true;
+    w->err = NULL;
+    return false;
+}
+
 /* The caller has seen that there is room. */
 static inline void
 pw_walk_put_string(struct pw_walk *w, struct pw_slice s)
@@ -60,10 +70,19 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s)
     struct pw_profile *p = w->p;
     size_t readable = (size_t)(p->bytes.ptr + p->bytes.len - s.ptr);
 
-    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &w->all_text);
+    pw_text_words all = {0};
+
+    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &all);
     p->string_table[p->string_count++] = s;
+    w->string_bytes += s.len;
+    if (PW_UNLIKELY(!pw_text_is_ascii(all))) {
+        p->wide_first = p->wide_end == 0 ? p->string_count - 1 : p->wide_first;
+        p->wide_end = p->string_count;
+    }
 }
 
+/* The reference decoder names the message in some of its texts; the wire reader does not know it. */
+const char *pw_walk_named(struct pw_walk *w, const char *message, const char *err);
 /* One top-level field of any shape. */
 PW_MUST_USE bool pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f,
                                uint64_t wire_bytes);

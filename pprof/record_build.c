@@ -6,14 +6,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-enum { RECORD_ALIGN = 16, SECTION_ALIGN = 8, STRING_GAP_MAX = 8 };
-
-/* Bytes of the string table: those on the wire lie close to one another, with a tag and a length in
- * between, so one copy of the whole stretch beats one per string. */
-struct string_plan {
-    const uint8_t *first, *last; /* the stretch inside profile->bytes; NULL when there is none */
-    size_t bytes;                /* upper bound of what all strings take */
-};
+enum { RECORD_ALIGN = 16, SECTION_ALIGN = 8 };
 
 struct writer {
     const struct pw_record_source *src;
@@ -22,38 +15,10 @@ struct writer {
     size_t used;
     size_t cap;
     uint32_t *stack_at;    /* by stack of the profile: index + 1 in the record */
-    uint32_t *sample_slot; /* sums samples of one group: see add_sample */
+    uint32_t *sample_at;   /* by stack of the record: the last sample without a span that has it */
+    uint32_t *sample_slot; /* samples with a span, by stack and span: index + 1 in the series */
     uint64_t slot_mask;
 };
-
-static bool
-on_wire(const struct pw_profile *p, struct pw_slice s)
-{
-    return s.ptr >= p->bytes.ptr && s.ptr < p->bytes.ptr + p->bytes.len;
-}
-
-static struct string_plan
-plan_strings(const struct pw_profile *p)
-{
-    struct string_plan plan = {0};
-    size_t sum = 0, wire = 0;
-
-    for (uint32_t i = 0; i < p->string_count; i++) {
-        struct pw_slice s = p->string_table[i];
-
-        sum += s.len + STRING_GAP_MAX;
-        if (s.len != 0 && on_wire(p, s)) {
-            wire += s.len + STRING_GAP_MAX;
-            plan.first = plan.first == NULL || s.ptr < plan.first ? s.ptr : plan.first;
-            plan.last = s.ptr + s.len > plan.last ? s.ptr + s.len : plan.last;
-        }
-    }
-    if (plan.first != NULL && (size_t)(plan.last - plan.first) > wire) {
-        plan.first = plan.last = NULL; /* scattered over the profile: copy them one by one */
-    }
-    plan.bytes = sum;
-    return plan;
-}
 
 static size_t
 type_text_bytes(const struct pw_profile *p)
@@ -74,7 +39,8 @@ pw_record_bytes_max(const struct pw_record_source *src)
     const struct pw_profile *p = src->profile;
     size_t n = sizeof(struct pw_record) + src->tenant.len + type_text_bytes(p);
 
-    n += p->string_count * sizeof(struct pw_record_string) + plan_strings(p).bytes;
+    n += p->string_count * sizeof(struct pw_record_string);
+    n += p->string_stretch.len + p->string_loose_bytes;
     n += p->mapping_count * sizeof(struct pw_record_mapping);
     n += p->function_count * sizeof(struct pw_record_function);
     n += p->line_count * sizeof(struct pw_record_line);
@@ -130,25 +96,19 @@ static bool
 write_strings(struct writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    struct string_plan plan = plan_strings(p);
     struct pw_record_string *out = section(w, p->string_count, sizeof(*out), &w->rec->strings_off);
-    struct pw_record_span stretch = {0};
+    struct pw_record_span stretch;
 
-    if (out == NULL) {
+    if (out == NULL || !put_text(w, p->string_stretch, &stretch)) {
         return false;
     }
     w->rec->strings_count = p->string_count;
-    if (plan.first != NULL &&
-        !put_text(w, pw_slice(plan.first, (size_t)(plan.last - plan.first)), &stretch)) {
-        return false;
-    }
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice s = p->string_table[i];
-        struct pw_record_span own = {0};
+        uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->string_stretch.ptr;
+        struct pw_record_span own = {.off = stretch.off + (uint32_t)at};
 
-        if (plan.first != NULL && on_wire(p, s) && s.len != 0) {
-            own.off = stretch.off + (uint32_t)(s.ptr - plan.first);
-        } else if (!put_text(w, s, &own)) {
+        if (at >= p->string_stretch.len && !put_text(w, s, &own)) {
             return false;
         }
         out[i] = (struct pw_record_string){
@@ -272,30 +232,33 @@ write_spans(struct writer *w)
     return true;
 }
 
+/* Location ids of count entries from first on. */
 static void
-copy_locs(const struct pw_profile *p, const struct pw_stack *s, uint8_t *out, uint32_t width)
+copy_locs(const struct pw_profile *p, uint32_t first, uint32_t count, uint8_t *out, uint32_t width)
 {
     uint64_t *wide = p->loc_ids_wide;
 
     if (wide == NULL) { /* as wide as in the record: normalise widens what has more locations */
-        memcpy(out, p->loc_ids + s->loc_first, s->loc_count * sizeof(uint16_t));
+        memcpy(out, p->loc_ids + first, count * sizeof(uint16_t));
         return;
     }
-    for (uint32_t i = 0; i < s->loc_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (width == sizeof(uint16_t)) {
-            ((uint16_t *)(void *)out)[i] = (uint16_t)wide[s->loc_first + i];
+            ((uint16_t *)(void *)out)[i] = (uint16_t)wide[first + i];
         } else {
-            ((uint32_t *)(void *)out)[i] = (uint32_t)wide[s->loc_first + i];
+            ((uint32_t *)(void *)out)[i] = (uint32_t)wide[first + i];
         }
     }
 }
 
-/* Stacks the groups use, in the order they meet them. */
+/* Stacks the groups use, in the order they meet them; stacks that lie side by side are copied
+ * together. */
 static bool
 write_stacks(struct writer *w)
 {
     const struct pw_profile *p = w->src->profile;
     uint32_t width = p->location_count <= UINT16_MAX ? 2 : 4, count = 0, locs = 0;
+    uint32_t from = 0, pending = 0; /* ids found, not yet copied */
     struct pw_record_stack *out = section(w, p->stack_count, sizeof(*out), &w->rec->stacks_off);
     uint8_t *loc =
         out == NULL ? NULL : section(w, p->loc_ids_count, sizeof(uint32_t), &w->rec->locs_off);
@@ -313,13 +276,19 @@ write_stacks(struct writer *w)
             if (w->stack_at[stack] != 0) {
                 continue;
             }
+            if (s->loc_first != from + pending) {
+                copy_locs(p, from, pending, loc + (size_t)(locs - pending) * width, width);
+                from = s->loc_first;
+                pending = 0;
+            }
             out[count] = (struct pw_record_stack){
                 .hash = s->hash, .loc_first = locs, .loc_count = s->loc_count};
-            copy_locs(p, s, loc + (size_t)locs * width, width);
             locs += s->loc_count;
+            pending += s->loc_count;
             w->stack_at[stack] = ++count;
         }
     }
+    copy_locs(p, from, pending, loc + (size_t)(locs - pending) * width, width);
     w->rec->stacks_count = count;
     w->rec->locs_count = locs;
     w->rec->loc_bytes = width;
@@ -341,16 +310,26 @@ write_labels(struct writer *w, const struct pw_labels *labels, struct pw_record_
     return ok;
 }
 
-/* The place of (stack, span) among the n samples of this series: an earlier one or n. The table is
- * shared by all groups and never cleared: an entry counts only when it points at an equal sample.
- */
+/* The place of (stack, span) among the n samples of this series: an earlier one or n. Tables are
+ * shared by all series and not cleared in between: an entry counts only when it points at an equal
+ * sample. */
 static uint32_t
 sample_place(struct writer *w, const struct pw_record_sample *out, uint32_t n,
              struct pw_record_sample x)
 {
-    uint64_t i = pw_hash_mix(w->src->profile->hash_key, (uint64_t)x.stack << 32 | x.span);
+    uint64_t i;
 
-    for (i &= w->slot_mask; w->sample_slot[i] != 0; i = (i + 1) & w->slot_mask) {
+    if (x.span == 0) {
+        uint32_t at = w->sample_at[x.stack];
+
+        if (at < n && out[at].stack == x.stack && out[at].span == 0) {
+            return at;
+        }
+        w->sample_at[x.stack] = n;
+        return n;
+    }
+    i = pw_hash_mix(w->src->profile->hash_key, (uint64_t)x.stack << 32 | x.span) & w->slot_mask;
+    for (; w->sample_slot[i] != 0; i = (i + 1) & w->slot_mask) {
         uint32_t at = w->sample_slot[i] - 1;
 
         if (at < n && out[at].stack == x.stack && out[at].span == x.span) {
@@ -376,7 +355,9 @@ write_samples(struct writer *w, const struct pw_record_group *group,
     if (value == NULL) {
         return false;
     }
-    memset(w->sample_slot, 0, (w->slot_mask + 1) * sizeof(*w->sample_slot));
+    if (group->span != NULL) {
+        memset(w->sample_slot, 0, (w->slot_mask + 1) * sizeof(*w->sample_slot));
+    }
     for (uint32_t i = 0; i < group->sample_count; i++) {
         const struct pw_sample *s = &p->sample[group->sample[i]];
         struct pw_record_sample x = {.stack = w->stack_at[s->stack] - 1,
@@ -449,12 +430,13 @@ writer_tables(struct writer *w)
         size *= 2;
     }
     w->slot_mask = size - 1;
-    w->stack_at = pw_scratch_array(scratch, stacks, sizeof(*w->stack_at));
+    w->stack_at = pw_scratch_array(scratch, 2ULL * stacks, sizeof(*w->stack_at));
     w->sample_slot = pw_scratch_array(scratch, size, sizeof(*w->sample_slot));
     if (w->stack_at == NULL || w->sample_slot == NULL) {
         return false;
     }
-    memset(w->stack_at, 0, stacks * sizeof(*w->stack_at));
+    w->sample_at = w->stack_at + stacks;
+    memset(w->stack_at, 0, 2ULL * stacks * sizeof(*w->stack_at));
     return true;
 }
 

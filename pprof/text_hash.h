@@ -16,6 +16,10 @@
 #include "base/hash.h"
 #include "base/types.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 enum { PW_TEXT_HASH_BLOCK = 64 };
 
 struct pw_text_key {
@@ -36,14 +40,6 @@ static const uint8_t pw_text_hash_mask[2 * PW_TEXT_HASH_BLOCK] = {
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
 
 typedef uint64_t pw_text_words __attribute__((vector_size(32), aligned(1)));
-
-static inline uint64_t
-pw_text_hash_fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 m = (unsigned __int128)a * b;
-
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
 
 static inline void
 pw_text_key_init(struct pw_text_key *k, uint64_t hash_key)
@@ -70,10 +66,10 @@ pw_text_hash_block(const uint64_t *k, const uint8_t *p, size_t n, pw_text_words 
     memcpy(w, &a, sizeof(a));
     memcpy(w + 4, &b, sizeof(b));
     *all |= a | b;
-    sum = pw_text_hash_fold(w[0] ^ k[0], w[1] ^ k[1]);
-    sum += pw_text_hash_fold(w[2] ^ k[2], w[3] ^ k[3]);
-    sum += pw_text_hash_fold(w[4] ^ k[4], w[5] ^ k[5]);
-    sum += pw_text_hash_fold(w[6] ^ k[6], w[7] ^ k[7]);
+    sum = pw_fold64(w[0] ^ k[0], w[1] ^ k[1]);
+    sum += pw_fold64(w[2] ^ k[2], w[3] ^ k[3]);
+    sum += pw_fold64(w[4] ^ k[4], w[5] ^ k[5]);
+    sum += pw_fold64(w[6] ^ k[6], w[7] ^ k[7]);
     return sum;
 }
 
@@ -102,7 +98,11 @@ pw_text_hash(const struct pw_text_key *k, struct pw_slice s, size_t readable, pw
 static inline bool
 pw_text_is_ascii(pw_text_words all)
 {
+#ifdef __AVX2__
+    return _mm256_movemask_epi8((__m256i)all) == 0;
+#else
     return ((all[0] | all[1] | all[2] | all[3]) & 0x8080808080808080U) == 0;
+#endif
 }
 
 #endif
