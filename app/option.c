@@ -430,7 +430,7 @@ set_value(const struct pw_option *o, void *field, struct pw_slice s, bool append
     case PW_OPTION_ENUM:
         return set_enum(o, field, s);
     case PW_OPTION_STRING:
-        return s.len > o->max ? PW_ERANGE : set_text(field, s);
+        return (double)s.len > o->max ? PW_ERANGE : set_text(field, s);
     case PW_OPTION_LIST:
         return set_list(field, s, append);
     case PW_OPTION_RULES:

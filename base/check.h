@@ -26,6 +26,9 @@ _Noreturn void pw_check_failed(const char *file, int line, const char *cond);
         }                                                                                          \
     } while (0)
 
+/* For the end of a switch that handles every value there is. */
+#define PW_UNREACHABLE(what) pw_check_failed(__FILE__, __LINE__, "unreachable: " what)
+
 #ifdef PW_DCHECK_ON
 #define PW_DCHECK(cond) PW_INVARIANT(cond)
 #else

@@ -131,7 +131,7 @@ element_size(ProtobufCType type)
     case PROTOBUF_C_TYPE_BYTES:
         return sizeof(ProtobufCBinaryData);
     }
-    PW_INVARIANT(!"protobuf type");
+    PW_UNREACHABLE("protobuf type");
     return 0;
 }
 
@@ -357,7 +357,7 @@ read_element(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, v
     case PROTOBUF_C_TYPE_MESSAGE:
         return read_message(in, f, v, at);
     case PROTOBUF_C_TYPE_FLOAT: /* no request has one */
-        PW_INVARIANT(!"float field");
+        PW_UNREACHABLE("float field");
         return PW_EINVAL;
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
@@ -371,7 +371,7 @@ read_element(struct json_in *in, const ProtobufCFieldDescriptor *f, json_t *v, v
     case PROTOBUF_C_TYPE_FIXED64:
         return read_int(in, f, v, at);
     }
-    PW_INVARIANT(!"protobuf type");
+    PW_UNREACHABLE("protobuf type");
     return PW_EINVAL;
 }
 
@@ -507,8 +507,8 @@ element_at(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f, size_
     if (f->label != PROTOBUF_C_LABEL_REPEATED) {
         return p;
     }
-    memcpy(&p, p, sizeof(p));
-    return p + i * element_size(f->type);
+    memcpy(&p, p, sizeof(void *)); /* the field of a repeated one points to its elements */
+    return p == NULL ? NULL : p + i * element_size(f->type); /* an empty list has no elements */
 }
 
 static bool
@@ -631,7 +631,7 @@ write_scalar(struct pw_json *j, const ProtobufCFieldDescriptor *f, const void *p
     case PROTOBUF_C_TYPE_MESSAGE:
         break;
     }
-    PW_INVARIANT(!"scalar type");
+    PW_UNREACHABLE("scalar type");
 }
 
 static void

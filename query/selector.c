@@ -655,7 +655,7 @@ matcher_holds(const struct pw_matcher *m, const struct pw_regex_cache *cache, st
     case PW_MATCH_OP_NRE:
         return !pw_regex_match(m->regex, cache->scratch, value);
     }
-    PW_INVARIANT(!"matcher operator");
+    PW_UNREACHABLE("matcher operator");
     return false;
 }
 

@@ -100,6 +100,7 @@ if [ "$fast" != --fast ]; then
             -Dfuzz=true -Dbuildtype=debugoptimized >"$out/asan-setup.log" 2>&1
     fi
     if ninja -C build-asan >"$out/asan-build.log" 2>&1; then
+        export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp
         export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
         meson_suites build-asan asan unit dpdk fuzz-replay
         say "fuzz targets, ${PW_FUZZ_SECONDS:-5} s each"
@@ -108,7 +109,7 @@ if [ "$fast" != --fast ]; then
             name=$(basename "$target")
             step "$name" $((${PW_FUZZ_SECONDS:-5} + 60)) bash tests/fuzz/run_one.sh "$target" "${PW_FUZZ_SECONDS:-5}"
         done
-        unset ASAN_OPTIONS UBSAN_OPTIONS
+        unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
     else
         count 0 1 0
         echo "FAIL  sanitizer build"

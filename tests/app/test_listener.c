@@ -172,7 +172,7 @@ talk(int fd, const char *out, size_t n, size_t want)
             return true;
         }
         fx.in_len += got > 0 ? (size_t)got : 0;
-        out += sent > 0 ? sent : 0;
+        out = sent > 0 ? out + sent : out;
         n -= sent > 0 ? (size_t)sent : 0;
         if (n == 0 && fx.in_len >= want) {
             break;
