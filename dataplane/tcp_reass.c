@@ -95,9 +95,13 @@ int
 pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes)
 {
     struct pw_tcp *t = &w->tcp;
-    uint64_t want = bytes == 0 ? 0 : held(tcb) + pw_tcp_rx_cost(w, bytes);
+    /* The edge moves by segments (edge_step) and is rounded down twice, as it is reckoned and in the
+     * field: with buffers for no more than the bytes, their end might stay behind a closed window. */
+    uint64_t slack = w->tcp.mss + (2U << tcb->rcv_wscale);
+    uint64_t want = bytes == 0 ? 0 : held(tcb) + pw_tcp_rx_cost(w, bytes + slack);
 
-    if (bytes > t->cfg.rx_budget_bytes || want > tcb->rx_reserved + t->rx_budget_free) {
+    if (bytes > t->cfg.rx_budget_bytes || want > UINT32_MAX ||
+        want > tcb->rx_reserved + t->rx_budget_free) {
         w->stat[PW_STAT_TCP_RESERVE_FAILED]++;
         return PW_EAGAIN;
     }
@@ -126,11 +130,13 @@ edge_allowed(const struct pw_worker *w, const struct pw_tcb *tcb)
     return pw_seq_max(tcb->rcv_adv, tcb->rcv_nxt + (uint32_t)wnd);
 }
 
-/* RFC 9293 3.8.6.2.2: the edge moves when at least min(half the buffer, MSS) can be had. */
+/* RFC 9293 3.8.6.2.2: the edge moves when at least min(half of what there is room for, MSS) can be
+ * had. Half of the room, not of the whole reservation: where buffers are held for an unfinished
+ * request, the whole may never come free, and the peer would wait for us while we wait for it. */
 static uint32_t
-edge_step(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t segments)
+edge_step(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t edge, uint32_t segments)
 {
-    uint32_t half = (uint32_t)((uint64_t)tcb->rx_reserved * COST_DEN / COST_NUM / 2);
+    uint32_t half = (edge - tcb->rcv_nxt) / 2;
     uint32_t full = segments * w->tcp.mss;
 
     return half < full ? half : full;
@@ -148,7 +154,7 @@ pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb)
     uint32_t edge = edge_allowed(w, tcb);
     uint32_t gain = edge - tcb->rcv_adv;
 
-    if (gain != 0 && gain >= edge_step(w, tcb, 1)) {
+    if (gain != 0 && gain >= edge_step(w, tcb, edge, 1)) {
         tcb->rcv_adv = edge;
     }
     return pw_tcb_rcv_wnd(tcb);
@@ -157,9 +163,10 @@ pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb)
 void
 pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb)
 {
-    uint32_t gain = edge_allowed(w, tcb) - tcb->rcv_adv;
+    uint32_t edge = edge_allowed(w, tcb);
+    uint32_t gain = edge - tcb->rcv_adv;
 
-    if (!pw_tcp_state_receives(tcb->state) || gain == 0 || gain < edge_step(w, tcb, 2)) {
+    if (!pw_tcp_state_receives(tcb->state) || gain == 0 || gain < edge_step(w, tcb, edge, 2)) {
         return;
     }
     /* A peer with window left is not waiting for this; the next answer may carry it. */
