@@ -398,9 +398,10 @@ pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb)
     uint32_t nxt = tcb->snd_nxt;
     uint32_t n = tcb->snd.bytes < tcb->mss ? tcb->snd.bytes : tcb->mss;
     uint32_t flight = nxt - tcb->snd_una;
-    bool fin = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && tcb->snd_fin == tcb->snd_una + n;
 
-    n = n < flight ? n : flight;
+    n = n < flight ? n : flight; /* after a timeout less is out than was: a FIN must not move up */
+    bool fin = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && tcb->snd_fin == tcb->snd_una + n && flight > n;
+
     pw_snd_rewind(&tcb->snd);
     if (n + fin > 0 &&
         segment_send(w, tcb, tcb->snd_una, n, fin ? PW_TCP_ACK | PW_TCP_FIN : PW_TCP_ACK)) {

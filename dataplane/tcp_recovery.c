@@ -172,6 +172,13 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     take_rtt(w, tcb, seg);
     tcb->retries = 0;
     tcb->dupacks = 0;
+    if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {
+        tcb->backoff = tcb->snd_wnd != 0 ? 0 : tcb->backoff; /* probes say nothing about losses */
+        if (tcb->snd.bytes == 0) {
+            pw_tcb_flag_clear(tcb,
+                              PW_TCB_PERSIST); /* a FIN may be left, but no text to probe with */
+        }
+    }
     if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
         if (pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
             pw_tcb_flag_clear(tcb, PW_TCB_RECOVERY);
