@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+enum { SND_SHARE_SCARCE = 4 * PW_SND_CHUNK_BYTES };
+
 void
 pw_tcp_cfg_defaults(struct pw_tcp_cfg *c)
 {
@@ -191,17 +193,27 @@ pw_tcp_detach(struct pw_worker *w, struct pw_tcb *tcb)
     w->tcp.app.gone(user, w->now_tsc);
 }
 
+static void
+unstarve(struct pw_tcp *t, struct pw_tcb *tcb)
+{
+    if (pw_tcb_is(tcb, PW_TCB_STARVED)) {
+        TAILQ_REMOVE(&t->starved, tcb, wait_link);
+        pw_tcb_flag_clear(tcb, PW_TCB_STARVED);
+    }
+}
+
 void
 pw_tcp_close(struct pw_worker *w, struct pw_tcb *tcb)
 {
     struct pw_tcp *t = &w->tcp;
 
     if (tcb->state == PW_TCP_TIME_WAIT) {
-        TAILQ_REMOVE(&t->time_wait, tcb, tw_link);
+        TAILQ_REMOVE(&t->time_wait, tcb, wait_link);
     }
     if (tcb->state != PW_TCP_CLOSED) { /* a SYN can fail before it has a state */
         pw_tcp_state_set(w, tcb, PW_TCP_CLOSED);
     }
+    unstarve(t, tcb);
     pw_timer_cancel(&t->wheel, &tcb->timer);
     pw_timer_cancel(&t->wheel, &tcb->delack);
     if (pw_tcb_is(tcb, PW_TCB_OUT)) {
@@ -231,6 +243,23 @@ pw_tcp_out_later(struct pw_worker *w, struct pw_tcb *tcb)
     }
 }
 
+uint32_t
+pw_tcp_starved_wake(struct pw_worker *w)
+{
+    struct pw_tcp *t = &w->tcp;
+    uint32_t n = 0;
+
+    /* Who finds nothing again goes to the end of the list. */
+    for (; n < PW_BURST_MAX && t->chunks.free_count > 0 && !TAILQ_EMPTY(&t->starved); n++) {
+        struct pw_tcb *tcb = TAILQ_FIRST(&t->starved);
+
+        unstarve(t, tcb);
+        pw_tcb_flag_clear(tcb, PW_TCB_WANT_WRITE);
+        t->app.writable(tcb->stream.user, w->now_tsc);
+    }
+    return n;
+}
+
 /* --- struct pw_stream_ops; none of them calls the application --- */
 
 static struct pw_tcb *
@@ -242,19 +271,47 @@ tcb_of(struct pw_stream *s)
     return tcb;
 }
 
+/* What one connection may have waiting: when three quarters of the chunks are in use only a little,
+ * so that peers who do not read what they asked for cannot silence the others. */
+static uint32_t
+snd_share(const struct pw_tcp *t)
+{
+    bool plenty = t->chunks.free_count > t->chunks.count / 4;
+
+    return plenty || t->cfg.snd_buf_bytes_max < SND_SHARE_SCARCE ? t->cfg.snd_buf_bytes_max
+                                                                 : SND_SHARE_SCARCE;
+}
+
 static size_t
 ops_send_room(struct pw_stream *s)
 {
     const struct pw_tcb *tcb = tcb_of(s);
     const struct pw_tcp *t = &tcb->w->tcp;
+    uint32_t share = snd_share(t);
 
-    if (pw_tcb_is(tcb, PW_TCB_FIN_QUEUED) || tcb->snd.bytes >= t->cfg.snd_buf_bytes_max) {
+    if (pw_tcb_is(tcb, PW_TCB_FIN_QUEUED) || tcb->snd.bytes >= share) {
         return 0;
     }
-    size_t own = t->cfg.snd_buf_bytes_max - tcb->snd.bytes;
+    size_t own = share - tcb->snd.bytes;
     size_t pool = (size_t)t->chunks.free_count * PW_SND_CHUNK_BYTES;
 
     return own < pool ? own : pool;
+}
+
+/* After a send that took so many bytes. With bytes in flight ACKs say when to go on; without any, only
+ * the chunks that others give back do. */
+static void
+send_starved(struct pw_tcb *tcb, size_t took)
+{
+    struct pw_tcp *t = &tcb->w->tcp;
+
+    if (took > 0) {
+        unstarve(t, tcb);
+    } else if (tcb->snd.bytes == 0 && pw_tcb_is(tcb, PW_TCB_WANT_WRITE) &&
+               !pw_tcb_is(tcb, PW_TCB_FIN_QUEUED | PW_TCB_STARVED)) {
+        pw_tcb_flag_set(tcb, PW_TCB_STARVED);
+        TAILQ_INSERT_TAIL(&t->starved, tcb, wait_link);
+    }
 }
 
 static size_t
@@ -275,6 +332,7 @@ ops_send(struct pw_stream *s, const struct pw_slice *iov, uint32_t iov_count)
     if (took > 0) {
         pw_tcp_out_later(tcb->w, tcb);
     }
+    send_starved(tcb, took);
     return took;
 }
 
@@ -308,6 +366,7 @@ ops_shutdown(struct pw_stream *s)
     /* RFC 9293 3.10.4: the FIN follows everything queued; the state changes now. */
     pw_tcb_flag_set(tcb, PW_TCB_FIN_QUEUED);
     pw_tcb_flag_clear(tcb, PW_TCB_WANT_WRITE);
+    unstarve(&tcb->w->tcp, tcb);
     pw_tcp_state_set(tcb->w, tcb,
                      tcb->state == PW_TCP_CLOSE_WAIT ? PW_TCP_LAST_ACK : PW_TCP_FIN_WAIT_1);
     pw_tcp_out_later(tcb->w, tcb);
@@ -392,6 +451,7 @@ pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg, const uint8_t
     t->slot_mask = pow2_at_least(2 * t->cfg.conns_max) - 1;
     TAILQ_INIT(&t->out);
     TAILQ_INIT(&t->time_wait);
+    TAILQ_INIT(&t->starved);
     pw_timer_wheel_init(&t->wheel, w->now_tick);
     t->slot = calloc((size_t)t->slot_mask + 1, sizeof(t->slot[0]));
     if (t->slot == NULL) {

@@ -201,7 +201,7 @@ static void
 enter_time_wait(struct pw_worker *w, struct pw_tcb *tcb)
 {
     pw_tcp_state_set(w, tcb, PW_TCP_TIME_WAIT);
-    TAILQ_INSERT_TAIL(&w->tcp.time_wait, tcb, tw_link);
+    TAILQ_INSERT_TAIL(&w->tcp.time_wait, tcb, wait_link);
     /* Nothing more comes in: the buffers set aside go back, the window is what it was. */
     w->tcp.rx_budget_free += tcb->rx_reserved;
     tcb->rx_reserved = 0;

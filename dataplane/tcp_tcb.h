@@ -87,6 +87,7 @@ enum pw_tcb_flag {
     PW_TCB_RECOVERY = 1 << 12,   /* fast retransmit until snd_recover is acknowledged */
     PW_TCB_RTT_KNOWN = 1 << 13,  /* srtt holds a measurement */
     PW_TCB_HALF_OPEN = 1 << 14,  /* counted in the worker's SYN_RECEIVED bound */
+    PW_TCB_STARVED = 1 << 15,    /* a send found no chunk, and no ACK will come to say writable */
 };
 
 enum pw_tcb_timer {
@@ -138,7 +139,7 @@ struct pw_tcb {
     struct pw_timer timer;
     struct pw_timer delack;
     TAILQ_ENTRY(pw_tcb) out_link;
-    TAILQ_ENTRY(pw_tcb) tw_link; /* TIME_WAIT, oldest first */
+    TAILQ_ENTRY(pw_tcb) wait_link; /* in time_wait, or, before that, in starved: oldest first */
     uint32_t iss;
     uint32_t irs;
     uint32_t snd_fin;
@@ -189,6 +190,7 @@ struct pw_tcp {
     struct pw_timer_wheel wheel;
     struct pw_tcb_list out;
     struct pw_tcb_list time_wait;
+    struct pw_tcb_list starved;
     uint64_t rx_budget_free;
     uint32_t half_open;
     uint32_t open;
@@ -215,6 +217,8 @@ void pw_tcp_detach(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_state_set(struct pw_worker *w, struct pw_tcb *tcb, enum pw_tcp_state to);
 /* Puts tcb on the list that pw_tcp_flush empties. */
 void pw_tcp_out_later(struct pw_worker *w, struct pw_tcb *tcb);
+/* Says writable to some that waited for chunks, now that there are. Returns how many. */
+uint32_t pw_tcp_starved_wake(struct pw_worker *w);
 
 /* tcp_syn.c: segments without a connection; the handshake. */
 void pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg);

@@ -298,6 +298,7 @@ pw_worker_poll_timers(void *ctx, uint64_t now_tsc)
         pw_tcp_timer_expired(w, t);
         work++;
     }
+    work += pw_tcp_starved_wake(w);
     work += pw_tcp_flush(w);
     work += tx_flush(w);
     return poll_end(w, work);
