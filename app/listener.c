@@ -18,12 +18,14 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -204,6 +206,15 @@ stream_send(struct pw_stream *s, const struct pw_slice *iov, uint32_t iov_count)
     return total;
 }
 
+static size_t
+stream_unacked(struct pw_stream *s)
+{
+    const struct listener_conn *c = (const struct listener_conn *)s;
+    int n = 0;
+
+    return ioctl(c->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
 static void
 stream_consumed(struct pw_stream *s, size_t buf_bytes)
 {
@@ -267,6 +278,7 @@ stream_reset(struct pw_stream *s)
 static const struct pw_stream_ops listener_ops = {
     .send_room = stream_send_room,
     .send = stream_send,
+    .unacked = stream_unacked,
     .consumed = stream_consumed,
     .reserve = stream_reserve,
     .shutdown = stream_shutdown,

@@ -88,6 +88,19 @@ pw_http_conn_kill(struct pw_http_conn *c)
     conn_free(c);
 }
 
+bool
+pw_http_linger_on(struct pw_http_conn *c)
+{
+    size_t left = c->stream->ops->unacked == NULL ? 0 : c->stream->ops->unacked(c->stream);
+
+    if (left >= c->unacked) {
+        return false;
+    }
+    c->unacked = left;
+    set_deadline(c, left != 0 ? c->srv->send_tsc : c->srv->linger_tsc);
+    return true;
+}
+
 void
 pw_http_conn_finish(struct pw_http_conn *c)
 {
@@ -96,7 +109,8 @@ pw_http_conn_finish(struct pw_http_conn *c)
     c->state = CONN_LINGER;
     c->lingered = c->in.bytes;
     pw_http_list_free(c, &c->in);
-    set_deadline(c, c->srv->linger_tsc);
+    c->unacked = UINT64_MAX;
+    (void)pw_http_linger_on(c);
     c->stream->ops->shutdown(c->stream);
 }
 

@@ -26,11 +26,12 @@ struct pw_http_server_cfg {
     uint32_t head_bufs;            /* heads that do not fit one mbuf, at once; 0: default */
     uint32_t reply_bufs;           /* replies waiting for send room, at once; 0: default */
     /* Deadlines in milliseconds; 0 takes the default. Kept to about PW_HTTP_SWEEP_MS. */
-    uint32_t idle_ms;   /* nothing received between requests: closed without a word */
-    uint32_t head_ms;   /* first to last byte of a head: 408 */
-    uint32_t body_ms;   /* PW_HTTP_BODY_STEP_BYTES of body (or the rest) within it: else 408 */
-    uint32_t send_ms;   /* some reply byte taken by the stream within it: else reset */
-    uint32_t linger_ms; /* from our FIN to the peer's: else reset */
+    uint32_t idle_ms; /* nothing received between requests: closed without a word */
+    uint32_t head_ms; /* first to last byte of a head: 408 */
+    uint32_t body_ms; /* PW_HTTP_BODY_STEP_BYTES of body (or the rest) within it: else 408 */
+    uint32_t send_ms; /* some reply byte taken by the stream within it: else reset */
+    uint32_t
+        linger_ms; /* from the last reply byte acknowledged, at our FIN, to the peer's: else reset */
 };
 
 enum {

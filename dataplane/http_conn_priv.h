@@ -28,6 +28,7 @@ enum {
     REPLY_BUF_BYTES = INTERIM_BYTES_MAX + PW_HTTP_REPLY_HEAD_MAX + PW_HTTP_REPLY_COPY_MAX,
     COALESCE_BYTES_MAX = 1024, /* a segment up to this is copied behind the one before it */
     REQUESTS_PER_RUN = 32,     /* pipelined requests of one connection before others get a turn */
+    RUNS_PER_POLL = 32,        /* such connections before the NIC gets one */
     CHUNKED_RESERVE_STEP = 64 << 10, /* window asked for while a chunked body's end is unknown */
     DATE_BYTES = 29,
 };
@@ -79,7 +80,8 @@ struct pw_http_conn {
     void *body_arg;
 
     uint64_t lingered;
-    size_t freed; /* buffer bytes not yet reported to stream->consumed */
+    uint64_t unacked; /* reply bytes the peer had yet to acknowledge when the deadline was moved */
+    size_t freed;     /* buffer bytes not yet reported to stream->consumed */
     struct pw_http_conn *next_ready;
     uint32_t generation;
     uint8_t state; /* enum conn_state */
@@ -197,6 +199,9 @@ void pw_http_send_rest(struct pw_http_conn *c);
 /* The callbacks; ctx is filled in per server. */
 extern const struct pw_stream_app pw_http_stream_app;
 void pw_http_conn_run(struct pw_http_conn *c);
+/* Moves the deadline of a connection that lingers: the time to take the rest of the reply begins anew
+ * whenever some of it was taken, then that for the peer's FIN begins. False: it took nothing. */
+bool pw_http_linger_on(struct pw_http_conn *c);
 /* FIN now, then discard. */
 void pw_http_conn_finish(struct pw_http_conn *c);
 /* RST now; c is free on return. Not while c is running: set doomed then. */

@@ -13,6 +13,8 @@ deadline_passed(struct pw_http_conn *c)
     if (reply_pending(c)) {
         srv->stats.drops[PW_HTTP_DROP_SEND_TIMEOUT]++;
         c->doomed = true;
+    } else if (c->state == CONN_LINGER && pw_http_linger_on(c)) {
+        return;
     } else if (c->state == CONN_LINGER) {
         srv->stats.drops[PW_HTTP_DROP_LINGER_TIMEOUT]++;
         c->doomed = true;

@@ -31,6 +31,8 @@ struct pw_stream_ops {
     size_t (*send_room)(struct pw_stream *s);
     /* Copies up to all of iov into the send buffer; returns bytes taken (short: `writable` follows). */
     size_t (*send)(struct pw_stream *s, const struct pw_slice *iov, uint32_t iov_count);
+    /* Bytes that send took and the peer has not acknowledged. NULL: this transport cannot tell. */
+    size_t (*unacked)(struct pw_stream *s);
     /* The application freed mbufs of buf_bytes total buffer size that it had been given through
      * `input`; the receive window may reopen. */
     void (*consumed)(struct pw_stream *s, size_t buf_bytes);

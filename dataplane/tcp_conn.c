@@ -315,6 +315,12 @@ send_starved(struct pw_tcb *tcb, size_t took)
 }
 
 static size_t
+ops_unacked(struct pw_stream *s)
+{
+    return tcb_of(s)->snd.bytes;
+}
+
+static size_t
 ops_send(struct pw_stream *s, const struct pw_slice *iov, uint32_t iov_count)
 {
     struct pw_tcb *tcb = tcb_of(s);
@@ -441,6 +447,7 @@ pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg, const uint8_t
     }
     t->ops = (struct pw_stream_ops){.send_room = ops_send_room,
                                     .send = ops_send,
+                                    .unacked = ops_unacked,
                                     .consumed = ops_consumed,
                                     .reserve = ops_reserve,
                                     .shutdown = ops_shutdown,
