@@ -82,19 +82,19 @@ close_idle(struct pw_http_server *srv)
 static uint32_t
 run_ready(struct pw_http_server *srv)
 {
-    struct pw_http_conn *c = srv->ready;
+    const struct pw_http_conn *last = srv->ready_last; /* who comes meanwhile waits for a turn */
+    const struct pw_http_conn *c = NULL;
     uint32_t work = 0;
 
-    srv->ready = NULL; /* whoever becomes ready meanwhile waits for the next turn */
-    srv->ready_last = NULL;
-    while (c != NULL) {
-        struct pw_http_conn *next = c->next_ready;
+    for (; c != last && work < RUNS_PER_POLL; work++) {
+        struct pw_http_conn *first = srv->ready;
 
-        c->ready = false;
-        c->next_ready = NULL;
-        pw_http_conn_run(c);
-        c = next;
-        work++;
+        srv->ready = first->next_ready;
+        srv->ready_last = srv->ready == NULL ? NULL : srv->ready_last;
+        first->ready = false;
+        first->next_ready = NULL;
+        pw_http_conn_run(first);
+        c = first;
     }
     return work;
 }
