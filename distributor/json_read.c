@@ -65,6 +65,9 @@ pw_json_read_string(struct pw_json_read *j, struct pw_json_string *s)
             if (j->p == j->end) {
                 break;
             }
+            if (*j->p == 0 || strchr("\"\\/bfnrtu", *j->p) == NULL) {
+                return fail(j, "invalid escape code in string");
+            }
         }
     }
     if (j->p >= j->end) {

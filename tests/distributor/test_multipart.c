@@ -101,7 +101,7 @@ metric(const char *const *types, const char *config, struct pw_scratch *s)
     static struct pw_slice table[8];
     struct pw_profile p = {.string_table = table};
     struct pw_sample_type_config c = {0};
-    char body[512];
+    static char body[512];
     struct pw_pprof_form f;
     char buf[256];
     struct pw_text err;

@@ -35,6 +35,28 @@ struct prof {
     int64_t time_nanos;
 };
 
+/* Frame names live as long as the test program. */
+static char *kept[1024];
+static uint32_t kept_count;
+
+static char *
+keep(const char *s)
+{
+    assert_true(kept_count < PW_ARRAY_LEN(kept));
+    kept[kept_count] = strdup(s);
+    return kept[kept_count++];
+}
+
+static int
+free_kept(void **state)
+{
+    (void)state;
+    while (kept_count > 0) {
+        free(kept[--kept_count]);
+    }
+    return 0;
+}
+
 static int64_t
 str(struct prof *p, const char *s)
 {
@@ -63,7 +85,7 @@ prof_sample(struct prof *p, const char *stack, int64_t value, const char *const 
 {
     uint32_t i = p->samples++;
     Google__V1__Sample *s = &p->sample[i];
-    char *copy = strdup(stack); /* lives as long as the test program */
+    char *copy = keep(stack);
     char *save = NULL;
     uint32_t n = 0;
     uint64_t ids[8];
@@ -993,5 +1015,5 @@ main(void)
         cmocka_unit_test(test_pw_distributor_metrics__after_traffic__valid_and_counted),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, free_kept);
 }
