@@ -45,7 +45,7 @@ held(const struct pw_tcb *tcb)
 static uint32_t
 base_share(const struct pw_tcp *t)
 {
-    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 4;
+    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 2;
 
     return plenty ? t->cfg.rx_base_bytes : t->cfg.rx_base_bytes_min;
 }
@@ -99,9 +99,13 @@ pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes)
      * field: with buffers for no more than the bytes, their end might stay behind a closed window. */
     uint64_t slack = w->tcp.mss + (2U << tcb->rcv_wscale);
     uint64_t want = bytes == 0 ? 0 : held(tcb) + pw_tcp_rx_cost(w, bytes + slack);
+    /* New requests leave an eighth to new connections: a refused request has an answer, a refused
+     * connection has none. */
+    uint64_t keep = tcb->rx_admitted == 0 ? t->cfg.rx_budget_bytes / 8 : 0;
+    uint64_t free_bytes = t->rx_budget_free > keep ? t->rx_budget_free - keep : 0;
 
     if (bytes > t->cfg.rx_budget_bytes || want > UINT32_MAX ||
-        want > tcb->rx_reserved + t->rx_budget_free) {
+        want > tcb->rx_reserved + free_bytes) {
         w->stat[PW_STAT_TCP_RESERVE_FAILED]++;
         return PW_EAGAIN;
     }

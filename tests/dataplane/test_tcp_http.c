@@ -249,6 +249,37 @@ test_post__buffers_scarce__every_body_length_and_segment_size_arrives(void **sta
     stop(&fx);
 }
 
+static void
+test_get__many_bodies_half_sent__a_new_connection_is_answered(void **state)
+{
+    struct fixture fx;
+
+    start(&fx, &(struct pw_tcp_cfg){.rx_budget_bytes = 1 << 20});
+    for (uint32_t i = 0; i < 20; i++) {
+        peer_ask(&fx, peer_open(&fx, i),
+                 "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\nhalf");
+    }
+    struct peer *good = peer_open(&fx, 20);
+
+    peer_ask(&fx, good, "GET /small HTTP/1.1\r\nHost: a\r\n\r\n");
+    run(&fx, 10);
+    assert_true(good->received > 0);
+    /* What was admitted finishes. */
+    static const uint8_t rest[30000];
+    struct peer *p = &fx.peer[0];
+
+    for (uint32_t off = 4; off < sizeof(rest); off += 1000) {
+        uint32_t n = (uint32_t)sizeof(rest) - off < 1000 ? (uint32_t)sizeof(rest) - off : 1000;
+
+        assert_true(p->edge - p->snd_nxt >= n);
+        peer_send(&fx, p, PW_TCP_ACK, rest, n, 4096);
+        run(&fx, 1);
+    }
+    run(&fx, 50);
+    assert_int_equal(fx.body_bytes, sizeof(rest));
+    stop(&fx);
+}
+
 /* ---- Replies against the send buffers ---------------------------------------------------------- */
 
 static void
@@ -359,6 +390,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_post__buffers_scarce__every_body_length_and_segment_size_arrives),
+        cmocka_unit_test(test_get__many_bodies_half_sent__a_new_connection_is_answered),
         cmocka_unit_test(
             test_get__send_buffers_held_by_peers_that_do_not_read__others_are_answered),
         cmocka_unit_test(test_get__send_buffers_all_taken__answered_when_some_come_back),
