@@ -93,11 +93,13 @@ pw_http_linger_on(struct pw_http_conn *c)
 {
     size_t left = c->stream->ops->unacked == NULL ? 0 : c->stream->ops->unacked(c->stream);
 
-    if (left >= c->unacked) {
+    if (left < c->unacked) {
+        c->unacked = left;
+        c->unacked_tsc = c->srv->now_tsc;
+    } else if (left == 0 || c->srv->now_tsc - c->unacked_tsc >= c->srv->send_tsc) {
         return false;
     }
-    c->unacked = left;
-    set_deadline(c, left != 0 ? c->srv->send_tsc : c->srv->linger_tsc);
+    set_deadline(c, c->srv->linger_tsc);
     return true;
 }
 

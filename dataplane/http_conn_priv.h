@@ -80,8 +80,9 @@ struct pw_http_conn {
     void *body_arg;
 
     uint64_t lingered;
-    uint64_t unacked; /* reply bytes the peer had yet to acknowledge when the deadline was moved */
-    size_t freed;     /* buffer bytes not yet reported to stream->consumed */
+    uint64_t unacked;     /* reply bytes the peer had yet to acknowledge at the last look, ... */
+    uint64_t unacked_tsc; /* ... and since when: both while lingering */
+    size_t freed;         /* buffer bytes not yet reported to stream->consumed */
     struct pw_http_conn *next_ready;
     uint32_t generation;
     uint8_t state; /* enum conn_state */
@@ -199,8 +200,8 @@ void pw_http_send_rest(struct pw_http_conn *c);
 /* The callbacks; ctx is filled in per server. */
 extern const struct pw_stream_app pw_http_stream_app;
 void pw_http_conn_run(struct pw_http_conn *c);
-/* Moves the deadline of a connection that lingers: the time to take the rest of the reply begins anew
- * whenever some of it was taken, then that for the peer's FIN begins. False: it took nothing. */
+/* Moves the deadline of a connection that lingers by linger_ms. False: it has had its time, which is
+ * send_ms without taking any of the reply, or, when it has all of that, linger_ms. */
 bool pw_http_linger_on(struct pw_http_conn *c);
 /* FIN now, then discard. */
 void pw_http_conn_finish(struct pw_http_conn *c);
