@@ -216,13 +216,14 @@ pw_inflate(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count
         return inflate_stream(inf, in, in_count, out, out_cap, out_len);
     }
     r = inflate_whole(inf, all, out, out_cap, out_len);
-    if (r == PW_INFLATE_CORRUPT) {
-        /* libdeflate has one word for every fault. If ISA-L finds none, the fault is libdeflate's
-         * stricter reading (reserved header flags), which stays a refusal. */
+    if (r != PW_INFLATE_OK) {
+        /* libdeflate has one word for every fault, and reads zeros behind a cut, which can look like
+         * too much output. If ISA-L finds no fault, it is libdeflate's stricter reading (reserved
+         * header flags), which stays a refusal. */
         r = inflate_stream(inf, &all, 1, out, out_cap, out_len);
         return r == PW_INFLATE_OK ? PW_INFLATE_CORRUPT : r;
     }
-    return r;
+    return PW_INFLATE_OK;
 }
 
 const char *

@@ -46,6 +46,15 @@ struct scalar_message {
     const char *name[11]; /* of the message, then by field number, as the reference has them */
 };
 
+/* False, for the reader of a message that r ends in. */
+static bool
+broken(struct pw_walk *w, const char *message, const struct pw_wire *r)
+{
+    w->err = pw_walk_named(w, message, r->err);
+    return false;
+}
+
+/* The type of a known field is judged before its content, and before an impossible type. */
 static bool
 read_scalars(struct pw_walk *w, const struct scalar_message *m, struct pw_slice bytes, uint64_t *v,
              uint64_t *unknown)
@@ -55,17 +64,22 @@ read_scalars(struct pw_walk *w, const struct scalar_message *m, struct pw_slice 
     int rc;
 
     pw_wire_init(&r, bytes);
-    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
-        if (f.number > m->last) {
-            *unknown += (uint64_t)(r.p - at);
-        } else if (f.type != PW_WIRE_VARINT) {
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        bool known = f.number - 1U < m->last;
+
+        if (known && f.type != PW_WIRE_VARINT) {
             return wrong_type(w, f.type, m->name[f.number]);
-        } else {
+        }
+        if (rc < 0) {
+            return broken(w, m->name[0], &r);
+        }
+        if (known) {
             v[f.number] = f.number >= m->bool_first ? f.varint != 0 : f.varint;
+        } else {
+            *unknown += (uint64_t)(r.p - at);
         }
     }
-    w->err = pw_walk_named(w, m->name[0], r.err);
-    return rc == 0;
+    return true;
 }
 
 static uint64_t
@@ -193,7 +207,7 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
 static bool
 read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
 {
-    static const char *const name[] = {"", "LocationId", "Value", "Label"};
+    static const char *const name[] = {"Sample", "LocationId", "Value", "Label"};
     struct pw_profile *p = w->p;
     uint64_t packed[3] = {0}, rest = 0;
     struct pw_sample *s = &p->sample[p->sample_count];
@@ -208,13 +222,17 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
                             .label_first = w->label_count,
                             .value_first = w->value_count};
     pw_wire_init(&r, bytes);
-    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
-        bool ok = true;
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        bool known = f.number - 1U < 3, ok = true;
 
-        if (f.number > 3) {
+        if (known && f.type != PW_WIRE_LEN && (f.number == 3 || f.type != PW_WIRE_VARINT)) {
+            return wrong_type(w, f.type, name[f.number]);
+        }
+        if (rc < 0) {
+            return broken(w, name[0], &r);
+        }
+        if (!known) {
             rest += (uint64_t)(r.p - at);
-        } else if (f.type != PW_WIRE_LEN && (f.number == 3 || f.type != PW_WIRE_VARINT)) {
-            ok = wrong_type(w, f.type, name[f.number]);
         } else if (f.number == 3) {
             ok = read_label(w, f.bytes, &rest);
         } else {
@@ -224,7 +242,6 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
             return false;
         }
     }
-    w->err = pw_walk_named(w, "Sample", r.err);
     s->loc_count = p->loc_ids_count - s->loc_first;
     s->label_count = w->label_count - s->label_first;
     s->value_count = w->value_count - s->value_first;
@@ -232,7 +249,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
     rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);
     *size += pw_len_field_size(rest);
-    return rc == 0;
+    return true;
 }
 
 static bool
@@ -286,7 +303,8 @@ read_line(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
 static bool
 read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
 {
-    static const char *const name[] = {"", "Id", "MappingId", "Address", "Line", "IsFolded"};
+    static const char *const name[] = {"Location", "Id",   "MappingId",
+                                       "Address",  "Line", "IsFolded"};
     struct pw_profile *p = w->p;
     uint64_t v[6] = {0}, rest = 0;
     struct pw_location *l = &p->location[p->location_count];
@@ -299,20 +317,23 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
         return pw_walk_full(w);
     }
     pw_wire_init(&r, bytes);
-    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
-        if (f.number > 5) {
-            rest += (uint64_t)(r.p - at);
-        } else if (f.type != (f.number == 4 ? PW_WIRE_LEN : PW_WIRE_VARINT)) {
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        bool known = f.number - 1U < 5;
+
+        if (known && f.type != (f.number == 4 ? PW_WIRE_LEN : PW_WIRE_VARINT)) {
             return wrong_type(w, f.type, name[f.number]);
-        } else if (f.number == 4) {
-            if (!read_line(w, f.bytes, &rest)) {
-                return false;
-            }
-        } else {
+        }
+        if (rc < 0) {
+            return broken(w, name[0], &r);
+        }
+        if (!known) {
+            rest += (uint64_t)(r.p - at);
+        } else if (f.number != 4) {
             v[f.number] = f.number == 5 ? f.varint != 0 : f.varint;
+        } else if (!read_line(w, f.bytes, &rest)) {
+            return false;
         }
     }
-    w->err = pw_walk_named(w, "Location", r.err);
     *l = (struct pw_location){.id = v[1],
                               .mapping_id = v[2],
                               .address = v[3],
@@ -325,7 +346,7 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     rest +=
         pw_scalar_size(v[1]) + pw_scalar_size(v[2]) + pw_scalar_size(v[3]) + pw_scalar_size(v[5]);
     *size += pw_len_field_size(rest);
-    return rc == 0;
+    return true;
 }
 
 static bool
@@ -438,21 +459,28 @@ read_known(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *size)
 }
 
 bool
-pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f, uint64_t wire_bytes)
+pw_walk_type_fits(struct pw_walk *w, const struct pw_wire_field *f)
 {
     static const char *const name[] = {"",           "SampleType", "Sample",           "Mapping",
                                        "Location",   "Function",   "StringTable",      "DropFrames",
                                        "KeepFrames", "TimeNanos",  "DurationNanos",    "PeriodType",
                                        "Period",     "Comment",    "DefaultSampleType"};
     bool is_len = f->number <= 6 || f->number == 11;
+
+    return f->number == 0 || f->number > 14 || f->type == (is_len ? PW_WIRE_LEN : PW_WIRE_VARINT) ||
+           (f->number == 13 && f->type == PW_WIRE_LEN) || wrong_type(w, f->type, name[f->number]);
+}
+
+bool
+pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f, uint64_t wire_bytes)
+{
     uint64_t size = 0;
 
+    if (!pw_walk_type_fits(w, f)) {
+        return false;
+    }
     if (f->number > 14) {
         return true; /* unknown fields are kept as they came */
-    }
-    if (f->type != (is_len ? PW_WIRE_LEN : PW_WIRE_VARINT) &&
-        (f->number != 13 || f->type != PW_WIRE_LEN)) {
-        return wrong_type(w, f->type, name[f->number]);
     }
     if (!read_known(w, f, &size)) {
         return false;

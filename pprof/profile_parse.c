@@ -301,13 +301,19 @@ walk_in_order(struct pw_walk *w)
     int rc;
 
     pw_wire_init(&r, w->p->bytes);
-    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) == 1; at = r.p) {
+    for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        if (!pw_walk_type_fits(w, &f)) {
+            return false;
+        }
+        if (rc < 0) {
+            w->err = pw_walk_named(w, "Profile", r.err);
+            return false;
+        }
         if (!pw_walk_field(w, &f, (uint64_t)(r.p - at))) {
             return false;
         }
     }
-    w->err = pw_walk_named(w, "Profile", r.err);
-    return rc == 0;
+    return true;
 }
 
 static bool

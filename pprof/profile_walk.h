@@ -83,6 +83,8 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s)
 
 /* The reference decoder names the message in some of its texts; the wire reader does not know it. */
 const char *pw_walk_named(struct pw_walk *w, const char *message, const char *err);
+/* False, and the fault worded, when a known top-level field has another wire type than its own. */
+PW_MUST_USE bool pw_walk_type_fits(struct pw_walk *w, const struct pw_wire_field *f);
 /* One top-level field of any shape. */
 PW_MUST_USE bool pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f,
                                uint64_t wire_bytes);

@@ -108,6 +108,7 @@ pw_wire_next(struct pw_wire *r, struct pw_wire_field *f)
     const uint8_t *at = NULL;
     uint64_t tag, n;
 
+    f->number = 0;
     if (r->p == r->end) {
         return 0;
     }

@@ -6,7 +6,8 @@
  * Context  hot.
  * Units    bytes.
  * Errors   pw_wire_next: 1 a field, 0 clean end, PW_PARSE_BAD broken (r->err says why, as stock
- *          words it: "unexpected EOF", "proto: illegal wireType 6", ...).
+ *          words it: "unexpected EOF", "proto: illegal wireType 6", ...). When the tag itself was
+ *          good, number and type are set even then; else number is 0.
  * Limits   groups (wire types 3, 4) are skipped to a depth of PW_WIRE_DEPTH_MAX.
  */
 #ifndef PW_PPROF_WIRE_H
