@@ -95,14 +95,12 @@ pw_bulk_alloc(struct pw_bulk *b, size_t bytes)
         return PW_BULK_NONE;
     }
     n = pages_of(bytes);
-    h = find_run(b, b->next, b->pages, n);
-    if (h == PW_BULK_NONE && b->next != 0) {
-        h = find_run(b, 0, b->pages, n);
-    }
+    /* Always from the start: memory that was just given back is still in the cache, the far end of
+     * the pool is not (bench_distributor). */
+    h = find_run(b, 0, b->pages, n);
     if (h != PW_BULK_NONE) {
         mark(b, h, n, true);
         b->run[h] = n;
-        b->next = h + n == b->pages ? 0 : h + n;
     }
     return h;
 }
@@ -115,7 +113,6 @@ pw_bulk_trim(struct pw_bulk *b, uint32_t handle, size_t bytes)
     PW_INVARIANT(handle < b->pages && n <= b->run[handle]);
     mark(b, handle + n, b->run[handle] - n, false);
     b->run[handle] = n;
-    b->next = handle + n == b->pages ? 0 : handle + n;
 }
 
 void

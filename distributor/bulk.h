@@ -24,7 +24,6 @@ struct pw_bulk {
     uint32_t pages;
     uint32_t pages_used;
     uint32_t pages_used_peak;
-    uint32_t next; /* where the last search ended */
 };
 
 PW_MUST_USE int pw_bulk_init_ctl(struct pw_bulk *b, size_t bytes);

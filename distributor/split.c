@@ -277,6 +277,24 @@ work_init(struct work *w)
     return PW_REASON_NONE;
 }
 
+/* The usual profile: all samples in one group, none with a span. */
+static enum pw_reason
+deal_all(struct work *w)
+{
+    uint32_t n = w->src->profile->sample_count;
+    uint32_t *sample = pw_scratch_array(w->scratch, n, sizeof(*sample));
+
+    if (sample == NULL) {
+        return no_memory(w->err);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        sample[i] = i;
+    }
+    w->out->group[0].sample = sample;
+    w->out->group[0].sample_count = n;
+    return PW_REASON_NONE;
+}
+
 /* Deals the samples out to their groups: a counting sort that keeps their order. */
 static enum pw_reason
 deal_samples(struct work *w)
@@ -339,5 +357,10 @@ pw_split(struct pw_split *out, const struct pw_split_source *src, struct pw_scra
         reason = pw_validate_labels(&out->group[g].labels, src->limits, scratch,
                                     &out->names_sanitized, err);
     }
-    return reason == PW_REASON_NONE ? deal_samples(&w) : reason;
+    if (reason != PW_REASON_NONE) {
+        return reason;
+    }
+    return src->profile->label_set_count == 1 && out->group_count == 1 && !w.spans
+               ? deal_all(&w)
+               : deal_samples(&w);
 }
