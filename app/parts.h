@@ -71,6 +71,7 @@ struct pw_app {
     /* The overrides every distributor reads once a request. The control thread swaps it and frees the
      * old one when every loop has made a turn since; query threads read it under the mutex. */
     _Atomic(const struct pw_overrides *) overrides;
+    struct pw_rate_table *rates; /* token buckets that all distributors share */
     pthread_mutex_t overrides_mutex;
 };
 

@@ -6,6 +6,7 @@
 #include "app/parts.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "distributor/rate.h"
 
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -161,6 +162,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .out = door->out,
         .back = door->back,
         .overrides = &app->overrides,
+        .rates = app->rates,
     };
     int rc = start_lanes(app, door);
 
@@ -191,6 +193,9 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
 static int
 start_doors(struct pw_app *app)
 {
+    if (pw_rate_create_ctl(&app->rates) != 0) {
+        return failed("rate limits", PW_ENOMEM, NULL);
+    }
     for (uint32_t d = 0; d < app->doors; d++) {
         int rc = start_door(
             app, d, d < app->workers ? app->cfg->dataplane_connections_max : LISTENER_CONNS_MAX);
@@ -223,6 +228,7 @@ stop_doors(struct pw_app *app)
             }
         }
     }
+    pw_rate_destroy_ctl(app->rates);
 }
 
 /* --- Queries --------------------------------------------------------------------------------- */
