@@ -277,8 +277,8 @@ test_stacktraces__random_trees_truncated__totals_kept_other_is_the_rest(void **s
                                        (seed >> 16) % 4);
             }
             /* distinct values, so that no tie at the threshold keeps more nodes */
-            at +=
-                (size_t)snprintf(folded + at, sizeof(folded) - at, ";leaf%d %d\n", i, 1 + i * i % 997);
+            at += (size_t)snprintf(folded + at, sizeof(folded) - at, ";leaf%d %d\n", i,
+                                   1 + i * i % 997);
         }
         qf_push(&f, &(struct qf_push){.time_ms = T0, .folded = folded});
         {
