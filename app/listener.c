@@ -31,10 +31,11 @@
 #include <unistd.h>
 
 enum {
-    BASE_MBUFS = 8,      /* held by a connection that reserved nothing */
-    READ_MBUFS_MAX = 16, /* by one readv */
-    READS_PER_EVENT = 8, /* then the others get a turn; epoll is level-triggered */
-    EVENTS_MAX = 64,     /* of one poll */
+    BASE_MBUFS = 8,           /* held by a connection that reserved nothing */
+    PIECE_BYTES_LEAST = 1024, /* payload of an mbuf where pieces of any size trickle in */
+    READ_MBUFS_MAX = 16,      /* by one readv */
+    READS_PER_EVENT = 8,      /* then the others get a turn; epoll is level-triggered */
+    EVENTS_MAX = 64,          /* of one poll */
     ACCEPTS_PER_POLL = 64,
     SEND_SLICES_MAX = 8,
     SEND_ROOM_BYTES = 64 << 10, /* told to send_room while the kernel takes bytes */
@@ -234,10 +235,21 @@ stream_reserve(struct pw_stream *s, size_t bytes)
 {
     struct listener_conn *c = (struct listener_conn *)s;
     struct pw_listener *l = c->l;
-    /* Two more: what was read may not end where an mbuf does, and one is still being filled. */
-    uint64_t need = bytes == 0 ? 0 : (uint64_t)c->held + bytes / l->room + 2;
+    uint32_t free_mbufs = l->mbufs_max - (l->mbufs_charged - charge(c));
+    /* What trickles in comes in pieces that share an mbuf only where both fit and the second is short
+     * (struct pw_http_conn's queues copy up to 1 KiB): of two neighbours half is payload. More: the
+     * ends, and one still being filled. */
+    uint32_t least = l->room / 2 < PIECE_BYTES_LEAST ? l->room / 2 : PIECE_BYTES_LEAST;
+    uint64_t need = bytes == 0 ? 0 : (uint64_t)c->held + bytes / least + 4;
 
-    if (need > l->mbufs_max - (l->mbufs_charged - charge(c))) {
+    uint64_t best = (uint64_t)c->held + bytes / l->room + 2;
+
+    /* A body for which the whole pool would not do in the worst case gets half of what can be spared
+     * beyond the best: its sender alone can make it stop. */
+    if (need > l->mbufs_max && best <= free_mbufs) {
+        need = best + (free_mbufs - best) / 2;
+    }
+    if (need > free_mbufs) {
         return PW_EAGAIN;
     }
     set_held(c, c->held, (uint32_t)need);

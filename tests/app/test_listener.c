@@ -270,6 +270,40 @@ test_listener__large_upload__whole_and_within_the_pool(void **state)
 }
 
 static void
+test_listener__upload_in_small_pieces__whole(void **state)
+{
+    static const size_t piece[] = {700, 1025, 1100, 1448, 2500};
+    size_t n = 200000;
+    char *out = malloc(n + 200);
+    char want[64];
+
+    (void)state;
+    assert_non_null(out);
+    int head = sprintf(out, "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", n);
+
+    memset(out + head, 1, n);
+    snprintf(want, sizeof(want), "/up %zu %zu\n", n, n);
+    for (size_t i = 0; i < PW_ARRAY_LEN(piece); i++) {
+        size_t total = n + (size_t)head;
+        int fd = dial(0);
+
+        fx.in_len = 0;
+        for (size_t off = 0; off < total;
+             off += piece[i]) { /* each is read before the next comes */
+            size_t part = total - off < piece[i] ? total - off : piece[i];
+
+            assert_int_equal(send(fd, out + off, part, 0), (ssize_t)part);
+            (void)turn();
+        }
+        assert_false(talk(fd, NULL, 0, 100));
+        assert_non_null(strstr(fx.in, want));
+        close(fd);
+        settle();
+    }
+    free(out);
+}
+
+static void
 test_listener__large_answer_to_a_slow_reader__whole(void **state)
 {
     int fd = dial(4096);
@@ -347,12 +381,12 @@ test_listener__client_resets__gone(void **state)
 static void
 test_listener__bodies_that_stop__others_go_on_within_the_reservations(void **state)
 {
-    const char *hog = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 600000\r\n\r\nx";
+    const char *hog = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\nx";
     int hogs[4];
     int fd;
 
     (void)state;
-    for (int i = 0; i < 4; i++) { /* three reservations of ~294 buffers fit into 1023 */
+    for (int i = 0; i < 4; i++) { /* three reservations of ~296 buffers fit into 1023 */
         hogs[i] = dial(0);
         assert_int_equal(send(hogs[i], hog, strlen(hog), 0), (ssize_t)strlen(hog));
         settle();
@@ -427,6 +461,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_listener__keep_alive_requests__answered_on_one_connection),
         T(test_listener__large_upload__whole_and_within_the_pool),
+        T(test_listener__upload_in_small_pieces__whole),
         T(test_listener__large_answer_to_a_slow_reader__whole),
         T(test_listener__client_half_closes__still_answered),
         T(test_listener__refused_upload__answer_is_read_although_the_client_keeps_sending),
