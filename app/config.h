@@ -65,6 +65,7 @@ struct pw_config {
     uint32_t dataplane_idle; /* enum pw_config_idle */
     uint32_t dataplane_workers;
     uint32_t dataplane_connections_max;
+    uint32_t dataplane_connections_per_address;
     uint64_t dataplane_rx_buffer_bytes;
     uint32_t ingester_cores;
     uint64_t ingester_head_max_bytes; /* all cores together */

@@ -150,6 +150,9 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .app = &door->routes.app,
         .clock = &app->clock,
         .conns_max = conns_max,
+        /* A proxy in front of the listener has one address: all of its connections are its own. */
+        .conns_per_address = d < app->workers ? app->cfg->dataplane_connections_per_address : 0,
+        .hash_key = app->hash_key,
     };
     struct pw_distributor_cfg dist = {
         .clock = app->clock,

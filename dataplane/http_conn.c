@@ -47,6 +47,7 @@ release_all(struct pw_http_conn *c)
 {
     struct pw_http_server *srv = c->srv;
 
+    pw_peer_count_remove(&srv->peers, &c->stream->peer);
     pw_http_abandon(c);
     pw_http_release_request(c);
     pw_http_list_free(c, &c->in);
@@ -189,6 +190,7 @@ deliver_request(struct pw_http_conn *c)
     req.body = srv->body;
     req.body_count = pw_http_body_slices(c);
     req.body_bytes = c->body_bytes;
+    srv->stats.bytes_of_bodies += c->body_bytes;
     c->state = CONN_APP;
     srv->in_callback = true;
     srv->app.request(srv->app.ctx, srv, &req);
@@ -462,7 +464,9 @@ step_send(struct pw_http_conn *c)
 void
 pw_http_conn_run(struct pw_http_conn *c)
 {
-    uint64_t until = c->srv->stats.requests + REQUESTS_PER_RUN;
+    const struct http_stats *did = &c->srv->stats;
+    uint64_t requests_until = did->requests + REQUESTS_PER_RUN;
+    uint64_t bodies_until = did->bytes_of_bodies + BODY_BYTES_PER_RUN;
     bool more = true;
 
     if (c->running || c->state == CONN_FREE) {
@@ -472,7 +476,7 @@ pw_http_conn_run(struct pw_http_conn *c)
     while (more && !c->doomed) {
         switch ((enum conn_state)c->state) {
         case CONN_HEAD:
-            if (c->srv->stats.requests >= until) {
+            if (did->requests >= requests_until || did->bytes_of_bodies >= bodies_until) {
                 pw_http_ready_push(c);
                 more = false;
             } else {
@@ -517,6 +521,11 @@ stream_accept(void *ctx, struct pw_stream *s, uint64_t now_tsc)
     srv->now_tsc = now_tsc;
     if (c == NULL) {
         srv->stats.drops[draining ? PW_HTTP_DROP_DRAINING : PW_HTTP_DROP_CONNS_FULL]++;
+        return NULL;
+    }
+    if (!pw_peer_count_add(&srv->peers, &s->peer)) {
+        srv->stats.drops[PW_HTTP_DROP_CONNS_PER_ADDRESS]++;
+        pw_pool_put(&srv->conns, c);
         return NULL;
     }
     /* A freed connection can still be on the ready list: running it is harmless then. */

@@ -23,8 +23,11 @@ struct pw_http_server_cfg {
     const struct pw_clock *clock;  /* borrowed while the server lives */
     int64_t (*wall_ns)(void);      /* for the Date header, read once a second; NULL: pw_wall_ns */
     uint32_t conns_max;            /* 0: PW_HTTP_CONNS_DEFAULT. Memory is touched as it is used */
-    uint32_t head_bufs;            /* heads that do not fit one mbuf, at once; 0: default */
-    uint32_t reply_bufs;           /* replies waiting for send room, at once; 0: default */
+    /* Of one peer address (IPv6: of one /64) on this server; 0: any number. Above: reset at accept. */
+    uint32_t conns_per_address;
+    uint64_t hash_key;   /* secret: keys the table of addresses */
+    uint32_t head_bufs;  /* heads that do not fit one mbuf, at once; 0: default */
+    uint32_t reply_bufs; /* replies waiting for send room, at once; 0: default */
     /* Deadlines in milliseconds; 0 takes the default. Kept to about PW_HTTP_SWEEP_MS. */
     uint32_t idle_ms; /* nothing received between requests: closed without a word */
     uint32_t head_ms; /* first to last byte of a head: 408 */

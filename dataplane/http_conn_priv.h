@@ -19,6 +19,7 @@
 #include "base/pool.h"
 #include "dataplane/http1.h"
 #include "dataplane/http_conn.h"
+#include "dataplane/peer_count.h"
 
 #include <rte_mbuf.h>
 #include <stdatomic.h>
@@ -29,6 +30,9 @@ enum {
     COALESCE_BYTES_MAX = 1024, /* a segment up to this is copied behind the one before it */
     REQUESTS_PER_RUN = 32,     /* pipelined requests of one connection before others get a turn */
     RUNS_PER_POLL = 32,        /* such connections before the NIC gets one */
+    /* A request costs by its body: after this much of bodies, too, others get their turn. */
+    BODY_BYTES_PER_RUN = 64 << 10,
+    BODY_BYTES_PER_POLL = 128 << 10,
     CHUNKED_RESERVE_STEP = 64 << 10, /* window asked for while a chunked body's end is unknown */
     DATE_BYTES = 29,
 };
@@ -111,6 +115,7 @@ struct http_stats {
     uint64_t accepted;
     uint64_t requests;
     uint64_t bytes_received;
+    uint64_t bytes_of_bodies; /* given to the application */
     uint64_t bytes_sent;
 };
 
@@ -123,6 +128,7 @@ struct pw_http_server {
     struct pw_pool conns;
     struct pw_pool head_bufs;
     struct pw_pool reply_bufs;
+    struct pw_peer_count peers;
     /* By connection index, UINT64_MAX for none: dense, so that a sweep reads 8 per cache line. */
     uint64_t *deadline;
     uint32_t deadline_used; /* indexes below were in use at some time */

@@ -361,8 +361,10 @@ pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_re
         c->discard = true; /* before the whole body was here */
     }
     if (!c->running) {
-        if (srv->in_callback) {
-            pw_http_ready_push(c); /* srv->head and srv->body are borrowed by that callback */
+        /* srv->head and srv->body are borrowed by a callback. And pipelined requests wait for the
+         * next poll, or all answers of a turn would bring a request each before the NIC is polled. */
+        if (srv->in_callback || (c->state == CONN_SEND && c->in.first != NULL)) {
+            pw_http_ready_push(c);
         } else {
             pw_http_conn_run(c);
         }

@@ -23,6 +23,9 @@ init_pools(struct pw_http_server *srv, const struct pw_http_server_cfg *cfg)
     if (err == 0) {
         err = pw_pool_init_ctl(&srv->reply_bufs, replies, REPLY_BUF_BYTES);
     }
+    if (err == 0) {
+        err = pw_peer_count_init_ctl(&srv->peers, conns, cfg->conns_per_address, cfg->hash_key);
+    }
     srv->deadline = malloc(conns * sizeof(*srv->deadline));
     srv->body = calloc(PW_HTTP_BODY_SLICES_MAX, sizeof(*srv->body)); /* touched as used */
     if (srv->deadline == NULL || srv->body == NULL) {
@@ -76,6 +79,7 @@ pw_http_server_destroy_ctl(struct pw_http_server *srv)
     pw_pool_fini_ctl(&srv->conns);
     pw_pool_fini_ctl(&srv->head_bufs);
     pw_pool_fini_ctl(&srv->reply_bufs);
+    pw_peer_count_fini_ctl(&srv->peers);
     free(srv->deadline);
     free(srv->body);
     free(srv);

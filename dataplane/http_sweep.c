@@ -84,9 +84,10 @@ run_ready(struct pw_http_server *srv)
 {
     const struct pw_http_conn *last = srv->ready_last; /* who comes meanwhile waits for a turn */
     const struct pw_http_conn *c = NULL;
+    uint64_t bodies_until = srv->stats.bytes_of_bodies + BODY_BYTES_PER_POLL;
     uint32_t work = 0;
 
-    for (; c != last && work < RUNS_PER_POLL; work++) {
+    for (; c != last && work < RUNS_PER_POLL && srv->stats.bytes_of_bodies < bodies_until; work++) {
         struct pw_http_conn *first = srv->ready;
 
         srv->ready = first->next_ready;

@@ -29,7 +29,7 @@ log=$(mktemp /tmp/pyrowire-perf.XXXXXX.log)
 tb_defer rm -f "$log"
 python3 perf/run.py unpack
 tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.10 \
-    -dataplane.idle=spin -dataplane.connections-max=16384 -ingester.head.max-bytes=8GiB \
+    -dataplane.idle=spin -dataplane.connections-max=16384 -dataplane.connections-per-address=0 -ingester.head.max-bytes=8GiB \
     -ingester.max-global-series-per-tenant=0 -distributor.ingestion-rate-limit-mb=1000000 \
     -distributor.ingestion-burst-size-mb=1000000 -log.level=warn 2>"$log"
 tb_exec env PW_PID="$TB_PID" PW_SECONDS="$seconds" taskset -c 0 \

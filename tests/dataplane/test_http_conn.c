@@ -728,6 +728,9 @@ test_reply__later__pipelined_requests_wait(void **state)
     assert_true(fx.f.given != fx.f.consumed); /* what waits is not given back: the window closes */
     assert_int_equal(fx.requests, 1);
     reply_text(fx.srv, fx.waiting, 200, "later");
+    assert_out(OK("5", "later")); /* the next one has its turn in the next poll */
+    assert_int_equal(fx.requests, 1);
+    assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 1);
     assert_out(OK("5", "later") OK("19", "0 /b ?  0 811c9dc5\n"));
     assert_int_equal(fx.f.given, fx.f.consumed);
 }
@@ -882,6 +885,38 @@ test_pipelining__thousands_at_once__others_get_a_turn(void **state)
     assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 0);
 }
 
+/* Bodies count by their bytes: three of these are what one connection gets in a turn. */
+static void
+test_pipelining__large_bodies__fewer_of_them_a_turn(void **state)
+{
+    static char many[100 + 12 * (60 + (30 << 10))];
+    static char body[30 << 10];
+    size_t n = 0;
+
+    (void)state;
+    memset(body, 'x', sizeof(body));
+    n += (size_t)sprintf(many,
+                         "GET /async HTTP/1.1\r\nHost: h\r\n\r\n"); /* the others gather behind */
+    for (int i = 0; i < 12; i++) {
+        n += (size_t)sprintf(many + n, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+                             sizeof(body));
+        memcpy(many + n, body, sizeof(body));
+        n += sizeof(body);
+    }
+    open_conn();
+    feed(many, n, SIZE_MAX);
+    reply_text(fx.srv, fx.waiting, 200, "later");
+    assert_int_equal(fx.requests, 1);
+    for (uint32_t polls = 0; fx.requests < 13; polls++) {
+        uint32_t before = fx.requests;
+
+        assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 1);
+        assert_in_range(fx.requests - before, 1, 3);
+        assert_true(polls < 12);
+    }
+    close_conn();
+}
+
 /* ---- Deadlines, limits, drain ------------------------------------------------------------------------ */
 
 static void
@@ -962,6 +997,19 @@ test_poll__application_takes_its_time__no_deadline(void **state)
     assert_out(OK("5", "later"));
 }
 
+static const char *
+metrics_of(const struct pw_http_server *srv)
+{
+    static char text[1 << 15];
+    struct pw_text t;
+
+    pw_text_fixed(&t, text, sizeof(text));
+    pw_http_server_metrics(&srv, 1, &t);
+    pw_text_char(&t, 0);
+    assert_false(t.failed);
+    return text;
+}
+
 static void
 test_accept__pool_full__refused(void **state)
 {
@@ -979,6 +1027,46 @@ test_accept__pool_full__refused(void **state)
     for (int i = 0; i < 4; i++) {
         app->gone(user[i], fx.now);
     }
+}
+
+static void
+test_accept__too_many_of_one_address__refused_and_counted(void **state)
+{
+    struct pw_http_server *srv;
+    const struct pw_stream_app *app;
+    struct pw_stream s[4] = {0};
+    void *user[4];
+    int err = 0;
+
+    (void)state;
+    srv = pw_http_server_create_ctl(&(struct pw_http_server_cfg){.app = &fx.app,
+                                                                 .clock = &fx.clock,
+                                                                 .conns_max = 8,
+                                                                 .conns_per_address = 2,
+                                                                 .hash_key = 7},
+                                    &err);
+    assert_non_null(srv);
+    app = pw_http_server_stream_app(srv);
+    for (int i = 0; i < 4; i++) {
+        s[i].ops = &fake_ops;
+        s[i].peer.ip[10] = s[i].peer.ip[11] = 0xff;
+        s[i].peer.ip[15] = i < 3 ? 1 : 2;
+        s[i].peer.port = (uint16_t)i;
+        user[i] = app->accept(app->ctx, &s[i], fx.now);
+    }
+    assert_non_null(user[1]);
+    assert_null(user[2]);
+    assert_non_null(user[3]); /* another address is not their neighbour's prisoner */
+    assert_int_equal(pw_http_server_open(srv), 3);
+    assert_non_null(
+        strstr(metrics_of(srv), "refused_total{reason=\"connections_per_address\"} 1\n"));
+    app->gone(user[0], fx.now);
+    user[0] = app->accept(app->ctx, &s[2], fx.now);
+    assert_non_null(user[0]);
+    app->gone(user[0], fx.now);
+    app->gone(user[1], fx.now);
+    app->gone(user[3], fx.now);
+    pw_http_server_destroy_ctl(srv);
 }
 
 static void
@@ -1174,12 +1262,14 @@ main(void)
         T(test_fin__in_every_state__answered_then_closed),
         T(test_linger__input_after_fin__dropped_up_to_a_limit),
         T(test_pipelining__thousands_at_once__others_get_a_turn),
+        T(test_pipelining__large_bodies__fewer_of_them_a_turn),
         T(test_poll__idle_connection__closed_without_a_word),
         T(test_poll__slow_head__408_counted_from_its_first_byte),
         T(test_poll__slow_body__408_when_there_is_too_little_progress),
         T(test_poll__reader_that_never_reads__reset),
         T(test_poll__application_takes_its_time__no_deadline),
         T(test_accept__pool_full__refused),
+        T(test_accept__too_many_of_one_address__refused_and_counted),
         T(test_drain__idle_closed_busy_answered_new_refused),
         T(test_drain__idle_connection__fin_at_next_poll),
         T(test_head_buffers__all_in_use__503),
