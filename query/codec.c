@@ -46,7 +46,7 @@ void
 pw_codec_to_proto(struct pw_text *t, const ProtobufCMessage *msg)
 {
     size_t n = protobuf_c_message_get_packed_size(msg);
-    uint8_t *p = pw_text_grow(t, n);
+    uint8_t *p = n == 0 ? NULL : pw_text_grow(t, n);
 
     if (p != NULL) {
         protobuf_c_message_pack(msg, p);
@@ -155,8 +155,7 @@ bad_value(struct json_in *in, const char *kind, const ProtobufCFieldDescriptor *
 {
     char buf[NAME_MAX_BYTES];
 
-    pw_text_printf(in->err, PROTO "invalid value for %s field %s: ", kind,
-                   json_name(f->name, buf));
+    pw_text_printf(in->err, PROTO "invalid value for %s field %s: ", kind, json_name(f->name, buf));
     if (json_is_string(v)) {
         pw_text_go_quoted(in->err, pw_slice_str(json_string_value(v)));
     } else if (json_is_integer(v)) {
@@ -696,7 +695,7 @@ pw_codec_to_json(struct pw_text *t, const ProtobufCMessage *msg)
     stack[depth++] = (struct frame){.msg = msg, .index = SIZE_MAX};
     while (depth > 0) { /* one turn per field or message */
         struct frame *top = &stack[depth - 1];
-        const ProtobufCFieldDescriptor *f = &top->msg->descriptor->fields[top->field];
+        const ProtobufCFieldDescriptor *f;
         const ProtobufCMessage *child;
 
         if (top->field >= top->msg->descriptor->n_fields) {
@@ -704,6 +703,7 @@ pw_codec_to_json(struct pw_text *t, const ProtobufCMessage *msg)
             depth--;
             continue;
         }
+        f = &top->msg->descriptor->fields[top->field];
         if (!is_set(top->msg, f)) {
             top->field++;
             continue;

@@ -24,7 +24,8 @@ pw_flame_init(struct pw_flame *f, struct pw_arena *a, uint32_t width, const uint
             return false;
         }
     }
-    f->name[0] = PW_SLICE_LIT("total"); /* the root; a frame without a name has an entry of its own */
+    f->name[0] =
+        PW_SLICE_LIT("total"); /* the root; a frame without a name has an entry of its own */
     f->name_count = 1;
     return true;
 }
