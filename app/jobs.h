@@ -1,10 +1,9 @@
-/* app/jobs.h - requests that polling threads hand to query threads, and the answers on their way
- * back.
+/* app/jobs.h - requests that polling threads hand to query threads, and the answers on their way back.
  *
- * Purpose  queries, /metrics and /config allocate and take long; they run on query threads. A
- * polling thread copies the request into a fixed job, and later sends the answer it finds in its
- * ring. Owner    struct pw_jobs is made by the control thread before launch. A job belongs to the
- * polling thread until submit, to one query thread while it runs, then to the polling thread again
+ * Purpose  queries, /metrics and /config allocate and take long; they run on query threads. A polling
+ *          thread copies the request into a fixed job, and later sends the answer it finds in its ring.
+ * Owner    struct pw_jobs is made by the control thread before launch. A job belongs to the polling
+ *          thread until submit, to one query thread while it runs, then to the polling thread again
  *          until its answer is sent; answers are freed by query threads, never while polling.
  * Context  submit, poll: hot (no allocation; one futex wake when a query thread sleeps).
  *          Query threads: cold.

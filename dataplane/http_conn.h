@@ -2,11 +2,12 @@
  *
  * Purpose  keep-alive, pipelining, bodies, replies, limits and deadlines of one thread's
  *          connections; routes are behind struct pw_http_app.
- * Owner    one struct pw_http_server per polling thread; all calls on that thread, except create
- * and destroy (control thread, while nobody polls), drain, open and metrics (any thread). Context
- * hot. Fixed pools: nothing is allocated after create. Units    bytes; times in TSC ticks. Errors
- * a bad request is answered and counted by its reason (http_drop.def), never returned. Limits
- * struct pw_http_server_cfg, base/limits.h PW_HTTP_*, and the times below.
+ * Owner    one struct pw_http_server per polling thread; all calls on that thread, except create and
+ *          destroy (control thread, while nobody polls), drain, open and metrics (any thread).
+ * Context  hot. Fixed pools: nothing is allocated after create.
+ * Units    bytes; times in TSC ticks.
+ * Errors   a bad request is answered and counted by its reason (http_drop.def), never returned.
+ * Limits   struct pw_http_server_cfg, base/limits.h PW_HTTP_*, and the times below.
  */
 #ifndef PW_DATAPLANE_HTTP_CONN_H
 #define PW_DATAPLANE_HTTP_CONN_H

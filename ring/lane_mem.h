@@ -1,9 +1,12 @@
 /* ring/lane_mem.h - where a lane's bytes come from.
  *
- * Purpose  the seam between lanes and EAL: hugepage memory in the appliance, plain pages in unit
- * tests and tools that run without EAL. Owner    the lane that asked; given back with the same
- * struct. Context  control thread only. Units    bytes; memory is zeroed and aligned to a cache
- * line pair. Errors   PW_ENOMEM. Limits   -
+ * Purpose  the seam between lanes and EAL: hugepage memory in the appliance, plain pages in unit tests
+ *          and tools that run without EAL.
+ * Owner    the lane that asked; given back with the same struct.
+ * Context  control thread only.
+ * Units    bytes; memory is zeroed and aligned to a cache line pair.
+ * Errors   PW_ENOMEM.
+ * Limits   -
  */
 #ifndef PW_RING_LANE_MEM_H
 #define PW_RING_LANE_MEM_H
