@@ -1,0 +1,112 @@
+#include "tests/pprof/oracle.h"
+
+#define SAME(what, a, b)                                                                           \
+    do {                                                                                           \
+        if ((a) != (b)) {                                                                          \
+            return what;                                                                           \
+        }                                                                                          \
+    } while (0)
+
+static const char *
+sample_difference(const struct pw_profile *p, const struct pw_sample *s,
+                  const Google__V1__Sample *x)
+{
+    SAME("number of location ids", s->loc_count, x->n_location_id);
+    SAME("number of values", s->value_count, x->n_value);
+    SAME("number of labels", s->label_count, x->n_label);
+    for (uint32_t j = 0; j < s->loc_count; j++) {
+        uint64_t id = p->loc_ids_wide != NULL ? p->loc_ids_wide[s->loc_first + j]
+                                              : (uint16_t)(p->loc_ids[s->loc_first + j] + 1U);
+
+        SAME("location id", id, x->location_id[j]);
+    }
+    for (uint32_t j = 0; j < s->value_count; j++) {
+        SAME("value", p->value[s->value_first + j], x->value[j]);
+    }
+    for (uint32_t j = 0; j < s->label_count; j++) {
+        const struct pw_sample_label *l = &p->sample_label[s->label_first + j];
+
+        SAME("label key", l->key_ref, x->label[j]->key);
+        SAME("label str", l->str_ref, x->label[j]->str);
+        SAME("label num", l->num, x->label[j]->num);
+        SAME("label num_unit", l->num_unit_ref, x->label[j]->num_unit);
+    }
+    return NULL;
+}
+
+static const char *
+location_difference(const struct pw_profile *p, const struct pw_location *l,
+                    const Google__V1__Location *x)
+{
+    SAME("location.id", l->id, x->id);
+    SAME("location.mapping_id", l->mapping_id, x->mapping_id);
+    SAME("location.address", l->address, x->address);
+    SAME("location.is_folded", l->is_folded, x->is_folded != 0);
+    SAME("number of lines", l->line_count, x->n_line);
+    for (uint32_t j = 0; j < l->line_count; j++) {
+        SAME("line.function_id", p->line[l->line_first + j].function_id, x->line[j]->function_id);
+        SAME("line.line", p->line[l->line_first + j].line, x->line[j]->line);
+    }
+    return NULL;
+}
+
+static const char *
+symbol_difference(const struct pw_profile *p, const Google__V1__Profile *o)
+{
+    SAME("number of functions", p->function_count, o->n_function);
+    for (uint32_t i = 0; i < p->function_count; i++) {
+        SAME("function.id", p->function[i].id, o->function[i]->id);
+        SAME("function.name", p->function[i].name_ref, o->function[i]->name);
+        SAME("function.system_name", p->function[i].system_name_ref, o->function[i]->system_name);
+        SAME("function.filename", p->function[i].filename_ref, o->function[i]->filename);
+        SAME("function.start_line", p->function[i].start_line, o->function[i]->start_line);
+    }
+    SAME("number of mappings", p->mapping_count, o->n_mapping);
+    for (uint32_t i = 0; i < p->mapping_count; i++) {
+        const struct pw_mapping *m = &p->mapping[i];
+        const Google__V1__Mapping *x = o->mapping[i];
+
+        SAME("mapping.id", m->id, x->id);
+        SAME("mapping.memory_start", m->memory_start, x->memory_start);
+        SAME("mapping.memory_limit", m->memory_limit, x->memory_limit);
+        SAME("mapping.file_offset", m->file_offset, x->file_offset);
+        SAME("mapping.filename", m->filename_ref, x->filename);
+        SAME("mapping.build_id", m->build_id_ref, x->build_id);
+        SAME("mapping.has_functions", m->has_functions, x->has_functions != 0);
+        SAME("mapping.has_inline_frames", m->has_inline_frames, x->has_inline_frames != 0);
+    }
+    SAME("number of strings", p->string_count, o->n_string_table);
+    for (uint32_t i = 0; i < p->string_count; i++) {
+        struct pw_slice s = pw_slice(o->string_table[i].data, o->string_table[i].len);
+
+        SAME("string", pw_slice_eq(p->string_table[i], s), true);
+    }
+    return NULL;
+}
+
+const char *
+oracle_difference(const struct pw_profile *p, const Google__V1__Profile *o)
+{
+    const char *what = NULL;
+
+    SAME("number of sample types", p->sample_type_count, o->n_sample_type);
+    for (uint32_t i = 0; i < p->sample_type_count; i++) {
+        SAME("sample_type.type", p->sample_type[i].type_ref, o->sample_type[i]->type);
+        SAME("sample_type.unit", p->sample_type[i].unit_ref, o->sample_type[i]->unit);
+    }
+    SAME("number of samples", p->sample_count, o->n_sample);
+    for (uint32_t i = 0; i < p->sample_count && what == NULL; i++) {
+        what = sample_difference(p, &p->sample[i], o->sample[i]);
+    }
+    SAME("number of locations", p->location_count, o->n_location);
+    for (uint32_t i = 0; i < p->location_count && what == NULL; i++) {
+        what = location_difference(p, &p->location[i], o->location[i]);
+    }
+    what = what != NULL ? what : symbol_difference(p, o);
+    SAME("time_nanos", p->time_nanos, o->time_nanos);
+    SAME("duration_nanos", p->duration_nanos, o->duration_nanos);
+    SAME("period", p->period, o->period);
+    SAME("default_sample_type", p->default_sample_type_ref, o->default_sample_type);
+    SAME("period_type", p->has_period_type, o->period_type != NULL);
+    return what;
+}
