@@ -4,6 +4,7 @@
  * Prints name=value lines. Exit code: 0 all answered 2xx, 1 some were not, 2 could not run. */
 #include "perf/pyroload_run.h"
 
+#include <libdeflate.h>
 #include <netdb.h>
 #include <sched.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ struct options {
     const char *addr, *corpus, *get, *tenant, *arrivals;
     double rate, duration, warmup, timeout;
     double connections, idle, pods, services, variants, count, cpu, seed;
-    double spin, allow_errors, help;
+    double unpack, spin, allow_errors, help;
 };
 
 enum option_type { TEXT, NUMBER, SWITCH };
@@ -52,6 +53,8 @@ static const struct option_row {
     ROW("tenant", TEXT, tenant, 0, 0, "X-Scope-OrgID"),
     ROW("cpu", NUMBER, cpu, 0, 1023, "run on this CPU"),
     ROW("seed", NUMBER, seed, 0, 1e15, "of arrivals and ids (1)"),
+    ROW("unpack", SWITCH, unpack, 0, 1,
+        "send nothing: time libdeflate on the profiles of the prepared bodies"),
     ROW("spin", SWITCH, spin, 0, 1, "never sleep: exact send times for one busy CPU"),
     ROW("allow-errors", SWITCH, allow_errors, 0, 1, "exit 0 whatever was answered"),
     ROW("help", SWITCH, help, 0, 1, "this page"),
@@ -266,6 +269,61 @@ print_result(const struct options *o, const struct pyroload_set *set,
     print_u64("sent_bytes", r->sent_bytes);
 }
 
+/* --- Unpack: the yardstick of the ratios ------------------------------------------------------ */
+
+enum { UNPACK_OUT_BYTES = 16 << 20, UNPACK_ROUNDS = 15 };
+
+/* One pass over all bodies; bytes out, so that nothing is optimised away. 0: a body does not unpack. */
+static uint64_t
+unpack_all(const struct pyroload_set *set, struct libdeflate_decompressor *d, uint8_t *out)
+{
+    static const uint8_t magic[] = {0x1F, 0x8B, 0x08};
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct pyroload_request *q = &set->request[i];
+        const uint8_t *body = q->bytes + q->len - q->body_len;
+        const uint8_t *gz = memmem(body, q->body_len, magic, sizeof(magic));
+        size_t n, used;
+
+        if (gz == NULL || libdeflate_gzip_decompress_ex(d, gz, (size_t)(body + q->body_len - gz), out,
+                                                        UNPACK_OUT_BYTES, &used, &n) != 0) {
+            return 0;
+        }
+        bytes += n;
+    }
+    return bytes;
+}
+
+static int
+unpack(const struct pyroload_set *set)
+{
+    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+    uint8_t *out = malloc(UNPACK_OUT_BYTES);
+    double best_us = 1e18;
+    uint64_t bytes = 0;
+
+    for (int round = 0; d != NULL && out != NULL && round < UNPACK_ROUNDS; round++) {
+        struct timespec a, b;
+        double us;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+        bytes = unpack_all(set, d, out);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+        us = ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) / 1e3) / set->count;
+        best_us = us < best_us ? us : best_us;
+    }
+    if (d == NULL || out == NULL || bytes == 0) {
+        fprintf(stderr, "pyroload: a prepared body does not unpack\n");
+        return 2;
+    }
+    printf("unpack_us=%.2f\nunpack_bytes_mean=%llu\n", best_us, (unsigned long long)(bytes / set->count));
+    print_u64("body_bytes_mean", set->body_bytes / set->count);
+    libdeflate_free_decompressor(d);
+    free(out);
+    return 0;
+}
+
 /* --- Main ------------------------------------------------------------------------------------- */
 
 static bool
@@ -334,6 +392,12 @@ main(int argc, char **argv)
     prepare_process(&o);
     if (!resolve(o.addr, &cfg) || !make_set(&o, &set)) {
         return 2;
+    }
+    if (o.unpack != 0) {
+        int rc = unpack(&set);
+
+        pyroload_set_free(&set);
+        return rc;
     }
     cfg.set = &set;
     cfg.rate = o.rate;
