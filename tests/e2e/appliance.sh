@@ -2,7 +2,8 @@
 # Starts the appliance and runs one kind of check against it, from a network namespace over veth and
 # the DPDK port, or over loopback.
 #
-# usage: appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | run COMMAND...
+# usage: appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
+#                     run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,11 +32,12 @@ wait_ready() {
     exit 1
 }
 
+app_env=()
 start_on_veth() {
     tb_link
     tb_hugepages 512
     # A parallel test may hold the loopback port: the listener takes another one there is no need of.
-    tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
+    tb_background env "${app_env[@]}" build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
         -server.http-listen-port=$port -distributor.ingestion-rate-limit-mb=1024 \
         -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
     APP_PID=$TB_PID
@@ -109,6 +111,15 @@ sdk)
     tb_exec bash tests/e2e/sdk/run.sh "$1" "$ADDR"
     stop_clean
     ;;
+allocations)
+    counts=$(mktemp)
+    tb_defer rm -f "$counts"
+    app_env=("LD_PRELOAD=$PWD/build/tests/support/liballoc_count.so" "PW_ALLOC_COUNT_FILE=$counts")
+    start_on_veth -validation.reject-older-than=0 -querier.max-query-lookback=0 \
+        -ingester.max-global-series-per-tenant=0 -querier.max-query-length=0
+    tb_exec python3 tests/e2e/allocations.py "$ADDR" "$APP_PID" "$counts"
+    stop_clean
+    ;;
 run)
     start_on_veth
     export ADDR
@@ -116,7 +127,7 @@ run)
     stop_clean
     ;;
 *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
