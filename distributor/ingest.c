@@ -112,6 +112,13 @@ digits(const uint8_t *p, size_t n)
     return v;
 }
 
+/* What int64 nanoseconds cannot hold (from the year 2262 on) is the end of time, not a wrap. */
+static int64_t
+saturating_ns(uint64_t v, int64_t unit_ns)
+{
+    return v > (uint64_t)(INT64_MAX / unit_ns) ? INT64_MAX : (int64_t)v * unit_ns;
+}
+
 /* YYYYMMDD as that UTC midnight, when it is a date after 1900. */
 static bool
 parse_date(const uint8_t *p, int64_t *ns)
@@ -130,14 +137,9 @@ parse_date(const uint8_t *p, int64_t *ns)
     tm.tm_year = (int)y - 1900;
     tm.tm_mon = (int)m - 1;
     tm.tm_mday = (int)d;
-    *ns = (int64_t)timegm(&tm) * 1000000000;
+    *ns = y < 1970 ? (int64_t)timegm(&tm) * 1000000000 /* a year after 1900 fits */
+                   : saturating_ns((uint64_t)timegm(&tm), 1000000000);
     return true;
-}
-
-static int64_t
-saturating_ns(uint64_t v, int64_t unit_ns)
-{
-    return v > (uint64_t)(INT64_MAX / unit_ns) ? INT64_MAX : (int64_t)v * unit_ns;
 }
 
 static int64_t
