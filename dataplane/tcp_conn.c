@@ -50,9 +50,13 @@ pw_tcp_cfg_defaults(struct pw_tcp_cfg *c)
 uint32_t
 pw_tcp_hash(const struct pw_tcp *t, const struct pw_segment *seg)
 {
-    uint64_t ports = ((uint64_t)seg->lport << 16) | seg->rport;
-    uint64_t addrs = ((uint64_t)seg->laddr << 32) | seg->raddr;
-    uint64_t h = pw_hash_mix(pw_hash_mix(t->hash_key, addrs), ports);
+    uint64_t ports = ((uint64_t)seg->lport << 16) | seg->peer.port;
+    uint64_t addr[2];
+
+    memcpy(addr, seg->peer.ip, sizeof(addr));
+    uint64_t h = seg->v6 ? pw_hash_mix(t->hash_key, addr[0]) : t->hash_key;
+
+    h = pw_hash_mix(pw_hash_mix(h, addr[1]), ports);
 
     return (uint32_t)(h ^ (h >> 32));
 }
@@ -66,8 +70,12 @@ pw_tcp_prefetch_slot(const struct pw_tcp *t, uint32_t hash)
 bool
 pw_tcp_key_is(const struct pw_tcb *tcb, const struct pw_segment *seg)
 {
-    return tcb->raddr == seg->raddr && tcb->rport == seg->rport && tcb->lport == seg->lport &&
-           tcb->laddr == seg->laddr;
+    uint64_t a[2], b[2];
+
+    memcpy(a, tcb->stream.peer.ip, sizeof(a));
+    memcpy(b, seg->peer.ip, sizeof(b));
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0 && tcb->stream.peer.port == seg->peer.port &&
+           tcb->lport == seg->lport;
 }
 
 struct pw_tcb *
@@ -159,21 +167,17 @@ pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg)
         return NULL;
     }
     *tcb = (struct pw_tcb){
-        .stream = {.ops = &w->tcp.ops, .peer = {.ip = {[10] = 0xFF, [11] = 0xFF}}},
+        .stream = {.ops = &w->tcp.ops, .peer = seg->peer},
         .w = w,
-        .laddr = seg->laddr,
-        .raddr = seg->raddr,
-        .lport = seg->lport,
-        .rport = seg->rport,
         .hash = seg->hash,
+        .lport = seg->lport,
+        .v6 = seg->v6,
         .state = PW_TCP_CLOSED,
         .timer = {.kind = PW_TCB_TIMER_MAIN},
         .delack = {.kind = PW_TCB_TIMER_DELACK},
         .cc = {.ops = &pw_tcp_cc_reno},
         .rto_ms = w->tcp.cfg.rto_ms_init,
     };
-    pw_store_be32(tcb->stream.peer.ip + 12, seg->raddr);
-    tcb->stream.peer.port = seg->rport;
     memcpy(tcb->peer_mac, seg->src_mac, 6);
     table_add(&w->tcp, tcb);
     return tcb;

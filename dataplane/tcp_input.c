@@ -6,12 +6,12 @@
 #include "dataplane/worker_priv.h"
 
 bool
-pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip,
+pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_tcp_l3 *l3,
              struct pw_segment *seg)
 {
     const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-    const uint8_t *p = frame + ip->payload_off;
-    uint32_t n = ip->payload_len;
+    const uint8_t *p = frame + l3->off;
+    uint32_t n = l3->len;
 
     if (n < PW_TCP_HDR_BYTES || (uint32_t)(p[12] >> 4) * 4 < PW_TCP_HDR_BYTES ||
         (uint32_t)(p[12] >> 4) * 4 > n) {
@@ -21,8 +21,7 @@ pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip,
     bool trusted = w->rx_cksum_offload &&
                    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 
-    if (!trusted && pw_cksum_fold(pw_cksum_add(
-                        pw_cksum_pseudo(ip->src, ip->dst, PW_IP4_PROTO_TCP, n), p, n)) != 0xFFFF) {
+    if (!trusted && pw_cksum_fold(pw_cksum_add(l3->pseudo, p, n)) != 0xFFFF) {
         pw_worker_drop(w, PW_DROP_TCP_CHECKSUM);
         return false;
     }
@@ -31,23 +30,23 @@ pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip,
     *seg = (struct pw_segment){
         .m = m,
         .src_mac = frame + 6,
-        .laddr = ip->dst,
-        .raddr = ip->src,
-        .rport = pw_load_be16(p),
+        .peer = {.port = pw_load_be16(p)},
         .lport = pw_load_be16(p + 2),
+        .v6 = l3->v6,
         .seq = pw_load_be32(p + 4),
         .ack = pw_load_be32(p + 8),
         .wnd = pw_load_be16(p + 14),
         .flags = p[13],
         .len = n - hdr,
     };
+    memcpy(seg->peer.ip, l3->src, 16);
     if (pw_tcp_options_parse(p + PW_TCP_HDR_BYTES, hdr - PW_TCP_HDR_BYTES, &seg->opt) < 0) {
         pw_worker_drop(w, PW_DROP_TCP_OPTION);
         return false;
     }
     seg->hash = pw_tcp_hash(&w->tcp, seg);
     /* The headers stay readable in front of the payload; padding behind it goes. */
-    m->data_off = (uint16_t)(m->data_off + ip->payload_off + hdr);
+    m->data_off = (uint16_t)(m->data_off + l3->off + hdr);
     m->data_len = (uint16_t)seg->len;
     m->pkt_len = seg->len;
     return true;

@@ -8,18 +8,18 @@
  * and carries the ACK, and a peer that holds back a small write until we acknowledge is not held
  * for long. */
 #include "dataplane/ip4.h"
+#include "dataplane/ip6.h"
 #include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
 #include <rte_mbuf.h>
 
-enum { CHALLENGE_ACKS_PER_S = 100, FRAME_HDR_BYTES = PW_ETHER_BYTES + PW_IP4_BYTES };
+enum { CHALLENGE_ACKS_PER_S = 100 };
 
 struct hdr {
-    uint32_t laddr;
-    uint32_t raddr;
+    const struct pw_peer_addr *peer;
     uint16_t lport;
-    uint16_t rport;
+    bool v6;
     uint32_t seq;
     uint32_t ack;
     uint32_t wnd; /* the field, scaled already */
@@ -30,28 +30,51 @@ struct hdr {
     uint32_t len; /* payload */
 };
 
+static uint32_t
+ip_bytes(const struct hdr *h)
+{
+    return h->v6 ? PW_IP6_BYTES : PW_IP4_BYTES;
+}
+
+/* Ethernet and IP at p. */
+static void
+put_lower(struct pw_worker *w, uint8_t *p, const struct hdr *h, uint32_t tcp_len)
+{
+    if (h->v6) {
+        pw_ether_put(p, h->mac, w->mac, PW_ETHER_TYPE_IP6);
+        pw_ip6_put(p + PW_ETHER_BYTES, &(struct pw_ip6){.src = w->ip6.address,
+                                                        .dst = h->peer->ip,
+                                                        .payload_len = tcp_len,
+                                                        .next_header = PW_IP6_NEXT_TCP,
+                                                        .hop_limit = PW_IP6_HOP_LIMIT});
+        return;
+    }
+    pw_ether_put(p, h->mac, w->mac, PW_ETHER_TYPE_IP4);
+    pw_ip4_put(w, p + PW_ETHER_BYTES,
+               &(struct pw_ip4){.src = w->address,
+                                .dst = pw_load_be32(h->peer->ip + 12),
+                                .payload_len = tcp_len,
+                                .protocol = PW_IP4_PROTO_TCP});
+}
+
 /* A frame with all headers written but the checksum; *payload is where h->len bytes go. */
 static struct rte_mbuf *
 frame_new(struct pw_worker *w, const struct hdr *h, uint8_t **payload)
 {
     struct rte_mbuf *m = pw_worker_frame(w);
     uint32_t tcp_len = PW_TCP_HDR_BYTES + h->opt_len + h->len;
+    uint32_t lower = PW_ETHER_BYTES + ip_bytes(h);
 
     if (m == NULL) {
         return NULL;
     }
-    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(FRAME_HDR_BYTES + tcp_len));
+    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(lower + tcp_len));
 
     PW_INVARIANT(p != NULL); /* the MSS is cut to what a buffer holds */
-    pw_ether_put(p, h->mac, w->mac, PW_ETHER_TYPE_IP4);
-    pw_ip4_put(w, p + PW_ETHER_BYTES,
-               &(struct pw_ip4){.src = h->laddr,
-                                .dst = h->raddr,
-                                .payload_len = tcp_len,
-                                .protocol = PW_IP4_PROTO_TCP});
-    p += FRAME_HDR_BYTES;
+    put_lower(w, p, h, tcp_len);
+    p += lower;
     pw_store_be16(p, h->lport);
-    pw_store_be16(p + 2, h->rport);
+    pw_store_be16(p + 2, h->peer->port);
     pw_store_be32(p + 4, h->seq);
     pw_store_be32(p + 8, h->ack);
     p[12] = (uint8_t)((PW_TCP_HDR_BYTES + h->opt_len) << 2);
@@ -69,16 +92,20 @@ frame_new(struct pw_worker *w, const struct hdr *h, uint8_t **payload)
 static void
 frame_send(struct pw_worker *w, struct rte_mbuf *m, const struct hdr *h)
 {
-    uint8_t *tcp = rte_pktmbuf_mtod_offset(m, uint8_t *, FRAME_HDR_BYTES);
-    uint32_t tcp_len = m->data_len - (uint32_t)FRAME_HDR_BYTES;
-    uint64_t pseudo = pw_cksum_pseudo(h->laddr, h->raddr, PW_IP4_PROTO_TCP, tcp_len);
+    uint32_t lower = PW_ETHER_BYTES + ip_bytes(h);
+    uint8_t *tcp = rte_pktmbuf_mtod_offset(m, uint8_t *, lower);
+    uint32_t tcp_len = m->data_len - lower;
+    uint64_t pseudo = h->v6 ? pw_ip6_pseudo(w->ip6.address, h->peer->ip, PW_IP6_NEXT_TCP, tcp_len)
+                            : pw_cksum_pseudo(w->address, pw_load_be32(h->peer->ip + 12),
+                                              PW_IP4_PROTO_TCP, tcp_len);
     uint16_t sum;
 
     if (w->tx_cksum_offload) {
         /* The port adds the segment to what it finds: the pseudo header, not complemented. */
-        m->tx_offload = rte_mbuf_tx_offload(PW_ETHER_BYTES, PW_IP4_BYTES,
+        m->tx_offload = rte_mbuf_tx_offload(PW_ETHER_BYTES, ip_bytes(h),
                                             PW_TCP_HDR_BYTES + h->opt_len, 0, 0, 0, 0);
-        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+        m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM |
+                       (h->v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
         sum = pw_cksum_fold(pseudo);
     } else {
         sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(pseudo, tcp, tcp_len));
@@ -94,10 +121,9 @@ hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uin
 {
     uint32_t wnd = pw_tcp_rx_window(w, tcb) >> tcb->rcv_wscale;
     struct hdr h = {
-        .laddr = tcb->laddr,
-        .raddr = tcb->raddr,
+        .peer = &tcb->stream.peer,
         .lport = tcb->lport,
-        .rport = tcb->rport,
+        .v6 = tcb->v6,
         .seq = seq,
         .ack = tcb->rcv_nxt,
         .wnd = wnd > UINT16_MAX ? UINT16_MAX : wnd,
@@ -180,10 +206,9 @@ pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg)
     uint32_t syn = (seg->flags & PW_TCP_SYN) != 0;
     uint32_t fin = (seg->flags & PW_TCP_FIN) != 0;
     struct hdr h = {
-        .laddr = seg->laddr,
-        .raddr = seg->raddr,
+        .peer = &seg->peer,
         .lport = seg->lport,
-        .rport = seg->rport,
+        .v6 = seg->v6,
         .seq = has_ack ? seg->ack : 0,
         .ack = has_ack ? 0 : seg->seq + seg->len + syn + fin,
         .flags = has_ack ? PW_TCP_RST : PW_TCP_RST | PW_TCP_ACK,
@@ -204,7 +229,7 @@ pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
     uint8_t ts[PW_TCP_OPT_TS_BYTES];
     uint8_t opt[PW_TCP_OPT_SYN_BYTES_MAX];
     struct pw_tcp_options o = {
-        .mss = w->tcp.mss,
+        .mss = pw_tcp_mss(&w->tcp, tcb->v6),
         .has_ts = pw_tcb_is(tcb, PW_TCB_TS),
         .ts_val = (uint32_t)w->now_tick + w->tcp.ts_offset,
         .ts_ecr = tcb->ts_recent,

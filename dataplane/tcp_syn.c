@@ -26,16 +26,16 @@ sip_round(uint64_t v[4])
     v[2] = rotl(v[2], 32);
 }
 
-/* SipHash-2-4 of the 12-byte 4-tuple: RFC 6528 wants a keyed function an observer of some ISNs
- * cannot continue, which the table's hash is not. */
+/* SipHash-2-4 of the peer's address and both ports (our address is the worker's alone): RFC 6528 wants
+ * a keyed function an observer of some ISNs cannot continue, which the table's hash is not. */
 static uint64_t
-sip_tuple(const uint64_t key[2], uint64_t addrs, uint32_t ports)
+sip_tuple(const uint64_t key[2], const uint64_t addr[2], uint32_t ports)
 {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
                      key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
-    const uint64_t word[2] = {addrs, ports | 12ULL << 56}; /* the length in the last byte */
+    const uint64_t word[3] = {addr[0], addr[1], ports | 20ULL << 56}; /* the length comes last */
 
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         v[3] ^= word[i];
         sip_round(v);
         sip_round(v);
@@ -51,11 +51,12 @@ sip_tuple(const uint64_t key[2], uint64_t addrs, uint32_t ports)
 uint32_t
 pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg)
 {
-    uint64_t addrs = ((uint64_t)seg->laddr << 32) | seg->raddr;
-    uint32_t ports = ((uint32_t)seg->lport << 16) | seg->rport;
+    uint32_t ports = ((uint32_t)seg->lport << 16) | seg->peer.port;
     uint32_t m = (uint32_t)(w->now_tsc / w->tcp.tsc_per_4us);
+    uint64_t addr[2];
 
-    return m + (uint32_t)sip_tuple(w->tcp.isn_key, addrs, ports);
+    memcpy(addr, seg->peer.ip, sizeof(addr));
+    return m + (uint32_t)sip_tuple(w->tcp.isn_key, addr, ports);
 }
 
 /* --- passive open --- */
@@ -63,11 +64,13 @@ pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg)
 static void
 take_options(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
 {
-    uint32_t mss = seg->opt.mss == 0 ? PW_TCP_MSS_DEFAULT : seg->opt.mss;
-    uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - 14 - 40;
+    uint32_t none = seg->v6 ? PW_TCP_MSS_DEFAULT_V6 : PW_TCP_MSS_DEFAULT;
+    uint32_t mss = seg->opt.mss == 0 ? none : seg->opt.mss;
+    uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - 14 - (seg->v6 ? 60 : 40);
+    uint32_t most = pw_tcp_mss(&w->tcp, seg->v6);
 
     mss = mss < PW_TCP_MSS_MIN ? PW_TCP_MSS_MIN : mss;
-    mss = mss < w->tcp.mss ? mss : w->tcp.mss;
+    mss = mss < most ? mss : most;
     mss = mss < room ? mss : room;
     if (seg->opt.has_ts) { /* RFC 7323 3.2 */
         pw_tcb_flag_set(tcb, PW_TCB_TS);
@@ -78,6 +81,16 @@ take_options(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     if (seg->opt.has_wscale) { /* RFC 7323 2.2: both or neither */
         tcb->snd_wscale = seg->opt.wscale;
         tcb->rcv_wscale = PW_TCP_RCV_WSCALE;
+    }
+}
+
+static void
+learn_peer(struct pw_worker *w, const struct pw_segment *seg)
+{
+    if (seg->v6) {
+        pw_neigh6_learn(&w->neigh6, seg->peer.ip, seg->src_mac, w->now_tick);
+    } else {
+        pw_neigh_learn(&w->neigh, pw_load_be32(seg->peer.ip + 12), seg->src_mac, w->now_tick);
     }
 }
 
@@ -116,7 +129,7 @@ passive_open(struct pw_worker *w, struct pw_segment *seg)
     tcb->rtt_seq = tcb->iss;
     tcb->rtt_tick = w->now_tick;
     pw_tcb_flag_set(tcb, PW_TCB_RTT_TIMING);
-    pw_neigh_learn(&w->neigh, seg->raddr, seg->src_mac, w->now_tick);
+    learn_peer(w, seg);
     pw_tcp_syn_ack_send(w, tcb);
     pw_tcp_rto_arm(w, tcb);
 }

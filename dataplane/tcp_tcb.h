@@ -23,7 +23,6 @@
 #include <sys/queue.h>
 
 struct rte_mbuf;
-struct pw_ip4;
 struct pw_worker;
 
 enum {
@@ -34,16 +33,24 @@ enum {
     PW_TCP_ACK = 0x10,
 };
 
-enum { PW_TCP_HDR_BYTES = 20 };
+enum { PW_TCP_HDR_BYTES = 20, PW_TCP_MSS_V6_LESS = 20 };
+
+/* What TCP takes from either IP header. */
+struct pw_tcp_l3 {
+    uint8_t src[16]; /* as struct pw_peer_addr has it */
+    uint64_t pseudo; /* checksum of the pseudo header, not folded */
+    uint32_t off;    /* of the TCP header, from the start of the frame */
+    uint32_t len;    /* from there on */
+    bool v6;
+};
 
 /* A segment as it arrived, checked as far as it can be without a connection. */
 struct pw_segment {
     struct rte_mbuf *m; /* trimmed to the payload; set to NULL by whoever takes it */
     const uint8_t *src_mac;
-    uint32_t laddr;
-    uint32_t raddr;
+    struct pw_peer_addr peer; /* our own address is the worker's of the same family */
     uint16_t lport;
-    uint16_t rport;
+    bool v6;
     uint32_t hash;
     uint32_t seq;
     uint32_t ack;
@@ -99,11 +106,10 @@ struct pw_tcb {
     /* Line 0: finding it. */
     struct pw_stream stream; /* first: the application's pointer to us */
     struct pw_worker *w;
-    uint32_t laddr;
-    uint32_t raddr;
-    uint16_t lport;
-    uint16_t rport;
     uint32_t hash;
+    uint16_t lport;
+    bool v6;             /* stream.peer is an IPv6 address; our own is the worker's */
+    uint8_t peer_mac[6]; /* where its frames came from */
 
     /* Line 1: what every segment reads or writes (RFC 9293 3.3.1 names). */
     uint32_t rcv_nxt;
@@ -154,7 +160,6 @@ struct pw_tcb {
     uint64_t rtt_tick;
     uint64_t sent_tick; /* last data segment */
     uint8_t retries;
-    uint8_t peer_mac[6];
 };
 static_assert(offsetof(struct pw_tcb, rcv_nxt) == 64, "line 1 begins with what a segment changes");
 static_assert(offsetof(struct pw_tcb, rx_held_ooo) == 128, "line 2 begins with receive memory");
@@ -179,7 +184,7 @@ struct pw_tcp {
     uint64_t tsc_per_4us; /* RFC 6528: the ISN clock */
     uint32_t ts_offset;
     uint32_t slot_mask;
-    uint16_t mss; /* what we offer */
+    uint16_t mss; /* over IPv4; see pw_tcp_mss */
     uint16_t port[PW_TCP_LISTEN_PORTS_MAX];
     uint32_t port_count;
 
@@ -226,9 +231,9 @@ void pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 uint32_t pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg);
 
 /* tcp_input.c */
-/* Checks the TCP header and checksum of an IPv4 packet to us and fills seg; m is trimmed to the
+/* Checks the TCP header and checksum of a packet to us and fills seg; m is trimmed to the
  * payload and seg borrows it. False: refused and counted, m stays the caller's. */
-bool pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip,
+bool pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_tcp_l3 *l3,
                   struct pw_segment *seg);
 /* Takes the mbufs of all n segments. RFC 9293 3.10.7. */
 void pw_tcp_input_burst(struct pw_worker *w, struct pw_segment *seg, uint16_t n);
@@ -293,6 +298,13 @@ void pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segme
                   uint32_t n);
 /* A duplicate ACK as RFC 5681 2 defines it. */
 void pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb);
+
+/* What we offer, and the most we send, in a segment without options. */
+static inline uint16_t
+pw_tcp_mss(const struct pw_tcp *t, bool v6)
+{
+    return v6 ? (uint16_t)(t->mss - PW_TCP_MSS_V6_LESS) : t->mss;
+}
 
 static inline uint32_t
 pw_tcb_rcv_wnd(const struct pw_tcb *tcb)

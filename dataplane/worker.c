@@ -1,6 +1,7 @@
 #include "dataplane/worker.h"
 
 #include "dataplane/ip4.h"
+#include "dataplane/ip6.h"
 #include "dataplane/worker_priv.h"
 
 #include <rte_ethdev.h>
@@ -31,15 +32,28 @@ static int
 cfg_check(const struct pw_worker_cfg *cfg)
 {
     bool mac_bad = pw_ether_multicast(cfg->mac);
+    bool has_ip6 = !pw_ip6_unspecified(cfg->ip6_address);
+    bool ip6_bad = pw_ip6_multicast(cfg->ip6_address) || cfg->ip6_prefix > 128;
 
-    if (cfg->mempool == NULL || cfg->ip4_address == 0 || cfg->ip4_prefix > 32 || mac_bad ||
-        cfg->clock.tsc_hz < 1000000 || cfg->app.accept == NULL) {
+    if (cfg->mempool == NULL || (cfg->ip4_address == 0 && !has_ip6) || cfg->ip4_prefix > 32 ||
+        ip6_bad || mac_bad || cfg->clock.tsc_hz < 1000000 || cfg->app.accept == NULL) {
         return PW_EINVAL;
     }
     if (cfg->mtu != 0 && (cfg->mtu < 576 || cfg->mtu > 9000)) {
         return PW_ERANGE;
     }
-    return 0;
+    return has_ip6 && cfg->mtu != 0 && cfg->mtu < PW_IP6_MTU_MIN ? PW_ERANGE : 0;
+}
+
+static void
+ip6_fill(struct pw_worker_ip6 *ip6, const struct pw_worker_cfg *cfg)
+{
+    memcpy(ip6->address, cfg->ip6_address, 16);
+    memcpy(ip6->gateway, cfg->ip6_gateway, 16);
+    pw_ip6_solicited_node(ip6->address, ip6->solicited);
+    ip6->prefix = cfg->ip6_prefix;
+    ip6->on = !pw_ip6_unspecified(cfg->ip6_address);
+    ip6->is_ours = cfg->ip6_is_ours;
 }
 
 static void
@@ -54,6 +68,7 @@ worker_fill(struct pw_worker *w, const struct pw_worker_cfg *cfg, uint64_t now_t
     w->address = cfg->ip4_address;
     w->net_mask = cfg->ip4_prefix == 0 ? 0 : UINT32_MAX << (32 - cfg->ip4_prefix);
     w->gateway = cfg->ip4_gateway;
+    ip6_fill(&w->ip6, cfg);
     w->mtu = cfg->mtu == 0 ? 1500 : cfg->mtu;
     memcpy(w->mac, cfg->mac, sizeof(w->mac));
     w->address_is_ours = cfg->address_is_ours;
@@ -206,13 +221,65 @@ poll_end(struct pw_worker *w, uint32_t work)
     return work;
 }
 
-/* Ethernet and IPv4. True: seg is a TCP segment in m. False: handled or counted, m is the caller's.
- */
+static bool
+parse_ip4(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
+{
+    struct pw_ip4 ip;
+
+    if (!pw_ip4_check(w, m, &ip)) {
+        return false;
+    }
+    if (ip.protocol != PW_IP4_PROTO_TCP) {
+        if (ip.protocol == PW_IP4_PROTO_ICMP) {
+            pw_icmp_input(w, m, &ip);
+        } else {
+            pw_worker_drop(w, PW_DROP_IP4_PROTOCOL);
+        }
+        return false;
+    }
+    struct pw_tcp_l3 l3 = {
+        .src = {[10] = 0xFF, [11] = 0xFF},
+        .pseudo = pw_cksum_pseudo(ip.src, ip.dst, PW_IP4_PROTO_TCP, ip.payload_len),
+        .off = ip.payload_off,
+        .len = ip.payload_len,
+    };
+
+    pw_store_be32(l3.src + 12, ip.src);
+    return pw_tcp_parse(w, m, &l3, seg);
+}
+
+static bool
+parse_ip6(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
+{
+    struct pw_ip6 ip;
+
+    if (!pw_ip6_check(w, m, &ip)) {
+        return false;
+    }
+    if (ip.next_header != PW_IP6_NEXT_TCP) {
+        if (ip.next_header == PW_IP6_NEXT_ICMP6) {
+            pw_icmp6_input(w, m, &ip);
+        } else {
+            pw_worker_drop(w, PW_DROP_IP6_PROTOCOL);
+        }
+        return false;
+    }
+    struct pw_tcp_l3 l3 = {
+        .pseudo = pw_ip6_pseudo(ip.src, ip.dst, PW_IP6_NEXT_TCP, ip.payload_len),
+        .off = ip.payload_off,
+        .len = ip.payload_len,
+        .v6 = true,
+    };
+
+    memcpy(l3.src, ip.src, 16);
+    return pw_tcp_parse(w, m, &l3, seg);
+}
+
+/* Ethernet and IP. True: seg is a TCP segment in m. False: handled or counted, m is the caller's. */
 static bool
 parse_frame(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
 {
     const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-    struct pw_ip4 ip;
 
     if (m->nb_segs != 1) {
         pw_worker_drop(w, PW_DROP_ETHER_SEGMENTED);
@@ -225,30 +292,24 @@ parse_frame(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
     bool to_us = memcmp(p, w->mac, 6) == 0;
     uint16_t type = pw_load_be16(p + 12);
 
-    if (!to_us && !(type == PW_ETHER_TYPE_ARP && pw_ether_multicast(p))) {
+    if (to_us && type == PW_ETHER_TYPE_IP4 && w->address != 0) {
+        return parse_ip4(w, m, seg);
+    }
+    /* ARP may be broadcast, neighbour discovery multicast; TCP over either is refused further down. */
+    if (!to_us &&
+        !((type == PW_ETHER_TYPE_ARP || type == PW_ETHER_TYPE_IP6) && pw_ether_multicast(p))) {
         pw_worker_drop(w, PW_DROP_ETHER_NOT_OURS);
         return false;
     }
-    if (type == PW_ETHER_TYPE_ARP) {
+    if (type == PW_ETHER_TYPE_IP6 && w->ip6.on) {
+        return parse_ip6(w, m, seg);
+    }
+    if (type == PW_ETHER_TYPE_ARP && w->address != 0) {
         pw_arp_input(w, m);
         return false;
     }
-    if (type != PW_ETHER_TYPE_IP4) {
-        pw_worker_drop(w, PW_DROP_ETHER_TYPE);
-        return false;
-    }
-    if (!pw_ip4_check(w, m, &ip)) {
-        return false;
-    }
-    if (ip.protocol != PW_IP4_PROTO_TCP) {
-        if (ip.protocol == PW_IP4_PROTO_ICMP) {
-            pw_icmp_input(w, m, &ip);
-        } else {
-            pw_worker_drop(w, PW_DROP_IP4_PROTOCOL);
-        }
-        return false;
-    }
-    return pw_tcp_parse(w, m, &ip, seg);
+    pw_worker_drop(w, PW_DROP_ETHER_TYPE);
+    return false;
 }
 
 uint32_t

@@ -4,7 +4,7 @@
  * Owner    the lcore that polls it. Everything marked _ctl is called before that lcore starts or
  *          after it stopped; drain, open_count and metrics may be called from the control thread.
  * Context  polls: hot.
- * Units    addresses in host byte order; now_tsc in TSC ticks, never going backwards.
+ * Units    IPv4 addresses in host byte order, IPv6 in network order; now_tsc in TSC ticks, never going backwards.
  * Errors   a refused frame is counted under one reason of drop.def and freed.
  * Limits   struct pw_tcp_cfg; PW_WORKER_TX_MAX frames wait for the port, what does not fit is
  *          dropped and counted (TCP sends it again).
@@ -40,12 +40,16 @@ struct pw_worker_cfg {
     struct rte_mempool *mempool; /* of the rx queue; tx frames come from it too */
     uint16_t mtu;                /* 0: 1500 */
     uint8_t mac[6];
-    uint32_t ip4_address;
-    uint8_t ip4_prefix;    /* bits of the network part */
-    uint32_t ip4_gateway;  /* 0: none */
-    bool address_is_ours;  /* answer ARP and ICMP echo; else the kernel owns the address */
-    bool rx_cksum_offload; /* trust the mbuf's checksum verdict where it has one */
-    bool tx_cksum_offload; /* leave IPv4 and TCP checksums to the port */
+    uint32_t ip4_address;    /* 0: none, then there is an IPv6 address */
+    uint8_t ip4_prefix;      /* bits of the network part */
+    uint32_t ip4_gateway;    /* 0: none */
+    bool address_is_ours;    /* answer ARP and ICMP echo; else the kernel owns the address */
+    uint8_t ip6_address[16]; /* "::": none; network order, as the gateway */
+    uint8_t ip6_prefix;
+    uint8_t ip6_gateway[16]; /* "::": none */
+    bool ip6_is_ours;        /* answer neighbour solicitations and ICMPv6 echo */
+    bool rx_cksum_offload;   /* trust the mbuf's checksum verdict where it has one */
+    bool tx_cksum_offload;   /* leave IPv4 and TCP checksums to the port */
     struct pw_clock clock;
     uint8_t secret[16];       /* keys ISNs (RFC 6528) and the connection table; from getrandom */
     struct pw_stream_app app; /* called for connections on every listening port */

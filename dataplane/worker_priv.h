@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/trace.h"
 #include "dataplane/ether_arp.h"
+#include "dataplane/nd6.h"
 #include "dataplane/tcp_tcb.h"
 #include "dataplane/worker.h"
 
@@ -34,11 +35,21 @@ enum pw_stat {
     PW_STAT_COUNT,
 };
 
+/* Our IPv6 address and its link; an address of "::" means that there is none. */
+struct pw_worker_ip6 {
+    uint8_t address[16];
+    uint8_t solicited[16]; /* its solicited-node group */
+    uint8_t gateway[16];
+    uint8_t prefix;
+    bool on;
+    bool is_ours;
+};
+
 struct pw_worker {
     /* Read only after init. */
     alignas(64) struct pw_port_io io;
     struct rte_mempool *mempool;
-    uint32_t address;
+    uint32_t address; /* IPv4; 0: none */
     uint32_t net_mask;
     uint32_t gateway;
     uint16_t mtu;
@@ -53,6 +64,7 @@ struct pw_worker {
     uint64_t tsc_hz;
     uint64_t tsc_per_tick;
     uint64_t start_tsc;
+    struct pw_worker_ip6 ip6;
 
     /* Written by the owner, read by the owner. */
     alignas(64) uint64_t now_tsc;
@@ -63,6 +75,7 @@ struct pw_worker {
     struct pw_tcp tcp;
     struct rte_mbuf *tx[PW_WORKER_TX_MAX];
     struct pw_neigh_table neigh;
+    struct pw_neigh6_table neigh6;
 
     /* Written by the owner, read by the control thread with skew. */
     alignas(64) uint64_t driver_tsc;

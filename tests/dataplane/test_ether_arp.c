@@ -144,7 +144,7 @@ test_ether__frames_not_ours__counted(void **state)
     pw_fake_rx(&f->port, pw_fake_frame(&f->port, b, sizeof(b)));
     pw_ether_put(b, broadcast, pw_fake_peer_mac, PW_ETHER_TYPE_IP4);
     pw_fake_rx(&f->port, pw_fake_frame(&f->port, b, sizeof(b)));
-    pw_ether_put(b, pw_fake_our_mac, pw_fake_peer_mac, 0x86DD);
+    pw_ether_put(b, pw_fake_our_mac, pw_fake_peer_mac, 0x8100);
     pw_fake_rx(&f->port, pw_fake_frame(&f->port, b, sizeof(b)));
     pw_fake_rx(&f->port, pw_fake_frame(&f->port, b, 13));
     pw_fake_poll(&f->port, f->w);

@@ -104,9 +104,15 @@ test_worker_create__bad_settings__refused_with_a_reason(void **state)
     c = good, c.mempool = NULL;
     assert_null(pw_worker_create_ctl(&c, 1, &err));
     assert_int_equal(err, PW_EINVAL);
-    c = good, c.ip4_address = 0;
+    c = good, c.ip4_address = 0, memset(c.ip6_address, 0, 16); /* neither family */
     assert_null(pw_worker_create_ctl(&c, 1, &err));
     assert_int_equal(err, PW_EINVAL);
+    c = good, c.ip6_address[0] = 0xFF; /* multicast */
+    assert_null(pw_worker_create_ctl(&c, 1, &err));
+    assert_int_equal(err, PW_EINVAL);
+    c = good, c.mtu = 1279; /* RFC 8200 5: IPv6 does not go over such a link */
+    assert_null(pw_worker_create_ctl(&c, 1, &err));
+    assert_int_equal(err, PW_ERANGE);
     c = good, c.mac[0] = 1; /* multicast */
     assert_null(pw_worker_create_ctl(&c, 1, &err));
     assert_int_equal(err, PW_EINVAL);

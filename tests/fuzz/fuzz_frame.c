@@ -1,4 +1,5 @@
-/* Frames into the worker: Ethernet, ARP, IPv4, ICMP, and TCP from a handshake on.
+/* Frames into the worker: Ethernet, ARP, IPv4, ICMP, IPv6, neighbour discovery, and TCP over either from a
+ * handshake on.
  *
  * The input is a list of events, an opcode byte and its operands each: segments of a peer whose numbers
  * are near what the connection waits for, raw frames, time, and what an application does. Properties:

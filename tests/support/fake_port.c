@@ -2,6 +2,7 @@
 
 #include "dataplane/ether_arp.h"
 #include "dataplane/ip4.h"
+#include "dataplane/ip6.h"
 #include "dataplane/tcp_tcb.h"
 
 #include <rte_eal.h>
@@ -13,6 +14,14 @@
 
 const uint8_t pw_fake_our_mac[6] = {0x02, 0, 0, 0, 0, 0x01};
 const uint8_t pw_fake_peer_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
+
+void
+pw_fake_ip6(uint32_t ip4, uint8_t out[16])
+{
+    memset(out, 0, 16);
+    out[0] = 0xFD;
+    pw_store_be32(out + 12, ip4);
+}
 
 bool
 pw_fake_eal_init(void)
@@ -105,11 +114,15 @@ pw_fake_worker_cfg(struct pw_fake_port *p)
         .ip4_prefix = 24,
         .ip4_gateway = 0x0A0000FE,
         .address_is_ours = true,
+        .ip6_prefix = 64,
+        .ip6_is_ours = true,
         .clock = {.tsc_hz = PW_FAKE_TSC_HZ},
         .secret = "0123456789abcde",
         .tcp = {.conns_max = 256, .snd_pool_bytes = 4 << 20},
     };
 
+    pw_fake_ip6(PW_FAKE_OUR_IP, cfg.ip6_address);
+    pw_fake_ip6(0x0A0000FE, cfg.ip6_gateway);
     memcpy(cfg.mac, pw_fake_our_mac, 6);
     return cfg;
 }
@@ -153,17 +166,11 @@ put_options(uint8_t *dst, const struct pw_fake_seg *s)
     return s->opt.has_ts ? pw_tcp_options_put_ts(dst, s->opt.ts_val, s->opt.ts_ecr) : 0;
 }
 
-/* Headers by hand, not through the code under test; only the checksum and option helpers are
- * shared, and those have tests of their own against constants. */
-struct rte_mbuf *
-pw_fake_segment(struct pw_fake_port *p, const struct pw_fake_seg *s)
+/* Ethernet and IPv4 at f; the pseudo header's sum. */
+static uint64_t
+put_ip4(uint8_t *f, const struct pw_fake_seg *s, uint32_t tcp_len)
 {
-    uint8_t f[2048] = {0};
     uint8_t *ip = f + PW_ETHER_BYTES;
-    uint8_t *t = ip + PW_IP4_BYTES;
-    uint32_t opt = put_options(t + PW_TCP_HDR_BYTES, s);
-    uint32_t tcp_len = PW_TCP_HDR_BYTES + opt + s->len;
-    uint16_t sum;
 
     pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP4);
     ip[0] = 0x45;
@@ -172,8 +179,40 @@ pw_fake_segment(struct pw_fake_port *p, const struct pw_fake_seg *s)
     ip[9] = PW_IP4_PROTO_TCP;
     pw_store_be32(ip + 12, s->saddr);
     pw_store_be32(ip + 16, s->daddr);
-    sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(s->bad_ip_sum, ip, PW_IP4_BYTES));
+    uint16_t sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(s->bad_ip_sum, ip, PW_IP4_BYTES));
+
     memcpy(ip + 10, &sum, 2);
+    return pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP, tcp_len);
+}
+
+static uint64_t
+put_ip6(uint8_t *f, const struct pw_fake_seg *s, uint32_t tcp_len)
+{
+    uint8_t *ip = f + PW_ETHER_BYTES;
+
+    pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP6);
+    ip[0] = 0x60;
+    pw_store_be16(ip + 4, (uint16_t)(s->ext_len + tcp_len));
+    ip[6] = s->ext_len != 0 ? s->ext_first : PW_IP6_NEXT_TCP;
+    ip[7] = 64;
+    pw_fake_ip6(s->saddr, ip + 8);
+    pw_fake_ip6(s->daddr, ip + 24);
+    memcpy(ip + PW_IP6_BYTES, s->ext, s->ext_len);
+    return pw_ip6_pseudo(ip + 8, ip + 24, PW_IP6_NEXT_TCP, tcp_len);
+}
+
+/* Headers by hand, not through the code under test; only the checksum and option helpers are
+ * shared, and those have tests of their own against constants. */
+struct rte_mbuf *
+pw_fake_segment(struct pw_fake_port *p, const struct pw_fake_seg *s)
+{
+    uint8_t f[2048] = {0};
+    uint32_t lower = PW_ETHER_BYTES + (s->v6 ? PW_IP6_BYTES + s->ext_len : PW_IP4_BYTES);
+    uint8_t *t = f + lower;
+    uint32_t opt = put_options(t + PW_TCP_HDR_BYTES, s);
+    uint32_t tcp_len = PW_TCP_HDR_BYTES + opt + s->len;
+    uint64_t pseudo = s->v6 ? put_ip6(f, s, tcp_len) : put_ip4(f, s, tcp_len);
+
     pw_store_be16(t, s->sport);
     pw_store_be16(t + 2, s->dport);
     pw_store_be32(t + 4, s->seq);
@@ -184,11 +223,10 @@ pw_fake_segment(struct pw_fake_port *p, const struct pw_fake_seg *s)
     if (s->len != 0) {
         memcpy(t + PW_TCP_HDR_BYTES + opt, s->payload, s->len);
     }
-    sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(
-        pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP, tcp_len) + s->bad_tcp_sum, t,
-        tcp_len));
+    uint16_t sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(pseudo + s->bad_tcp_sum, t, tcp_len));
+
     memcpy(t + 16, &sum, 2);
-    return pw_fake_frame(p, f, PW_ETHER_BYTES + PW_IP4_BYTES + tcp_len + s->pad);
+    return pw_fake_frame(p, f, lower + tcp_len + s->pad);
 }
 
 void
@@ -224,43 +262,69 @@ pw_fake_tx_pop(struct pw_fake_port *p, uint64_t *tsc)
     return m;
 }
 
+/* Where TCP begins and how long it is, 0: not TCP over IP as we send it. Fills addresses and *pseudo. */
+static uint32_t
+read_ip(const uint8_t *f, uint32_t n, struct pw_fake_seg *s, uint64_t *pseudo)
+{
+    const uint8_t *ip = f + PW_ETHER_BYTES;
+    uint8_t want[16];
+    uint16_t type = n < PW_ETHER_BYTES + PW_IP4_BYTES ? 0 : pw_load_be16(f + 12);
+
+    if (type == PW_ETHER_TYPE_IP4 && ip[0] == 0x45 && ip[9] == PW_IP4_PROTO_TCP &&
+        (uint32_t)pw_load_be16(ip + 2) + PW_ETHER_BYTES == n) {
+        s->saddr = pw_load_be32(ip + 12);
+        s->daddr = pw_load_be32(ip + 16);
+        *pseudo = pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP,
+                                  n - PW_ETHER_BYTES - PW_IP4_BYTES);
+        return PW_ETHER_BYTES + PW_IP4_BYTES;
+    }
+    if (type != PW_ETHER_TYPE_IP6 || n < PW_ETHER_BYTES + PW_IP6_BYTES || ip[0] != 0x60 ||
+        ip[6] != PW_IP6_NEXT_TCP ||
+        (uint32_t)pw_load_be16(ip + 4) + PW_ETHER_BYTES + PW_IP6_BYTES != n) {
+        return 0;
+    }
+    s->v6 = true;
+    s->saddr = pw_load_be32(ip + 20);
+    s->daddr = pw_load_be32(ip + 36);
+    *pseudo = pw_ip6_pseudo(ip + 8, ip + 24, PW_IP6_NEXT_TCP, n - PW_ETHER_BYTES - PW_IP6_BYTES);
+    pw_fake_ip6(s->saddr, want);
+    bool known = pw_ip6_equal(want, ip + 8);
+
+    pw_fake_ip6(s->daddr, want);
+    return known && pw_ip6_equal(want, ip + 24) ? PW_ETHER_BYTES + PW_IP6_BYTES : 0;
+}
+
 bool
 pw_fake_read(const struct rte_mbuf *m, struct pw_fake_seg *s, const char **why)
 {
     const uint8_t *f = rte_pktmbuf_mtod(m, const uint8_t *);
-    const uint8_t *ip = f + PW_ETHER_BYTES;
-    const uint8_t *t = ip + PW_IP4_BYTES;
+    uint64_t pseudo = 0;
 
     *why = NULL;
-    if (m->data_len < PW_ETHER_BYTES + PW_IP4_BYTES + PW_TCP_HDR_BYTES ||
-        pw_load_be16(f + 12) != PW_ETHER_TYPE_IP4 || ip[0] != 0x45 || ip[9] != PW_IP4_PROTO_TCP) {
-        *why = "not TCP over IPv4";
+    *s = (struct pw_fake_seg){0};
+    uint32_t lower = read_ip(f, m->data_len, s, &pseudo);
+    uint32_t tcp_len = m->data_len - lower;
+    const uint8_t *t = f + lower;
+
+    if (lower == 0) {
+        *why = "not TCP over IP, or lengths disagree";
         return false;
     }
-    uint32_t total = pw_load_be16(ip + 2);
-    uint32_t hdr = (uint32_t)(t[12] >> 4) * 4;
+    uint32_t hdr = tcp_len < PW_TCP_HDR_BYTES ? 0 : (uint32_t)(t[12] >> 4) * 4;
 
-    if (total + PW_ETHER_BYTES != m->data_len || hdr < PW_TCP_HDR_BYTES ||
-        hdr > total - PW_IP4_BYTES) {
+    if (hdr < PW_TCP_HDR_BYTES || hdr > tcp_len) {
         *why = "lengths disagree";
         return false;
     }
-    *s = (struct pw_fake_seg){
-        .saddr = pw_load_be32(ip + 12),
-        .daddr = pw_load_be32(ip + 16),
-        .sport = pw_load_be16(t),
-        .dport = pw_load_be16(t + 2),
-        .seq = pw_load_be32(t + 4),
-        .ack = pw_load_be32(t + 8),
-        .flags = t[13],
-        .wnd = pw_load_be16(t + 14),
-        .payload = t + hdr,
-        .len = total - PW_IP4_BYTES - hdr,
-    };
-    uint32_t tcp_len = total - PW_IP4_BYTES;
-    uint64_t pseudo = pw_cksum_pseudo(s->saddr, s->daddr, PW_IP4_PROTO_TCP, tcp_len);
-
-    if (pw_cksum_fold(pw_cksum_add(0, ip, PW_IP4_BYTES)) != 0xFFFF) {
+    s->sport = pw_load_be16(t);
+    s->dport = pw_load_be16(t + 2);
+    s->seq = pw_load_be32(t + 4);
+    s->ack = pw_load_be32(t + 8);
+    s->flags = t[13];
+    s->wnd = pw_load_be16(t + 14);
+    s->payload = t + hdr;
+    s->len = tcp_len - hdr;
+    if (!s->v6 && pw_cksum_fold(pw_cksum_add(0, f + PW_ETHER_BYTES, PW_IP4_BYTES)) != 0xFFFF) {
         *why = "IPv4 checksum";
     } else if (pw_cksum_fold(pw_cksum_add(pseudo, t, tcp_len)) != 0xFFFF) {
         *why = "TCP checksum";

@@ -38,8 +38,13 @@ struct pw_fake_port {
     uint32_t tx_room; /* frames the port takes before it says full; UINT32_MAX: all */
 };
 
-/* A TCP segment as a test says it; what came out is read into the same. */
+/* A TCP segment as a test says it; what came out is read into the same. With v6 the addresses are
+ * those of pw_fake_ip6. */
 struct pw_fake_seg {
+    bool v6;
+    uint8_t ext_first; /* IPv6: Next Header of the fixed header when ext_len is not 0 */
+    uint8_t ext[64];   /* IPv6: extension headers, as bytes */
+    uint32_t ext_len;
     uint32_t saddr;
     uint32_t daddr;
     uint16_t sport;
@@ -58,12 +63,15 @@ struct pw_fake_seg {
     bool bad_tcp_sum;
 };
 
+/* fd00:: and the 32 bits of an IPv4 address of the tests. */
+void pw_fake_ip6(uint32_t ip4, uint8_t out[16]);
+
 /* Starts EAL once; 77 from main is right when it returns false. */
 bool pw_fake_eal_init(void);
 void pw_fake_port_init(struct pw_fake_port *p, uint32_t mbufs);
 /* Frees what waits; the number of mbufs somebody still holds. */
 uint32_t pw_fake_port_fini(struct pw_fake_port *p);
-/* A worker configuration over p: our address is ours, clock at 1 GHz. */
+/* A worker configuration over p: our addresses of both families are ours, clock at 1 GHz. */
 struct pw_worker_cfg pw_fake_worker_cfg(struct pw_fake_port *p);
 
 /* Gives m to the worker at its next poll. */

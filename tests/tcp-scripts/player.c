@@ -26,6 +26,7 @@ struct player {
     uint32_t ts_base;
     uint32_t ts_last; /* ours, as last seen */
     uint16_t sport;
+    bool v6; /* everything goes over IPv6 */
 
     /* The application's side. */
     struct pw_stream *stream;
@@ -191,6 +192,28 @@ hex_option(struct player *p, struct pw_fake_seg *s, const char *hex)
     }
 }
 
+/* KIND:HEX, extension headers of an IPv6 packet: what the fixed header calls the first, and the bytes. */
+static void
+extension(struct player *p, struct pw_fake_seg *s, const char *v)
+{
+    char *hex;
+
+    s->ext_first = (uint8_t)strtoul(v, &hex, 10);
+    s->ext_len = 0;
+    hex += *hex == ':';
+    for (; isxdigit((unsigned char)hex[0]) && isxdigit((unsigned char)hex[1]); hex += 2) {
+        char two[3] = {hex[0], hex[1], 0};
+
+        if (s->ext_len == sizeof(s->ext)) {
+            break;
+        }
+        s->ext[s->ext_len++] = (uint8_t)strtoul(two, NULL, 16);
+    }
+    if (*hex != 0 || s->ext_len == 0 || s->ext_len % 8 != 0) {
+        fail(p, "ext= wants KIND: and whole eights of hex");
+    }
+}
+
 /* --- segments in --- */
 
 static bool
@@ -237,6 +260,8 @@ in_word(struct player *p, struct pw_fake_seg *s, const char *word)
         s->dport = (uint16_t)num(p, v);
     } else if ((v = value_of(word, "pad")) != NULL) {
         s->pad = num(p, v);
+    } else if ((v = value_of(word, "ext")) != NULL) {
+        extension(p, s, v);
     } else if (strcmp(word, "bad-tcp-sum") == 0) {
         s->bad_tcp_sum = true;
     } else if (strcmp(word, "bad-ip-sum") == 0) {
@@ -252,6 +277,7 @@ inject(struct player *p, char **word, uint32_t n, bool poll)
     static uint8_t payload[2048];
     bool own_ts = false;
     struct pw_fake_seg s = {
+        .v6 = p->v6,
         .saddr = PW_FAKE_PEER_IP,
         .daddr = PW_FAKE_OUR_IP,
         .sport = p->sport,
@@ -404,6 +430,8 @@ expect_segment(struct player *p, char **word, uint32_t n)
     }
     if (!pw_fake_read(m, &s, &why)) {
         fail(p, "a broken frame came out: %s", why);
+    } else if (s.v6 != p->v6 || s.saddr != PW_FAKE_OUR_IP || s.daddr != PW_FAKE_PEER_IP) {
+        fail(p, "a frame with other addresses came out");
     } else {
         out_check(p, &s, tsc, word, n);
     }
@@ -418,7 +446,7 @@ our_tcb(const struct player *p)
     for (uint32_t i = 0; i < p->w->tcp.tcbs.count; i++) {
         const struct pw_tcb *tcb = pw_pool_at(&p->w->tcp.tcbs, i);
 
-        if (tcb->state != PW_TCP_CLOSED && tcb->rport == p->sport) {
+        if (tcb->state != PW_TCP_CLOSED && tcb->stream.peer.port == p->sport) {
             return tcb;
         }
     }
@@ -526,7 +554,8 @@ static void
 cmd_flood(struct player *p, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct pw_fake_seg s = {.saddr = PW_FAKE_PEER_IP,
+        struct pw_fake_seg s = {.v6 = p->v6,
+                                .saddr = PW_FAKE_PEER_IP,
                                 .daddr = PW_FAKE_OUR_IP,
                                 .sport = (uint16_t)(20000 + i),
                                 .dport = PW_FAKE_PORT,
@@ -575,11 +604,15 @@ cmd_handshake(struct player *p, char **option, uint32_t options)
 static void
 cmd_our_isn(struct player *p, uint32_t want)
 {
-    struct pw_segment seg = {.laddr = PW_FAKE_OUR_IP,
-                             .raddr = PW_FAKE_PEER_IP,
+    struct pw_segment seg = {.peer = {.ip = {[10] = 0xFF, [11] = 0xFF}, .port = p->sport},
                              .lport = PW_FAKE_PORT,
-                             .rport = p->sport};
+                             .v6 = p->v6};
 
+    if (p->v6) {
+        pw_fake_ip6(PW_FAKE_PEER_IP, seg.peer.ip);
+    } else {
+        pw_store_be32(seg.peer.ip + 12, PW_FAKE_PEER_IP);
+    }
     pw_fake_poll(&p->port, p->w);
     uint32_t gap = want - pw_tcp_isn(p->w, &seg);
 
@@ -689,6 +722,9 @@ world_command(struct player *p, char **word, uint32_t n)
         p->peer_isn = num(p, word[1]);
     } else if (strcmp(c, "peer-port") == 0 && n == 2) {
         p->sport = (uint16_t)num(p, word[1]);
+        p->ts = false;
+    } else if (strcmp(c, "ip") == 0 && n == 2) {
+        p->v6 = num(p, word[1]) == 6;
         p->ts = false;
     } else if (strcmp(c, "flood") == 0 && n == 2) {
         cmd_flood(p, num(p, word[1]));
