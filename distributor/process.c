@@ -175,7 +175,7 @@ count_received(struct pw_work *w, const struct pw_series_in *in, uint64_t size)
                                 pw_labels_get(&in->labels, PW_SLICE_LIT("otel.scope.version")));
 }
 
-/* Steps 8 and 10: language by the spy's name, else by the strings; Go fix-up (a). */
+/* Steps 8 and 10: language by the spy's name, else by the strings; Go fix-ups. */
 static void
 fix_by_language(const struct pw_series_in *in)
 {
@@ -194,6 +194,7 @@ fix_by_language(const struct pw_series_in *in)
     }
     if (go) {
         pw_profile_fix_go(in->profile);
+        pw_profile_stitch_go(in->profile); /* without the memory for it stacks stay as they came */
     }
 }
 

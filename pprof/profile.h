@@ -200,6 +200,10 @@ PW_MUST_USE int pw_profile_normalize(struct pw_profile *p);
 const char *pw_profile_language(const struct pw_profile *p);
 /* 3.5 (a): strips [go.shape....] groups from strings. Call before normalise. */
 void pw_profile_fix_go(struct pw_profile *p);
+/* 3.5 (b): gives stacks that the Go runtime cut their missing root frames, from other stacks of the
+ * profile. After validate, before normalise. 0, also when there is nothing to do, which a look at the
+ * depths settles for most profiles; PW_ENOMEM: the stacks are as they came. */
+int pw_profile_stitch_go(struct pw_profile *p);
 
 /* After normalise: string by index. */
 static inline struct pw_slice

@@ -151,6 +151,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rc == 0) {
         if (pw_profile_validate(&p, &lim, 1, &f) == PW_PROFILE_FINE) {
             pw_profile_fix_go(&p);
+            PW_INVARIANT(pw_profile_stitch_go(&p) == 0);
         }
         (void)pw_profile_language(&p);
         PW_INVARIANT(pw_profile_normalize(&p) == 0); /* also of what validation refused */

@@ -1,0 +1,228 @@
+#include "tests/pprof/stitch_case.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUFFIX = 24, MATCH = 16, OFFSET_MAX = 8, HOPS_MAX = 56, GROWTH_MAX = 8, NONE = -1 };
+
+void
+stitch_case_init(struct stitch_case *c, size_t scratch_bytes)
+{
+    *c = (struct stitch_case){.came = malloc(STITCH_CASE_IDS * sizeof(uint64_t)),
+                              .came_first = malloc(STITCH_CASE_SAMPLES * sizeof(uint32_t)),
+                              .came_count = malloc(STITCH_CASE_SAMPLES * sizeof(uint32_t))};
+    if (pw_scratch_init_ctl(&c->scratch, scratch_bytes) != 0) {
+        abort();
+    }
+    c->p.sample = malloc(STITCH_CASE_SAMPLES * sizeof(*c->p.sample));
+}
+
+void
+stitch_case_fini(struct stitch_case *c)
+{
+    pw_scratch_fini_ctl(&c->scratch);
+    free(c->came);
+    free(c->came_first);
+    free(c->came_count);
+    free(c->p.sample);
+}
+
+void
+stitch_case_begin(struct stitch_case *c, const char *type, bool wide)
+{
+    struct pw_sample *sample = c->p.sample;
+
+    c->scratch.used = 0;
+    c->ids_count = 0;
+    c->string[0] = pw_slice("", 0);
+    c->string[1] = pw_slice(type, strlen(type));
+    c->p = (struct pw_profile){.scratch = &c->scratch,
+                               .hash_key = 42,
+                               .sample = sample,
+                               .string_table = c->string,
+                               .string_count = 2,
+                               .sample_type_count = 1};
+    c->p.sample_type[0].type_ref = 1;
+    if (wide) {
+        c->p.loc_ids_wide = pw_scratch_array(&c->scratch, STITCH_CASE_IDS, sizeof(uint64_t));
+    } else {
+        c->p.loc_ids = pw_scratch_array(&c->scratch, STITCH_CASE_IDS, sizeof(uint16_t));
+    }
+}
+
+bool
+stitch_case_add(struct stitch_case *c, const uint64_t *ids, uint32_t n)
+{
+    struct pw_profile *p = &c->p;
+
+    if (p->sample_count == STITCH_CASE_SAMPLES || n > STITCH_CASE_IDS - c->ids_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        c->came[c->ids_count + i] = ids[i];
+        if (p->loc_ids_wide != NULL) {
+            p->loc_ids_wide[c->ids_count + i] = ids[i];
+        } else {
+            p->loc_ids[c->ids_count + i] = (uint16_t)(ids[i] - 1);
+        }
+    }
+    c->came_first[p->sample_count] = c->ids_count;
+    c->came_count[p->sample_count] = n;
+    p->sample[p->sample_count++] = (struct pw_sample){.loc_first = c->ids_count, .loc_count = n};
+    c->ids_count += n;
+    p->loc_ids_count = c->ids_count;
+    return true;
+}
+
+uint64_t
+stitch_case_id(const struct stitch_case *c, uint32_t sample, uint32_t i)
+{
+    size_t at = (size_t)c->p.sample[sample].loc_first + i;
+
+    return c->p.loc_ids_wide != NULL ? c->p.loc_ids_wide[at] : (uint16_t)(c->p.loc_ids[at] + 1);
+}
+
+static const uint64_t *
+suffix(const struct stitch_case *c, int sample)
+{
+    return c->came + c->came_first[sample] + c->came_count[sample] - SUFFIX;
+}
+
+static bool
+same(const uint64_t *a, const uint64_t *b, int n)
+{
+    return memcmp(a, b, (size_t)n * sizeof(*a)) == 0;
+}
+
+/* The first sample of a sample's group; a group is known by it. */
+static int
+group_of(const struct stitch_case *c, int sample)
+{
+    if (c->came_count[sample] < SUFFIX) {
+        return NONE;
+    }
+    for (int i = 0; i < sample; i++) {
+        if (c->came_count[i] >= SUFFIX && same(suffix(c, i), suffix(c, sample), SUFFIX)) {
+            return i;
+        }
+    }
+    return sample;
+}
+
+static bool
+fits(const struct stitch_case *c, int child, int parent, int offset)
+{
+    return same(suffix(c, child) + OFFSET_MAX, suffix(c, parent) + OFFSET_MAX - offset, MATCH);
+}
+
+static int
+parent_of(const struct stitch_case *c, int group, int *offset)
+{
+    for (*offset = OFFSET_MAX; *offset > 0; (*offset)--) {
+        if (fits(c, group, group, *offset)) {
+            return group;
+        }
+        for (int i = 0; i < (int)c->p.sample_count; i++) {
+            if (group_of(c, i) == i && fits(c, group, i, *offset)) {
+                return i;
+            }
+        }
+    }
+    return NONE;
+}
+
+/* What a group misses; NONE: too many hops. */
+static int
+chain(const struct stitch_case *c, int group, uint64_t *out)
+{
+    int n = 0, offset;
+
+    for (int hops = 0;; hops++) {
+        int parent = parent_of(c, group, &offset);
+
+        if (parent == NONE) {
+            return n;
+        }
+        if (hops == HOPS_MAX) {
+            return NONE;
+        }
+        memcpy(out + n, suffix(c, parent) + SUFFIX - offset, (size_t)offset * sizeof(*out));
+        n += offset;
+        group = parent;
+    }
+}
+
+static bool
+looks_cut(const struct stitch_case *c)
+{
+    bool cpu = pw_slice_eq_str(c->string[1], "cpu");
+    bool heap = pw_slice_eq_str(c->string[1], "alloc_objects") ||
+                pw_slice_eq_str(c->string[1], "alloc_space") ||
+                pw_slice_eq_str(c->string[1], "inuse_objects") ||
+                pw_slice_eq_str(c->string[1], "inuse_space");
+    uint32_t deepest = 0;
+
+    for (uint32_t i = 0; i < c->p.sample_count; i++) {
+        deepest = c->came_count[i] > deepest ? c->came_count[i] : deepest;
+    }
+    return (cpu && deepest >= 60) || (heap && deepest >= 28 && deepest <= 32);
+}
+
+/* The groups from this sample on are stitched. */
+static int
+first_stitched(const struct stitch_case *c, uint64_t *out)
+{
+    int first = (int)c->p.sample_count;
+
+    while (first > 0 && (group_of(c, first - 1) != first - 1 || chain(c, first - 1, out) != NONE)) {
+        first--;
+    }
+    return first;
+}
+
+static uint32_t
+appended(const struct stitch_case *c, int sample, int first, uint64_t *out)
+{
+    int group = group_of(c, sample);
+
+    return group == NONE || group < first ? 0 : (uint32_t)chain(c, group, out);
+}
+
+/* The same, or behind the last when nothing is stitched. */
+static int
+plan(const struct stitch_case *c, uint64_t *out)
+{
+    int first = looks_cut(c) ? first_stitched(c, out) : (int)c->p.sample_count;
+    uint64_t more = 0;
+
+    for (int i = 0; i < (int)c->p.sample_count; i++) {
+        uint32_t n = appended(c, i, first, out);
+
+        more += n == 0 ? 0 : n + c->came_count[i];
+    }
+    return more > (uint64_t)GROWTH_MAX * c->ids_count ? (int)c->p.sample_count : first;
+}
+
+bool
+stitch_case_holds(const struct stitch_case *c)
+{
+    uint64_t out[HOPS_MAX * OFFSET_MAX];
+    int first = plan(c, out);
+
+    for (uint32_t s = 0; s < c->p.sample_count; s++) {
+        uint32_t came = c->came_count[s], more = appended(c, (int)s, first, out);
+
+        if (c->p.sample[s].loc_count != came + more ||
+            (uint64_t)c->p.sample[s].loc_first + came + more > c->p.loc_ids_count) {
+            return false;
+        }
+        for (uint32_t i = 0; i < came + more; i++) {
+            uint64_t want = i < came ? c->came[c->came_first[s] + i] : out[i - came];
+
+            if (stitch_case_id(c, s, i) != want) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
