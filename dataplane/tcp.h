@@ -41,6 +41,7 @@ struct pw_tcp_cfg {
     uint32_t retries_max; /* 12 retransmissions of one segment, then the connection is given up */
     uint32_t syn_retries_max; /* 4 retransmissions of SYN,ACK */
     uint32_t time_wait_ms;    /* 60000: 2 MSL (RFC 9293 3.4.2) */
+    bool reno;                /* NewReno (RFC 5681, 6582) instead of CUBIC (RFC 9438) */
     uint32_t fin_wait_2_ms; /* 60000 without a sign from the peer after our FIN was acknowledged */
 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SND_SHARE_SCARCE = 4 * PW_SND_CHUNK_BYTES };
+enum { SND_SHARE_SCARCE = 4 * PW_SND_CHUNK_BYTES, SACK_BOARDS_MAX = 4096 };
 
 void
 pw_tcp_cfg_defaults(struct pw_tcp_cfg *c)
@@ -175,7 +175,7 @@ pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg)
         .state = PW_TCP_CLOSED,
         .timer = {.kind = PW_TCB_TIMER_MAIN},
         .delack = {.kind = PW_TCB_TIMER_DELACK},
-        .cc = {.ops = &pw_tcp_cc_reno},
+        .cc = {.ops = w->tcp.cfg.reno ? &pw_tcp_cc_reno : &pw_tcp_cc_cubic},
         .rto_ms = w->tcp.cfg.rto_ms_init,
     };
     memcpy(tcb->peer_mac, seg->src_mac, 6);
@@ -229,6 +229,7 @@ pw_tcp_close(struct pw_worker *w, struct pw_tcb *tcb)
         pw_tcb_flag_clear(tcb, PW_TCB_HALF_OPEN);
     }
     pw_tcp_reass_clear(tcb);
+    pw_sack_clear(w, tcb);
     pw_snd_clear(&t->chunks, &tcb->snd);
     t->rx_budget_free += tcb->rx_reserved;
     tcb->rx_reserved = 0;
@@ -408,6 +409,13 @@ pow2_at_least(uint32_t n)
     return p;
 }
 
+/* Only connections in loss have a scoreboard; who finds none recovers without SACK. */
+static uint32_t
+boards_of(const struct pw_tcp_cfg *c)
+{
+    return c->conns_max < SACK_BOARDS_MAX ? c->conns_max : SACK_BOARDS_MAX;
+}
+
 static int
 cfg_check(struct pw_worker *w, struct pw_tcp_cfg *c)
 {
@@ -478,7 +486,13 @@ pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg, const uint8_t
     if (rc != 0) {
         goto err_tcbs;
     }
+    rc = pw_pool_init_ctl(&t->boards, boards_of(&t->cfg), sizeof(struct pw_sack_board));
+    if (rc != 0) {
+        goto err_chunks;
+    }
     return 0;
+err_chunks:
+    pw_pool_fini_ctl(&t->chunks);
 err_tcbs:
     pw_pool_fini_ctl(&t->tcbs);
 err_slot:
@@ -503,7 +517,9 @@ pw_tcp_fini_ctl(struct pw_worker *w)
     }
     PW_INVARIANT(pw_pool_used(&t->tcbs) == 0);
     PW_INVARIANT(pw_pool_used(&t->chunks) == 0);
+    PW_INVARIANT(pw_pool_used(&t->boards) == 0);
     PW_INVARIANT(t->rx_budget_free == t->cfg.rx_budget_bytes);
+    pw_pool_fini_ctl(&t->boards);
     pw_pool_fini_ctl(&t->chunks);
     pw_pool_fini_ctl(&t->tcbs);
     free(t->slot);

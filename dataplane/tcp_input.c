@@ -116,6 +116,10 @@ sequence_ok(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
     }
     bool old = pw_seq_leq(seg->seq + seg_space(seg), tcb->rcv_nxt);
 
+    if (old) {
+        pw_tcp_dsack_note(tcb, seg->seq, seg->seq + seg->len);
+    }
+
     pw_worker_drop(w, old ? PW_DROP_TCP_DUPLICATE : PW_DROP_TCP_OUTSIDE_WINDOW);
     if ((seg->flags & PW_TCP_RST) != 0) {
         return false;
@@ -292,13 +296,21 @@ ack_arrives(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *se
     if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {
         tcb->retries = 0; /* it is alive: RFC 9293 3.8.6.1 forbids giving up */
     }
+    bool news = seg->opt.sack_count != 0 && pw_sack_take(w, tcb, seg);
+
     if (pw_seq_gt(seg->ack, tcb->snd_una)) {
         return ack_advances(w, tcb, seg);
     }
     if (tcb->snd_wnd != wnd_before) {
         pw_tcp_out_later(w, tcb);
-    } else if (seg->ack == tcb->snd_una && seg->len == 0 && tcb->snd_una != tcb->snd_max &&
-               (seg->flags & PW_TCP_FIN) == 0 && !pw_tcb_is(tcb, PW_TCB_PERSIST)) {
+    }
+    if (pw_tcb_is(tcb, PW_TCB_SACK)) {
+        if (news) {
+            pw_tcp_dupack(w, tcb); /* RFC 6675 2 */
+        }
+    } else if (tcb->snd_wnd == wnd_before && seg->ack == tcb->snd_una && seg->len == 0 &&
+               tcb->snd_una != tcb->snd_max && (seg->flags & PW_TCP_FIN) == 0 &&
+               !pw_tcb_is(tcb, PW_TCB_PERSIST)) {
         pw_tcp_dupack(w, tcb); /* RFC 5681 2 (a)-(e) */
     }
     return true;
@@ -330,6 +342,7 @@ trim_to_window(struct pw_tcb *tcb, struct pw_segment *seg)
         uint32_t known = tcb->rcv_nxt - seg->seq;
 
         known = known < seg->len ? known : seg->len;
+        pw_tcp_dsack_note(tcb, seg->seq, seg->seq + known);
         (void)rte_pktmbuf_adj(seg->m, (uint16_t)known);
         seg->seq += known;
         seg->len -= known;

@@ -14,7 +14,11 @@
 
 #include <rte_mbuf.h>
 
-enum { CHALLENGE_ACKS_PER_S = 100 };
+enum {
+    CHALLENGE_ACKS_PER_S = 100,
+    SACK_SENDS_MAX = 64, /* of one recovery in one flush */
+    SACK_BYTES_MIN = 12, /* NOP NOP, kind, length, one block */
+};
 
 struct hdr {
     const struct pw_peer_addr *peer;
@@ -115,9 +119,27 @@ frame_send(struct pw_worker *w, struct rte_mbuf *m, const struct hdr *h)
     pw_worker_send(w, m);
 }
 
+/* RFC 2018 4: "SACK options SHOULD be included in all ACKs which do not ACK the highest sequence
+ * number". room: bytes for it; a segment with text carries blocks only where it is short anyway. */
+static uint32_t
+sack_put(struct pw_tcb *tcb, uint8_t *opt, uint32_t room)
+{
+    struct pw_tcp_range r[PW_TCP_SACK_BLOCKS_MAX];
+    uint32_t own = PW_TCP_OPT_BYTES_MAX - (pw_tcb_is(tcb, PW_TCB_TS) ? PW_TCP_OPT_TS_BYTES : 0);
+
+    if (!pw_tcb_is(tcb, PW_TCB_SACK)) {
+        return 0;
+    }
+    room = room < own ? room : own;
+    uint32_t n = pw_tcp_sack_blocks(tcb, r, (room - 4) / sizeof(r[0]));
+
+    return n == 0 ? 0 : pw_tcp_options_put_sack(opt, r, n);
+}
+
 /* Header of a segment of tcb from seq on; acknowledges, offers a window, and notes both as done. */
 static struct hdr
-hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uint8_t *opt)
+hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uint8_t *opt,
+       uint32_t sack_room)
 {
     uint32_t wnd = pw_tcp_rx_window(w, tcb) >> tcb->rcv_wscale;
     struct hdr h = {
@@ -135,6 +157,9 @@ hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uin
     if (pw_tcb_is(tcb, PW_TCB_TS)) {
         h.opt_len =
             pw_tcp_options_put_ts(opt, (uint32_t)w->now_tick + w->tcp.ts_offset, tcb->ts_recent);
+    }
+    if (sack_room >= SACK_BYTES_MIN && (tcb->ooo != NULL || pw_tcb_is(tcb, PW_TCB_DSACK))) {
+        h.opt_len += sack_put(tcb, opt + h.opt_len, sack_room);
     }
     if (wnd == 0 && tcb->last_ack_sent != tcb->rcv_nxt) { /* text came since: it was open then */
         w->stat[PW_STAT_TCP_ZERO_WINDOWS]++;
@@ -158,8 +183,8 @@ bare_seq(const struct pw_tcb *tcb)
 void
 pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
 {
-    uint8_t opt[PW_TCP_OPT_TS_BYTES];
-    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_ACK, opt);
+    uint8_t opt[PW_TCP_OPT_BYTES_MAX];
+    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_ACK, opt, PW_TCP_OPT_BYTES_MAX);
     uint8_t *payload;
     struct rte_mbuf *m = frame_new(w, &h, &payload);
 
@@ -189,7 +214,7 @@ void
 pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb)
 {
     uint8_t opt[PW_TCP_OPT_TS_BYTES];
-    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_RST | PW_TCP_ACK, opt);
+    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_RST | PW_TCP_ACK, opt, 0);
     uint8_t *payload;
     struct rte_mbuf *m = frame_new(w, &h, &payload);
 
@@ -235,8 +260,9 @@ pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
         .ts_ecr = tcb->ts_recent,
         .has_wscale = tcb->rcv_wscale != 0,
         .wscale = tcb->rcv_wscale,
+        .sack_ok = pw_tcb_is(tcb, PW_TCB_SACK),
     };
-    struct hdr h = hdr_of(w, tcb, tcb->iss, PW_TCP_SYN | PW_TCP_ACK, ts);
+    struct hdr h = hdr_of(w, tcb, tcb->iss, PW_TCP_SYN | PW_TCP_ACK, ts, 0);
     uint32_t wnd = pw_tcb_rcv_wnd(tcb);
     uint8_t *payload;
 
@@ -254,8 +280,8 @@ pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
 static bool
 segment_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t len, uint8_t flags)
 {
-    uint8_t opt[PW_TCP_OPT_TS_BYTES];
-    struct hdr h = hdr_of(w, tcb, seq, flags, opt);
+    uint8_t opt[PW_TCP_OPT_BYTES_MAX];
+    struct hdr h = hdr_of(w, tcb, seq, flags, opt, tcb->mss - len);
     uint8_t *payload;
 
     h.len = len;
@@ -274,7 +300,13 @@ segment_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t len
 static uint32_t
 sendable(const struct pw_tcb *tcb, uint32_t unsent)
 {
-    uint32_t wnd = tcb->snd_wnd < tcb->cc.cwnd ? tcb->snd_wnd : tcb->cc.cwnd;
+    /* RFC 3042: a new segment for each of the first two duplicate ACKs, so that a third can come. */
+    uint32_t cwnd = tcb->cc.cwnd;
+
+    if (tcb->dupacks != 0 && !pw_tcb_is(tcb, PW_TCB_RECOVERY | PW_TCB_RTO_LOSS)) {
+        cwnd += (tcb->dupacks < PW_TCP_DUPACKS ? tcb->dupacks : PW_TCP_DUPACKS - 1U) * tcb->mss;
+    }
+    uint32_t wnd = tcb->snd_wnd < cwnd ? tcb->snd_wnd : cwnd;
     uint32_t flight = tcb->snd_nxt - tcb->snd_una;
     uint32_t room = wnd > flight ? wnd - flight : 0;
 
@@ -314,35 +346,104 @@ sent(struct pw_worker *w, struct pw_tcb *tcb, uint32_t n)
     }
 }
 
+static uint32_t
+unsent_bytes(const struct pw_tcb *tcb)
+{
+    uint32_t flight = tcb->snd_nxt - tcb->snd_una;
+
+    return tcb->snd.bytes > flight ? tcb->snd.bytes - flight : 0;
+}
+
+/* One segment of at most room bytes from snd_nxt on. False: not worth it, or no buffer. */
+static bool
+send_next(struct pw_worker *w, struct pw_tcb *tcb, uint32_t room)
+{
+    uint32_t unsent = unsent_bytes(tcb);
+    uint32_t n = room < unsent ? room : unsent;
+
+    if (!worth_sending(tcb, n, unsent)) {
+        return false;
+    }
+    n = n < tcb->mss ? n : tcb->mss;
+    uint8_t flags = n == unsent ? PW_TCP_ACK | PW_TCP_PSH : PW_TCP_ACK;
+    bool fin = n == unsent && pw_tcb_is(tcb, PW_TCB_FIN_QUEUED);
+
+    if (fin) {
+        flags = (uint8_t)(flags | PW_TCP_FIN);
+        pw_tcb_flag_set(tcb, PW_TCB_FIN_SENT);
+        tcb->snd_fin = tcb->snd_nxt + n;
+    }
+    if (!segment_send(w, tcb, tcb->snd_nxt, n, flags)) {
+        return false;
+    }
+    sent(w, tcb, n + fin);
+    return true;
+}
+
 static void
 send_text(struct pw_worker *w, struct pw_tcb *tcb)
 {
-    uint32_t flight = tcb->snd_nxt - tcb->snd_una;
-    uint32_t unsent = tcb->snd.bytes > flight ? tcb->snd.bytes - flight : 0;
-
-    if (unsent > 0 && flight == 0 && w->now_tick - tcb->sent_tick > tcb->rto_ms) {
+    if (tcb->snd_nxt == tcb->snd_una && tcb->snd.bytes > 0 &&
+        w->now_tick - tcb->sent_tick > tcb->rto_ms) {
         tcb->cc.ops->idle(&tcb->cc, tcb->mss);
     }
-    while (unsent > 0) { /* bound: the peer's window */
-        uint32_t n = sendable(tcb, unsent);
-
-        if (!worth_sending(tcb, n, unsent)) {
+    while (unsent_bytes(tcb) > 0) { /* bound: the peer's window */
+        if (!send_next(w, tcb, sendable(tcb, UINT32_MAX))) {
             break;
         }
-        n = n < tcb->mss ? n : tcb->mss;
-        uint8_t flags = n == unsent ? PW_TCP_ACK | PW_TCP_PSH : PW_TCP_ACK;
-        bool fin = n == unsent && pw_tcb_is(tcb, PW_TCB_FIN_QUEUED);
+    }
+}
 
-        if (fin) {
-            flags = (uint8_t)(flags | PW_TCP_FIN);
-            pw_tcb_flag_set(tcb, PW_TCB_FIN_SENT);
-            tcb->snd_fin = tcb->snd_nxt + n;
-        }
-        if (!segment_send(w, tcb, tcb->snd_nxt, n, flags)) {
+/* Sends part of r again and notes it. False: no buffer. */
+static bool
+resend_part(struct pw_worker *w, struct pw_tcb *tcb, struct pw_tcp_range r)
+{
+    uint32_t size = r.right - r.left;
+    uint32_t n = pw_tcp_resend(w, tcb, r.left, size < tcb->mss ? size : tcb->mss);
+
+    tcb->board->rxt = r.left + n;
+    return n != 0;
+}
+
+/* NextSeg (4): text above all that the peer reported may be lost too, and nothing would say so. */
+static void
+rescue(struct pw_worker *w, struct pw_tcb *tcb, uint32_t top)
+{
+    uint32_t end = tcb->snd_recover;
+
+    if (pw_tcb_is(tcb, PW_TCB_RESCUED) || pw_seq_geq(top, end)) {
+        return;
+    }
+    uint32_t from = end - top > tcb->mss ? end - tcb->mss : top;
+
+    pw_tcb_flag_set(tcb, PW_TCB_RESCUED);
+    (void)pw_tcp_resend(w, tcb, from, end - from);
+}
+
+/* RFC 6675 5 step C: what NextSeg names, while the pipe has room for a segment. */
+static void
+send_recovery(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint32_t budget = SACK_SENDS_MAX;
+
+    for (bool more = true; more && budget > 0; budget--) {
+        struct pw_sack_view v = pw_sack_view_of(tcb);
+        uint32_t wnd_left = tcb->snd_una + tcb->snd_wnd - tcb->snd_nxt;
+
+        if (v.pipe + tcb->mss > tcb->cc.cwnd) {
             break;
         }
-        sent(w, tcb, n + fin);
-        unsent -= n;
+        if (v.lost.left != v.lost.right) { /* NextSeg (1) */
+            more = resend_part(w, tcb, v.lost);
+        } else if (unsent_bytes(tcb) > 0 && wnd_left <= tcb->snd_wnd &&
+                   send_next(w, tcb, wnd_left)) { /* (2) */
+            more = true;
+        } else if (v.hole.left != v.hole.right) { /* (3) */
+            more = resend_part(w, tcb, v.hole);
+        } else {
+            rescue(w, tcb, v.top);
+            more = false;
+        }
     }
 }
 
@@ -394,7 +495,11 @@ void
 pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb)
 {
     if (tcb->state != PW_TCP_SYN_RECEIVED && tcb->state != PW_TCP_TIME_WAIT) {
-        send_text(w, tcb);
+        if (pw_tcb_is(tcb, PW_TCB_RECOVERY) && tcb->board != NULL) {
+            send_recovery(w, tcb);
+        } else {
+            send_text(w, tcb);
+        }
         send_fin(w, tcb);
         persist_check(w, tcb);
     }
@@ -416,25 +521,34 @@ pw_tcp_flush(struct pw_worker *w)
     return n;
 }
 
-void
-pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb)
+uint32_t
+pw_tcp_resend(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t max)
 {
     struct pw_snd_buf keep = tcb->snd;
-    uint32_t nxt = tcb->snd_nxt;
-    uint32_t n = tcb->snd.bytes < tcb->mss ? tcb->snd.bytes : tcb->mss;
-    uint32_t flight = nxt - tcb->snd_una;
+    uint32_t off = seq - tcb->snd_una;
+    uint32_t flight = tcb->snd_nxt - tcb->snd_una;
 
-    n = n < flight ? n : flight; /* after a timeout less is out than was: a FIN must not move up */
-    bool fin = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && tcb->snd_fin == tcb->snd_una + n && flight > n;
+    if (pw_seq_lt(seq, tcb->snd_una) || off >= flight) {
+        return 0;
+    }
+    uint32_t left = flight - off; /* after a timeout less is out than was: a FIN must not move up */
+    uint32_t text = tcb->snd.bytes > off ? tcb->snd.bytes - off : 0;
+    uint32_t n = text < max ? text : max;
 
-    pw_snd_rewind(&tcb->snd);
-    if (n + fin > 0 &&
-        segment_send(w, tcb, tcb->snd_una, n, fin ? PW_TCP_ACK | PW_TCP_FIN : PW_TCP_ACK)) {
+    n = n < left ? n : left;
+    n = n < tcb->mss ? n : tcb->mss;
+    bool fin = pw_tcb_is(tcb, PW_TCB_FIN_SENT) && tcb->snd_fin == seq + n && left > n;
+    bool ok = false;
+
+    pw_snd_seek(&tcb->snd, off);
+    if (n + fin > 0 && segment_send(w, tcb, seq, n, fin ? PW_TCP_ACK | PW_TCP_FIN : PW_TCP_ACK)) {
         w->stat[PW_STAT_TCP_RETRANSMITS]++;
         pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING); /* Karn */
+        ok = true;
     }
     tcb->snd.cursor = keep.cursor;
     tcb->snd.cursor_off = keep.cursor_off;
+    return ok ? n + fin : 0;
 }
 
 void

@@ -237,6 +237,75 @@ trim_behind(struct pw_tcb *tcb, struct rte_mbuf **link, struct rte_mbuf *m)
     }
 }
 
+/* --- SACK (RFC 2018 4, RFC 2883 4) --- */
+
+void
+pw_tcp_dsack_note(struct pw_tcb *tcb, uint32_t left, uint32_t right)
+{
+    if (pw_tcb_is(tcb, PW_TCB_SACK) && left != right) {
+        tcb->dsack = (struct pw_tcp_range){left, right};
+        pw_tcb_flag_set(tcb, PW_TCB_DSACK);
+    }
+}
+
+/* RFC 2018 4: the first block is the one that the segment fell into that caused the ACK. */
+static void
+recent_add(struct pw_tcb *tcb, uint32_t seq)
+{
+    for (uint32_t i = PW_ARRAY_LEN(tcb->sack_recent) - 1; i > 0; i--) {
+        tcb->sack_recent[i] = tcb->sack_recent[i - 1];
+    }
+    tcb->sack_recent[0] = seq;
+}
+
+/* The block that m begins; m is moved to the first buffer behind it. */
+static struct pw_tcp_range
+block_at(const struct rte_mbuf **m)
+{
+    struct pw_tcp_range r = {.left = seq_of(*m), .right = end_of(*m)};
+
+    for (*m = (*m)->next; *m != NULL && seq_of(*m) == r.right; *m = (*m)->next) {
+        r.right = end_of(*m);
+    }
+    return r;
+}
+
+uint32_t
+pw_tcp_sack_blocks(struct pw_tcb *tcb, struct pw_tcp_range *r, uint32_t max)
+{
+    struct pw_tcp_range found[PW_ARRAY_LEN(tcb->sack_recent)] = {{0}};
+    struct pw_tcp_range other[PW_TCP_SACK_BLOCKS_MAX];
+    uint32_t others = 0;
+    uint32_t n = 0;
+
+    if (max > 0 && pw_tcb_is(tcb, PW_TCB_DSACK)) {
+        r[n++] = tcb->dsack;
+        pw_tcb_flag_clear(tcb, PW_TCB_DSACK);
+    }
+    for (const struct rte_mbuf *m = tcb->ooo; m != NULL;) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
+        struct pw_tcp_range b = block_at(&m);
+        uint32_t i = 0;
+
+        while (i < PW_ARRAY_LEN(found) && !pw_seq_in(tcb->sack_recent[i], b.left, b.right)) {
+            i++;
+        }
+        if (i < PW_ARRAY_LEN(found)) {
+            found[i] = b;
+        } else if (others < PW_ARRAY_LEN(other)) {
+            other[others++] = b;
+        }
+    }
+    for (uint32_t i = 0; i < PW_ARRAY_LEN(found) && n < max; i++) {
+        if (found[i].left != found[i].right) {
+            r[n++] = found[i];
+        }
+    }
+    for (uint32_t i = 0; i < others && n < max; i++) {
+        r[n++] = other[i];
+    }
+    return n;
+}
+
 void
 pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
 {
@@ -252,7 +321,9 @@ pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg
     if (before != NULL && pw_seq_gt(end_of(before), seq)) {
         uint32_t known = end_of(before) - seq;
 
+        pw_tcp_dsack_note(tcb, seq, known < m->data_len ? seq + known : seq + m->data_len);
         if (known >= m->data_len) {
+            recent_add(tcb, seq); /* RFC 2883 4: the block around it is the second */
             pw_worker_drop(w, PW_DROP_TCP_DUPLICATE);
             return;
         }
@@ -264,6 +335,7 @@ pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg
     trim_behind(tcb, link, m);
     w->stat[PW_STAT_TCP_OOO_IN]++;
     if (before != NULL && end_of(before) == seq && pw_buf_coalesce(before, m)) {
+        recent_add(tcb, seq);
         seg->m = NULL;
         return;
     }
@@ -275,6 +347,7 @@ pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg
     *link = m;
     tcb->rx_held_ooo += m->buf_len;
     tcb->ooo_count++;
+    recent_add(tcb, seq);
     seg->m = NULL;
 }
 

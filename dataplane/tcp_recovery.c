@@ -1,6 +1,6 @@
 /* Retransmission: the timer (RFC 6298), what it finds (RFC 5681 3.1: back to snd_una, slow start),
- * and three duplicate ACKs (RFC 5681 3.2, partial ACKs as in RFC 6582 3.2 step 3). SACK will come
- * between. */
+ * and duplicate ACKs: with SACK by RFC 6675 (the board is in tcp_sack.c, what recovery sends in
+ * tcp_output.c), without by RFC 6582. */
 #include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
@@ -100,6 +100,9 @@ retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
     back_off(w, tcb);
     tcb->dupacks = 0;
     pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING | PW_TCB_RECOVERY); /* RFC 6298 3: Karn */
+    pw_tcb_flag_set(tcb, PW_TCB_RTO_LOSS);
+    tcb->snd_recover = tcb->snd_max;
+    pw_sack_clear(w, tcb); /* RFC 2018 8: the peer may have given it up */
     tcb->snd_nxt = tcb->snd_una;
     pw_snd_rewind(&tcb->snd);
     pw_tcp_output(w, tcb);
@@ -166,6 +169,41 @@ take_rtt(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
     }
 }
 
+/* RFC 6582 3.2 step 3 and RFC 6675 5: an ACK of new text while in recovery. */
+static void
+recovery_acked(struct pw_worker *w, struct pw_tcb *tcb, uint32_t n)
+{
+    uint32_t mss = tcb->mss;
+
+    if (pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
+        uint32_t flight = tcb->snd_max - tcb->snd_una;
+        uint32_t after = (flight > mss ? flight : mss) + mss;
+
+        pw_tcb_flag_clear(tcb, PW_TCB_RECOVERY);
+        if (tcb->board == NULL && !pw_tcb_is(tcb, PW_TCB_SACK)) { /* no burst: step 3, option 1 */
+            tcb->cc.cwnd = tcb->cc.ssthresh < after ? tcb->cc.ssthresh : after;
+        }
+        return;
+    }
+    if (tcb->board != NULL) {
+        return; /* the flush sends what the pipe has room for */
+    }
+    /* A partial ACK names the next loss; the window shrinks by what left the network. */
+    tcb->cc.cwnd = tcb->cc.cwnd > n + mss ? tcb->cc.cwnd - n : mss;
+    tcb->cc.cwnd += n >= mss ? mss : 0;
+    (void)pw_tcp_resend(w, tcb, tcb->snd_una, mss);
+}
+
+/* RFC 9438 5.8, RFC 7661: a window that was not used says nothing about the network. */
+static bool
+cwnd_limited(const struct pw_tcb *tcb, uint32_t n)
+{
+    uint64_t flight = (uint64_t)(tcb->snd_max - tcb->snd_una) + n;
+
+    return tcb->cc.cwnd < tcb->cc.ssthresh ? 2 * flight >= tcb->cc.cwnd
+                                           : flight + 2ULL * tcb->mss >= tcb->cc.cwnd;
+}
+
 void
 pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg, uint32_t n)
 {
@@ -179,15 +217,15 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
                               PW_TCB_PERSIST); /* a FIN may be left, but no text to probe with */
         }
     }
-    if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
-        if (pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
-            pw_tcb_flag_clear(tcb, PW_TCB_RECOVERY);
-        } else {
-            pw_tcp_resend_first(w, tcb); /* RFC 6582: a partial ACK names the next loss */
-        }
-    } else {
-        tcb->cc.ops->acked(&tcb->cc, tcb->mss, n);
+    if (pw_tcb_is(tcb, PW_TCB_RTO_LOSS) && pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
+        pw_tcb_flag_clear(tcb, PW_TCB_RTO_LOSS);
     }
+    if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
+        recovery_acked(w, tcb, n);
+    } else if (cwnd_limited(tcb, n)) {
+        tcb->cc.ops->acked(&tcb->cc, tcb->mss, n, w->now_tick, tcb->srtt_us / 1000);
+    }
+    pw_sack_trim(w, tcb);
     if (tcb->snd_una == tcb->snd_max) {
         pw_timer_cancel(&w->tcp.wheel, &tcb->timer); /* RFC 6298 (5.2) */
         pw_tcb_flag_clear(tcb, PW_TCB_PERSIST);
@@ -196,20 +234,40 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     }
 }
 
-void
-pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
+static void
+recovery_begin(struct pw_worker *w, struct pw_tcb *tcb)
 {
-    if (pw_tcb_is(tcb, PW_TCB_RECOVERY) || tcb->dupacks == UINT8_MAX) {
-        return;
-    }
-    tcb->dupacks++;
-    if (tcb->dupacks != PW_TCP_DUPACKS) {
-        return;
-    }
     w->stat[PW_STAT_TCP_FAST_RETRANSMITS]++;
     tcb->cc.ops->lost(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
     tcb->snd_recover = tcb->snd_max;
     pw_tcb_flag_set(tcb, PW_TCB_RECOVERY);
-    pw_tcp_resend_first(w, tcb);
+    pw_tcb_flag_clear(tcb, PW_TCB_RESCUED);
+    uint32_t n = pw_tcp_resend(w, tcb, tcb->snd_una, tcb->mss);
+
+    if (tcb->board != NULL) {
+        tcb->board->rxt = tcb->snd_una + n;
+    } else {
+        tcb->cc.cwnd += PW_TCP_DUPACKS * tcb->mss; /* RFC 5681 3.2 step 3: what left the network */
+    }
     pw_tcp_rto_arm(w, tcb);
+}
+
+void
+pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    pw_tcp_out_later(w, tcb); /* limited transmit, or what recovery may send */
+    if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
+        if (tcb->board == NULL) {
+            tcb->cc.cwnd += tcb->mss; /* RFC 5681 3.2 step 4 */
+        }
+        return;
+    }
+    tcb->dupacks = (uint8_t)(tcb->dupacks < UINT8_MAX ? tcb->dupacks + 1 : UINT8_MAX);
+    bool lost =
+        tcb->dupacks >= PW_TCP_DUPACKS || (tcb->board != NULL && pw_sack_view_of(tcb).first_lost);
+
+    /* RFC 6582 3.2 step 1, RFC 6675 5.1: what a timeout sends again is not lost twice. */
+    if (lost && !pw_tcb_is(tcb, PW_TCB_RTO_LOSS)) {
+        recovery_begin(w, tcb);
+    }
 }

@@ -103,6 +103,23 @@ pw_snd_ack(struct pw_pool *chunks, struct pw_snd_buf *b, uint32_t n)
 }
 
 void
+pw_snd_seek(struct pw_snd_buf *b, uint32_t n)
+{
+    pw_snd_rewind(b);
+    while (n > 0 && b->cursor != NULL) { /* bound: snd_buf_bytes_max / PW_SND_CHUNK_BYTES + 1 */
+        uint32_t left = b->cursor->end - b->cursor_off;
+        uint32_t part = n < left ? n : left;
+
+        n -= part;
+        b->cursor_off += part;
+        if (part == left) {
+            b->cursor = b->cursor->next;
+            b->cursor_off = b->cursor == NULL ? 0 : b->cursor->start;
+        }
+    }
+}
+
+void
 pw_snd_rewind(struct pw_snd_buf *b)
 {
     b->cursor = b->head;

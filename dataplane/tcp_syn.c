@@ -78,6 +78,9 @@ take_options(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
         mss -= PW_TCP_OPT_TS_BYTES; /* RFC 6691: the MSS does not count options */
     }
     tcb->mss = (uint16_t)mss;
+    if (seg->opt.sack_ok) {
+        pw_tcb_flag_set(tcb, PW_TCB_SACK);
+    }
     if (seg->opt.has_wscale) { /* RFC 7323 2.2: both or neither */
         tcb->snd_wscale = seg->opt.wscale;
         tcb->rcv_wscale = PW_TCP_RCV_WSCALE;

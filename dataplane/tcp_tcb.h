@@ -78,6 +78,24 @@ struct pw_snd_buf {
     uint32_t bytes; /* from snd_una on */
 };
 
+/* RFC 6675 3: what lies beyond snd_una and was selectively acknowledged. Ascending, disjoint, with holes
+ * between; without an end: more than fit are forgotten from the top, which only sends them again. */
+enum { PW_SACK_RANGES_MAX = 31 };
+struct pw_sack_board {
+    uint32_t count;
+    uint32_t rxt; /* HighRxt: sent again up to here in this recovery */
+    struct pw_tcp_range range[PW_SACK_RANGES_MAX];
+};
+
+/* What RFC 6675 4 reckons from the board. */
+struct pw_sack_view {
+    uint32_t pipe;
+    struct pw_tcp_range lost; /* NextSeg (1): not sent again yet, and lost; empty: none */
+    struct pw_tcp_range hole; /* NextSeg (3): the same, whether lost or not */
+    uint32_t top;             /* highest number selectively acknowledged, plus one */
+    bool first_lost;          /* IsLost(snd_una) */
+};
+
 enum pw_tcb_flag {
     PW_TCB_TS = 1 << 0,         /* timestamps agreed */
     PW_TCB_APP = 1 << 1,        /* the application has the stream: gone is owed */
@@ -95,6 +113,10 @@ enum pw_tcb_flag {
     PW_TCB_RTT_KNOWN = 1 << 13,  /* srtt holds a measurement */
     PW_TCB_HALF_OPEN = 1 << 14,  /* counted in the worker's SYN_RECEIVED bound */
     PW_TCB_STARVED = 1 << 15,    /* a send found no chunk, and no ACK will come to say writable */
+    PW_TCB_SACK = 1 << 16,       /* SACK agreed (RFC 2018) */
+    PW_TCB_DSACK = 1 << 17,      /* dsack is to be reported with the next ACK (RFC 2883) */
+    PW_TCB_RTO_LOSS = 1 << 18,   /* a timeout went back: no fast retransmit before snd_recover */
+    PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
 };
 
 enum pw_tcb_timer {
@@ -122,12 +144,10 @@ struct pw_tcb {
     uint32_t snd_wl2;
     uint32_t ts_recent;     /* RFC 7323 4.3 */
     uint32_t last_ack_sent; /* RFC 7323 4.3 */
-    uint16_t flags;         /* enum pw_tcb_flag */
+    uint32_t flags;         /* enum pw_tcb_flag */
     uint8_t state;          /* enum pw_tcp_state, written by pw_tcp_state_set alone */
     uint8_t snd_wscale;
-    uint8_t rcv_wscale;
-    uint8_t ack_segs; /* received since the last ACK went out */
-    uint16_t mss;     /* payload of a full segment, options taken off */
+    uint16_t mss; /* payload of a full segment, options taken off */
     struct rte_mbuf *ooo;
     uint32_t rx_reserved; /* of the worker's budget, in buffer bytes */
     uint32_t rx_held_app; /* buffers the application holds */
@@ -137,7 +157,9 @@ struct pw_tcb {
     uint32_t rx_admitted; /* what reserve() asked for, turned into buffer bytes */
     uint16_t ooo_count;
     uint8_t dupacks;
-    uint8_t backoff; /* doublings of the RTO */
+    uint8_t backoff;  /* doublings of the RTO */
+    uint8_t ack_segs; /* received since the last ACK went out */
+    uint8_t rcv_wscale;
     struct pw_snd_buf snd;
     struct pw_tcp_cc cc;
 
@@ -158,12 +180,16 @@ struct pw_tcb {
     uint32_t rto_ms;
     uint32_t rtt_seq;
     uint64_t rtt_tick;
-    uint64_t sent_tick; /* last data segment */
+    uint64_t sent_tick;          /* last data segment */
+    struct pw_sack_board *board; /* what the peer has beyond snd_una; NULL: nothing */
+    struct pw_tcp_range dsack;
+    uint32_t
+        sack_recent[PW_TCP_SACK_BLOCKS_MAX - 1]; /* numbers in the blocks to report, newest first */
     uint8_t retries;
 };
 static_assert(offsetof(struct pw_tcb, rcv_nxt) == 64, "line 1 begins with what a segment changes");
 static_assert(offsetof(struct pw_tcb, rx_held_ooo) == 128, "line 2 begins with receive memory");
-static_assert(sizeof(struct pw_tcb) <= 448,
+static_assert(sizeof(struct pw_tcb) <= 512,
               "an idle connection costs this, and nothing else in TCP");
 
 TAILQ_HEAD(pw_tcb_list, pw_tcb);
@@ -192,6 +218,7 @@ struct pw_tcp {
     struct pw_tcp_slot *slot;
     struct pw_pool tcbs;
     struct pw_pool chunks;
+    struct pw_pool boards;
     struct pw_timer_wheel wheel;
     struct pw_tcb_list out;
     struct pw_tcb_list time_wait;
@@ -260,6 +287,19 @@ PW_MUST_USE int pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_
 /* Buffers needed behind a window of so many bytes, whatever sizes its segments have. */
 uint64_t pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window);
 
+/* Text came that the connection has: the next ACK says so (RFC 2883 4). */
+void pw_tcp_dsack_note(struct pw_tcb *tcb, uint32_t left, uint32_t right);
+/* Blocks to report with an ACK, at most max: D-SACK, then the newest, then any. Notes D-SACK as done. */
+uint32_t pw_tcp_sack_blocks(struct pw_tcb *tcb, struct pw_tcp_range *r, uint32_t max);
+
+/* tcp_sack.c: the peer's SACKs (RFC 6675). */
+/* Takes the blocks of an acceptable ACK. True: they say something new. */
+bool pw_sack_take(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
+/* snd_una advanced. */
+void pw_sack_trim(struct pw_worker *w, struct pw_tcb *tcb);
+void pw_sack_clear(struct pw_worker *w, struct pw_tcb *tcb);
+struct pw_sack_view pw_sack_view_of(const struct pw_tcb *tcb);
+
 /* tcp_output.c */
 /* Sends what tcb may send now: text, FIN, or an ACK that is due. */
 void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);
@@ -272,8 +312,8 @@ void pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* RST for a segment without a connection (RFC 9293 3.10.7.1). */
 void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
-/* The first unacknowledged segment again; snd_nxt stays. */
-void pw_tcp_resend_first(struct pw_worker *w, struct pw_tcb *tcb);
+/* The segment at seq again, at most max bytes of sequence space; snd_nxt stays. Returns how many went. */
+uint32_t pw_tcp_resend(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t max);
 /* What a window not worth a segment takes, at least one byte (RFC 9293 3.8.6.1, 3.8.6.2.1). */
 void pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb);
 
@@ -283,6 +323,8 @@ size_t pw_snd_put(struct pw_pool *chunks, struct pw_snd_buf *b, struct pw_slice 
 void pw_snd_copy(struct pw_snd_buf *b, uint8_t *dst, uint32_t n);
 /* Frees n acknowledged bytes. */
 void pw_snd_ack(struct pw_pool *chunks, struct pw_snd_buf *b, uint32_t n);
+/* The cursor n bytes behind snd_una. */
+void pw_snd_seek(struct pw_snd_buf *b, uint32_t n);
 /* The cursor to snd_una (b->head). */
 void pw_snd_rewind(struct pw_snd_buf *b);
 void pw_snd_clear(struct pw_pool *chunks, struct pw_snd_buf *b);
@@ -296,7 +338,7 @@ void pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t);
 /* An ACK advanced snd_una by n bytes of sequence space. */
 void pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg,
                   uint32_t n);
-/* A duplicate ACK as RFC 5681 2 defines it. */
+/* A duplicate ACK as RFC 5681 2 defines it, or, with SACK, as RFC 6675 2 does. */
 void pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb);
 
 /* What we offer, and the most we send, in a segment without options. */
@@ -321,13 +363,13 @@ pw_tcb_is(const struct pw_tcb *tcb, uint32_t flag)
 static inline void
 pw_tcb_flag_set(struct pw_tcb *tcb, uint32_t flag)
 {
-    tcb->flags = (uint16_t)(tcb->flags | flag);
+    tcb->flags |= flag;
 }
 
 static inline void
 pw_tcb_flag_clear(struct pw_tcb *tcb, uint32_t flag)
 {
-    tcb->flags = (uint16_t)(tcb->flags & ~flag);
+    tcb->flags &= ~flag;
 }
 
 #endif

@@ -50,7 +50,12 @@ static const struct row rows[] = {
      {2, 4, 5, 0xB4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7},
      20,
      20,
-     {.mss = 1460, .ts_val = 9, .has_ts = true, .wscale = 7, .has_wscale = true}},
+     {.mss = 1460, .ts_val = 9, .has_ts = true, .wscale = 7, .has_wscale = true, .sack_ok = true}},
+    {"sack permitted", {1, 1, 4, 2}, 4, 4, {.sack_ok = true}},
+    {"sack permitted of three bytes", {4, 3, 0, 0}, 4, PW_PARSE_BAD, {0}},
+    {"one sack block", {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9}, 12, 12, {.sack_count = 1}},
+    {"sack without a block", {1, 1, 5, 2}, 4, PW_PARSE_BAD, {0}},
+    {"half a sack block", {5, 6, 0, 0, 0, 1, 1, 1}, 8, PW_PARSE_BAD, {0}},
     {"unknown kind is skipped", {254, 6, 2, 4, 0, 0, 2, 4, 1, 0}, 10, 10, {.mss = 256}},
     {"unknown kind of length two", {253, 2, 2, 4, 1, 0, 1, 1}, 8, 8, {.mss = 256}},
     {"length zero: would never end", {2, 0, 0, 0}, 4, PW_PARSE_BAD, {0}},
@@ -83,6 +88,8 @@ test_tcp_options_parse__rows__as_the_rfcs_say(void **state)
             assert_int_equal(o.has_ts, r->o.has_ts);
             assert_int_equal(o.ts_val, r->o.ts_val);
             assert_int_equal(o.ts_ecr, r->o.ts_ecr);
+            assert_int_equal(o.sack_ok, r->o.sack_ok);
+            assert_int_equal(o.sack_count, r->o.sack_count);
         }
     }
 }

@@ -160,10 +160,18 @@ put_options(uint8_t *dst, const struct pw_fake_seg *s)
         memcpy(dst, s->raw_opt, s->raw_opt_len);
         return s->raw_opt_len;
     }
-    if ((s->flags & PW_TCP_SYN) != 0 && (s->opt.mss != 0 || s->opt.has_ts || s->opt.has_wscale)) {
+    if ((s->flags & PW_TCP_SYN) != 0 &&
+        (s->opt.mss != 0 || s->opt.has_ts || s->opt.has_wscale || s->opt.sack_ok)) {
         return pw_tcp_options_put_syn(dst, &s->opt);
     }
-    return s->opt.has_ts ? pw_tcp_options_put_ts(dst, s->opt.ts_val, s->opt.ts_ecr) : 0;
+    uint32_t n = s->opt.has_ts ? pw_tcp_options_put_ts(dst, s->opt.ts_val, s->opt.ts_ecr) : 0;
+
+    if (s->opt.sack_count != 0) {
+        pw_store_be32(dst + n, 0x01010502U + s->opt.sack_count * 8U);
+        memcpy(dst + n + 4, s->opt.sack, s->opt.sack_count * 8U);
+        n += 4 + s->opt.sack_count * 8U;
+    }
+    return n;
 }
 
 /* Ethernet and IPv4 at f; the pseudo header's sum. */

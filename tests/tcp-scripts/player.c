@@ -162,7 +162,7 @@ num(struct player *p, const char *s)
 static uint8_t
 flags_of(struct player *p, const char *s)
 {
-    static const char letters[] = "FSRPA"; /* in the order of the header's bits */
+    static const char letters[] = "FSRPAUEC"; /* in the order of the header's bits */
     uint32_t f = 0;
 
     for (; *s != 0; s++) {
@@ -214,6 +214,29 @@ extension(struct player *p, struct pw_fake_seg *s, const char *v)
     }
 }
 
+/* "1001-2001,3001-4001": at most four blocks, relative to isn, into r. Returns how many. */
+static uint32_t
+sack_words(struct player *p, const char *s, uint32_t isn, struct pw_tcp_range r[4])
+{
+    uint32_t n = 0;
+
+    while (*s != 0 && n < 4) {
+        char *end;
+
+        r[n].left = isn + (uint32_t)strtoul(s, &end, 0);
+        if (*end != '-') {
+            break;
+        }
+        r[n].right = isn + (uint32_t)strtoul(end + 1, &end, 0);
+        n++;
+        s = *end == ',' ? end + 1 : end;
+    }
+    if (*s != 0) {
+        fail(p, "not SACK blocks: %s", s);
+    }
+    return n;
+}
+
 /* --- segments in --- */
 
 static bool
@@ -221,7 +244,19 @@ in_option(struct player *p, struct pw_fake_seg *s, const char *word)
 {
     const char *v;
 
-    if ((v = value_of(word, "mss")) != NULL) {
+    if (strcmp(word, "sackok") == 0) {
+        s->opt.sack_ok = true;
+    } else if ((v = value_of(word, "sack")) != NULL) {
+        static uint8_t bytes[32];
+        struct pw_tcp_range r[4];
+
+        s->opt.sack_count = (uint8_t)sack_words(p, v, p->our_isn, r);
+        s->opt.sack = bytes;
+        for (uint32_t i = 0; i < s->opt.sack_count; i++) {
+            pw_store_be32(bytes + (size_t)i * 8, r[i].left);
+            pw_store_be32(bytes + (size_t)i * 8 + 4, r[i].right);
+        }
+    } else if ((v = value_of(word, "mss")) != NULL) {
         s->opt.mss = (uint16_t)num(p, v);
     } else if ((v = value_of(word, "ws")) != NULL) {
         s->opt.has_wscale = true;
@@ -318,12 +353,12 @@ inject(struct player *p, char **word, uint32_t n, bool poll)
 static void
 show(const struct player *p, const struct pw_fake_seg *s, uint64_t tsc)
 {
-    char flags[6] = "";
+    char flags[9] = "";
     uint32_t n = 0;
 
-    for (uint32_t b = 0; b < 5; b++) {
+    for (uint32_t b = 0; b < 8; b++) {
         if ((s->flags >> b & 1) != 0) {
-            flags[n++] = "FSRPA"[b];
+            flags[n++] = "FSRPAUEC"[b];
         }
     }
     fprintf(stderr,
@@ -332,6 +367,11 @@ show(const struct player *p, const struct pw_fake_seg *s, uint64_t tsc)
             tsc / 1000000, p->port.now_tsc / 1000000, flags, s->seq - p->our_isn,
             s->ack - p->peer_isn, s->len, s->wnd, s->opt.mss, s->opt.has_ts,
             s->opt.has_wscale ? s->opt.wscale : -1);
+    for (uint32_t i = 0; i < s->opt.sack_count; i++) {
+        struct pw_tcp_range r = pw_tcp_options_sack_at(&s->opt, i);
+
+        fprintf(stderr, "        sack %u-%u\n", r.left - p->peer_isn, r.right - p->peer_isn);
+    }
 }
 
 static bool
@@ -344,6 +384,22 @@ number_matches(struct player *p, uint32_t got, const char *want)
         return got < num(p, want + 1);
     }
     return got == num(p, want);
+}
+
+static bool
+sack_matches(struct player *p, const struct pw_fake_seg *s, const char *want)
+{
+    struct pw_tcp_range r[4];
+    uint32_t n = strcmp(want, "none") == 0 ? 0 : sack_words(p, want, p->peer_isn, r);
+
+    for (uint32_t i = 0; i < n && i < s->opt.sack_count; i++) {
+        struct pw_tcp_range got = pw_tcp_options_sack_at(&s->opt, i);
+
+        if (got.left != r[i].left || got.right != r[i].right) {
+            return false;
+        }
+    }
+    return n == s->opt.sack_count;
 }
 
 /* One word of an expectation; false when the segment is otherwise. */
@@ -376,6 +432,12 @@ out_word(struct player *p, const struct pw_fake_seg *s, const char *word)
             return strcmp(v, "none") == 0 ? f[i].absent
                                           : !f[i].absent && (any || number_matches(p, f[i].got, v));
         }
+    }
+    if (value_of(word, "sack") != NULL) {
+        return sack_matches(p, s, value_of(word, "sack"));
+    }
+    if (strcmp(word, "sackok") == 0 || strcmp(word, "nosackok") == 0) {
+        return s->opt.sack_ok == (word[0] == 's');
     }
     fail(p, "no such word: %s", word);
     return false;
@@ -475,6 +537,9 @@ counter(const struct player *p, const char *name)
         {"ooo", tcb == NULL ? 0 : tcb->ooo_count},
         {"rto", tcb == NULL ? 0 : tcb->rto_ms},
         {"cwnd", tcb == NULL ? 0 : tcb->cc.cwnd},
+        {"ssthresh", tcb == NULL ? 0 : tcb->cc.ssthresh},
+        {"sack-ranges", tcb == NULL || tcb->board == NULL ? 0 : tcb->board->count},
+        {"boards", pw_pool_used(&t->boards)},
         {"room", p->stream == NULL ? 0 : p->stream->ops->send_room(p->stream)},
         {"budget-used", t->cfg.rx_budget_bytes - t->rx_budget_free},
         {"chunks", pw_pool_used(&t->chunks)},
@@ -639,6 +704,10 @@ set_option(struct player *p, struct pw_worker_cfg *cfg, const char *word)
         {"rcv_wnd_max", &cfg->tcp.rcv_wnd_max},
     };
 
+    if (strcmp(word, "reno") == 0) {
+        cfg->tcp.reno = true;
+        return;
+    }
     if (value_of(word, "rx_budget_bytes") != NULL) {
         cfg->tcp.rx_budget_bytes = num(p, value_of(word, "rx_budget_bytes"));
         return;
