@@ -198,15 +198,44 @@ deliver_request(struct pw_http_conn *c)
     pw_http_release_request(c);
 }
 
-/* Asks the stream for buffers. False when refused with 503. */
+/* Buffers the body should have ahead of it and has not; 0: enough. A length is a promise that costs its
+ * maker nothing, so what is set aside grows with what came: a step, then half as much again. */
+static uint64_t
+reserve_wanted(const struct pw_http_conn *c)
+{
+    uint64_t have = c->body_bytes + c->in.bytes;
+    uint64_t ahead = have / 2 > RESERVE_STEP ? have / 2 : RESERVE_STEP;
+    uint64_t left = c->body_left > c->in.bytes ? c->body_left - c->in.bytes : 0;
+
+    if (!c->chunked_body && (left == 0 || have + left <= c->reserved_upto)) {
+        return 0;
+    }
+    if (have + RESERVE_STEP / 2 <= c->reserved_upto) {
+        return 0;
+    }
+    return c->chunked_body || ahead < left ? ahead : left;
+}
+
+/* Asks the stream for buffers. False when there are none now: the window stays closed, and the next poll
+ * asks again; after starved_tsc of that it was refused with 503. */
 static bool
 reserve_body(struct pw_http_conn *c, uint64_t bytes)
 {
-    if (bytes <= SIZE_MAX && c->stream->ops->reserve(c->stream, (size_t)bytes) == 0) {
+    struct pw_http_server *srv = c->srv;
+
+    if (c->stream->ops->reserve(c->stream, (size_t)bytes) == 0) {
         c->reserved_upto = c->body_bytes + c->in.bytes + bytes;
+        c->starved_tsc = 0;
         return true;
     }
-    pw_http_refuse(c, PW_HTTP_DROP_NO_RECEIVE_BUFFERS);
+    srv->short_until_tsc = srv->now_tsc + srv->starved_tsc;
+    c->starved_tsc = c->starved_tsc == 0 ? srv->now_tsc : c->starved_tsc;
+    /* Who asked first has sent nothing that would be lost. */
+    if (c->expect_continue || srv->now_tsc - c->starved_tsc >= srv->starved_tsc) {
+        pw_http_refuse(c, PW_HTTP_DROP_NO_RECEIVE_BUFFERS);
+    } else {
+        pw_http_ready_push(c);
+    }
     return false;
 }
 
@@ -227,14 +256,14 @@ admit_body(struct pw_http_conn *c)
         call_too_large(c);
         return;
     }
-    /* Other chunked bodies reserve once it is known that more is to come (step_body). */
-    if (c->chunked_body && c->expect_continue && !reserve_body(c, CHUNKED_RESERVE_STEP)) {
-        return;
-    }
-    if (c->body_left > c->in.bytes && !reserve_body(c, c->body_left - c->in.bytes)) {
-        return;
-    }
+    /* Others reserve once it is known that more is to come (step_body). */
     if (has_body && c->expect_continue) {
+        uint64_t wanted = reserve_wanted(c);
+
+        if (wanted != 0 && !reserve_body(c, wanted)) {
+            return;
+        }
+        c->expect_continue = false;
         pw_http_send_continue(c);
     }
     set_deadline(c, c->srv->body_tsc);
@@ -263,6 +292,7 @@ start_request(struct pw_http_conn *c)
     c->body_left = h->chunked ? 0 : h->content_length;
     c->body_bytes = 0;
     c->body_mark = 0;
+    c->starved_tsc = 0;
     c->discard = false;
     if (h->expect_unknown) {
         pw_http_refuse(c, PW_HTTP_DROP_EXPECT_UNKNOWN);
@@ -388,18 +418,6 @@ step_head(struct pw_http_conn *c)
     return false;
 }
 
-/* A chunked body is nearing the end of what was set aside for it. */
-static bool
-grow_reservation(struct pw_http_conn *c)
-{
-    uint64_t have = c->body_bytes + c->in.bytes;
-
-    if (!c->chunked_body || have + CHUNKED_RESERVE_STEP / 2 <= c->reserved_upto) {
-        return true;
-    }
-    return reserve_body(c, have / 2 > CHUNKED_RESERVE_STEP ? have / 2 : CHUNKED_RESERVE_STEP);
-}
-
 static bool
 step_body(struct pw_http_conn *c)
 {
@@ -440,7 +458,14 @@ step_body(struct pw_http_conn *c)
         c->body_mark = c->body_bytes;
         set_deadline(c, c->srv->body_tsc);
     }
-    return !c->discard && !grow_reservation(c);
+    if (!c->discard) {
+        uint64_t wanted = reserve_wanted(c);
+
+        if (wanted != 0) {
+            (void)reserve_body(c, wanted);
+        }
+    }
+    return c->state != CONN_BODY;
 }
 
 static bool

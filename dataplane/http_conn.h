@@ -47,6 +47,8 @@ enum {
     PW_HTTP_BODY_MS_DEFAULT = 30000,
     PW_HTTP_SEND_MS_DEFAULT = 30000,
     PW_HTTP_LINGER_MS_DEFAULT = 5000,
+    PW_HTTP_STARVED_MS_DEFAULT = 2000,     /* a body waits for buffers; then 503 */
+    PW_HTTP_SLOW_MS_DEFAULT = 1000,        /* body_ms while others wait for buffers; then reset */
     PW_HTTP_SWEEP_MS = 250,                /* every deadline is looked at once in this time */
     PW_HTTP_BODY_STEP_BYTES = 4096,        /* a body that brings less per body_ms is too slow */
     PW_HTTP_LINGER_BYTES_MAX = 16 << 20,   /* discarded after our FIN before the reset */

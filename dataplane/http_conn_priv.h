@@ -33,7 +33,7 @@ enum {
     /* A request costs by its body: after this much of bodies, too, others get their turn. */
     BODY_BYTES_PER_RUN = 64 << 10,
     BODY_BYTES_PER_POLL = 128 << 10,
-    CHUNKED_RESERVE_STEP = 64 << 10, /* window asked for while a chunked body's end is unknown */
+    RESERVE_STEP = 32 << 10, /* buffers asked for ahead of a body; more once bytes of it came */
     DATE_BYTES = 29,
 };
 
@@ -73,6 +73,7 @@ struct pw_http_conn {
     uint64_t body_limit;
     uint64_t body_mark;        /* body_bytes when the deadline was last moved */
     uint64_t reserved_upto;    /* body bytes the stream set buffers aside for; 0: no reservation */
+    uint64_t starved_tsc;      /* since when reserving failed; 0: it did not */
     struct pw_slice body_tail; /* end of the body in in.first, which holds later bytes too */
     uint32_t body_tail_skip;   /* bytes of in.first it occupied, framing included */
 
@@ -124,7 +125,7 @@ struct pw_http_server {
     struct pw_stream_app stream_app;
     int64_t (*wall_ns)(void);
     uint64_t second_tsc;
-    uint64_t idle_tsc, head_tsc, body_tsc, send_tsc, linger_tsc, sweep_tsc;
+    uint64_t idle_tsc, head_tsc, body_tsc, send_tsc, linger_tsc, sweep_tsc, slow_tsc, starved_tsc;
     struct pw_pool conns;
     struct pw_pool head_bufs;
     struct pw_pool reply_bufs;
@@ -133,6 +134,7 @@ struct pw_http_server {
     uint64_t *deadline;
     uint32_t deadline_used; /* indexes below were in use at some time */
     uint32_t sweep_next;
+    uint64_t short_until_tsc; /* some body found no buffers: until then slow ones have to go */
     uint64_t sweep_start_tsc;
     struct pw_slice *body; /* PW_HTTP_BODY_SLICES_MAX, for the request being delivered */
 

@@ -22,11 +22,37 @@ counter(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out
                    (unsigned long long)sum(srv, n, offset));
 }
 
+static void
+gauge(struct pw_text *out, const char *name, const char *help, uint64_t v)
+{
+    pw_text_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
+                   (unsigned long long)v);
+}
+
+static void
+pool_gauges(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out)
+{
+    uint64_t open = 0;
+    uint64_t peak = 0;
+    uint64_t heads = 0;
+    uint64_t replies = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        open += pw_http_server_open(srv[i]);
+        peak += srv[i]->conns.used_peak;
+        heads += pw_pool_used(&srv[i]->head_bufs);
+        replies += pw_pool_used(&srv[i]->reply_bufs);
+    }
+    gauge(out, "pyrowire_http_connections", "Connections open now.", open);
+    gauge(out, "pyrowire_http_connections_peak", "The most there ever were.", peak);
+    gauge(out, "pyrowire_http_head_buffers", "Buffers of heads in several pieces, in use.", heads);
+    gauge(out, "pyrowire_http_reply_buffers", "Buffers of replies that wait for send room, in use.",
+          replies);
+}
+
 void
 pw_http_server_metrics(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out)
 {
-    uint64_t open = 0;
-
     pw_text_str(out, "# HELP pyrowire_http_responses_total Replies by status class.\n"
                      "# TYPE pyrowire_http_responses_total counter\n");
     for (uint32_t i = 2; i < 6; i++) {
@@ -51,11 +77,5 @@ pw_http_server_metrics(const struct pw_http_server *const *srv, uint32_t n, stru
             offsetof(struct http_stats, bytes_received));
     counter(srv, n, out, "pyrowire_http_sent_bytes_total", "Bytes handed to the transport.",
             offsetof(struct http_stats, bytes_sent));
-    for (uint32_t i = 0; i < n; i++) {
-        open += pw_http_server_open(srv[i]);
-    }
-    pw_text_printf(out,
-                   "# HELP pyrowire_http_connections Connections open now.\n"
-                   "# TYPE pyrowire_http_connections gauge\npyrowire_http_connections %llu\n",
-                   (unsigned long long)open);
+    pool_gauges(srv, n, out);
 }

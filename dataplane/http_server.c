@@ -54,6 +54,8 @@ pw_http_server_create_ctl(const struct pw_http_server_cfg *cfg, int *err)
     srv->body_tsc = span_tsc(cfg, cfg->body_ms, PW_HTTP_BODY_MS_DEFAULT);
     srv->send_tsc = span_tsc(cfg, cfg->send_ms, PW_HTTP_SEND_MS_DEFAULT);
     srv->linger_tsc = span_tsc(cfg, cfg->linger_ms, PW_HTTP_LINGER_MS_DEFAULT);
+    srv->slow_tsc = span_tsc(cfg, 0, PW_HTTP_SLOW_MS_DEFAULT);
+    srv->starved_tsc = span_tsc(cfg, 0, PW_HTTP_STARVED_MS_DEFAULT);
     srv->sweep_tsc = span_tsc(cfg, 0, PW_HTTP_SWEEP_MS);
     *err = init_pools(srv, cfg);
     if (*err != 0) {

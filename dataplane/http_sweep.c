@@ -35,13 +35,33 @@ deadline_passed(struct pw_http_conn *c)
     pw_http_conn_run(c);
 }
 
+/* While bodies wait for buffers, those set aside for one that hardly moves are taken back. Only a reset
+ * does that: a window that was offered cannot be withdrawn. */
+static void
+end_if_slow(struct pw_http_conn *c)
+{
+    struct pw_http_server *srv = c->srv;
+
+    if (c->state == CONN_BODY && c->owed && c->starved_tsc == 0 && c->reserved_upto != 0) {
+        srv->stats.drops[PW_HTTP_DROP_BODY_SLOW]++;
+        c->doomed = true;
+        pw_http_conn_run(c);
+    }
+}
+
 static uint32_t
 sweep_deadlines(struct pw_http_server *srv, uint32_t from, uint32_t to)
 {
+    /* A body's deadline is body_tsc behind its last progress. */
+    uint64_t slow = srv->now_tsc < srv->short_until_tsc && srv->slow_tsc < srv->body_tsc
+                        ? srv->now_tsc + srv->body_tsc - srv->slow_tsc
+                        : 0;
     uint32_t work = 0;
 
     for (uint32_t i = from; i < to; i++) {
-        if (srv->deadline[i] <= srv->now_tsc) {
+        if (srv->deadline[i] <= slow && srv->deadline[i] > srv->now_tsc) {
+            end_if_slow(pw_pool_at(&srv->conns, i));
+        } else if (srv->deadline[i] <= srv->now_tsc) {
             srv->deadline[i] = UINT64_MAX;
             deadline_passed(pw_pool_at(&srv->conns, i));
             work++;

@@ -9,7 +9,7 @@
 #include <libdeflate.h>
 #include <stdlib.h>
 
-enum { JOIN_BYTES_MAX = 4 << 20, GZIP_HEADER_BYTES = 10 };
+enum { JOIN_BYTES_MAX = 4 << 20, GZIP_HEADER_BYTES = 10, SURE_BYTES_MIN = 1 << 20 };
 
 struct pw_inflater {
     struct libdeflate_decompressor *whole;
@@ -216,6 +216,9 @@ pw_inflate(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count
         return inflate_stream(inf, in, in_count, out, out_cap, out_len);
     }
     r = inflate_whole(inf, all, out, out_cap, out_len);
+    if (r == PW_INFLATE_TOO_LARGE && out_cap >= SURE_BYTES_MIN) {
+        return r; /* no second time for a bomb: of a cut stream libdeflate makes a few KiB too much */
+    }
     if (r != PW_INFLATE_OK) {
         /* libdeflate has one word for every fault, and reads zeros behind a cut, which can look like
          * too much output. If ISA-L finds no fault, it is libdeflate's stricter reading (reserved

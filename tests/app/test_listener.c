@@ -247,7 +247,7 @@ static void
 test_listener__large_upload__whole_and_within_the_pool(void **state)
 {
     size_t n = 1 << 20;
-    char *out = malloc(n + 200);
+    char *out = malloc(4 * n);
     int head = 0;
     char want[64];
     int fd = dial(0);
@@ -260,10 +260,12 @@ test_listener__large_upload__whole_and_within_the_pool(void **state)
     assert_false(talk(fd, out, n + (size_t)head, 100));
     snprintf(want, sizeof(want), "/up %zu %zu\n", n, n);
     assert_non_null(strstr(fx.in, want));
-    /* More than all receive buffers together can hold: an honest 503, not a stall. */
+    /* More than all receive buffers together can hold: 503 after a wait, not a stall. */
+    memset(out, 1, 4 * n);
     head = sprintf(out, "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 4000000);
+    out[head] = 1;
     fx.in_len = 0;
-    assert_true(talk(fd, out, (size_t)head, 4096));
+    assert_true(talk(fd, out, 4000000 + (size_t)head, 4096));
     assert_memory_equal(fx.in, "HTTP/1.1 503 ", 13);
     close(fd);
     free(out);
@@ -379,25 +381,37 @@ test_listener__client_resets__gone(void **state)
 }
 
 static void
-test_listener__bodies_that_stop__others_go_on_within_the_reservations(void **state)
+test_listener__bodies_that_stop__others_go_on(void **state)
 {
-    const char *hog = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\nx";
-    int hogs[4];
+    enum { HOGS = 12, PART = 150000, UPLOAD = 500000 };
+    char *out = malloc(UPLOAD + 200);
+    int hogs[HOGS];
+    int head;
     int fd;
 
     (void)state;
-    for (int i = 0; i < 4; i++) { /* three reservations of ~296 buffers fit into 1023 */
+    assert_non_null(out);
+    memset(out, 1, UPLOAD + 200);
+    head = sprintf(out, "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n");
+    out[head] = 1;
+    for (int i = 0; i < HOGS; i++) { /* about 90 buffers each, of 1023 */
         hogs[i] = dial(0);
-        assert_int_equal(send(hogs[i], hog, strlen(hog), 0), (ssize_t)strlen(hog));
-        settle();
+        assert_int_equal(send(hogs[i], out, PART, 0), PART);
+        (void)turn();
+        (void)turn();
     }
-    fx.in_len = 0;
-    assert_true(talk(hogs[3], NULL, 0, SIZE_MAX));
-    assert_memory_equal(fx.in, "HTTP/1.1 503 ", 13);
     fd = dial(0);
     request(fd, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\n/a 0 0\n");
+    /* It waits until those that stopped are reset for its sake. */
+    head = sprintf(out, "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", UPLOAD);
+    out[head] = 1;
+    fx.in_len = 0;
+    assert_false(talk(fd, out, UPLOAD + (size_t)head, 30));
+    assert_non_null(strstr(fx.in, "/up 500000 500000\n"));
+    assert_true(pw_http_server_open(fx.srv) < HOGS);
     close(fd);
-    for (int i = 0; i < 4; i++) {
+    free(out);
+    for (int i = 0; i < HOGS; i++) {
         close(hogs[i]);
     }
     settle();
@@ -466,7 +480,7 @@ main(void)
         T(test_listener__client_half_closes__still_answered),
         T(test_listener__refused_upload__answer_is_read_although_the_client_keeps_sending),
         T(test_listener__client_resets__gone),
-        T(test_listener__bodies_that_stop__others_go_on_within_the_reservations),
+        T(test_listener__bodies_that_stop__others_go_on),
         T(test_listener__fd__readable_when_there_is_work),
         T(test_create__bad_addresses__a_sentence_for_the_operator),
         T(test_stop_accepting__open_connections_live_on),

@@ -371,6 +371,19 @@ poll_after(uint64_t ms)
     (void)pw_http_server_poll(fx.srv, fx.now);
 }
 
+static const char *
+metrics_of(const struct pw_http_server *srv)
+{
+    static char text[1 << 15];
+    struct pw_text t;
+
+    pw_text_fixed(&t, text, sizeof(text));
+    pw_http_server_metrics(&srv, 1, &t);
+    pw_text_char(&t, 0);
+    assert_false(t.failed);
+    return text;
+}
+
 static const size_t pieces[] = {SIZE_MAX, 1, 2, 3, 7, 64, 700, 1448};
 
 /* Sends `input` in every way on connections of their own; the answers must be `want`, and afterwards
@@ -682,14 +695,85 @@ test_reserve__refused__503(void **state)
     open_conn();
     fx.f.reserve_result = PW_EAGAIN;
     feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+    poll_after(PW_HTTP_STARVED_MS_DEFAULT - 600);
+    assert_int_equal(fx.f.out_len, 0); /* it waits: others may finish */
+    poll_after(600);
     assert_out(REFUSED("503 Service Unavailable", "19", "service unavailable"));
     assert_int_equal(fx.abandoned, 1);
+    close_conn();
+    open_conn();
+    fx.f.reserve_result = PW_EAGAIN; /* who asked first is told at once */
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_out(REFUSED("503 Service Unavailable", "19", "service unavailable"));
     close_conn();
     open_conn();
     fx.f.reserve_result = PW_EAGAIN; /* nothing to reserve when all is here */
     feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
     assert_out(OK("19", "2 /p ?  5 4f9f2cab\n"));
     assert_int_equal(fx.f.reserve_calls, 0);
+}
+
+static void
+test_reserve__buffers_come_back_while_it_waits__answered(void **state)
+{
+    (void)state;
+    open_conn();
+    fx.f.reserve_result = PW_EAGAIN;
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+    assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 1);
+    fx.f.reserve_result = 0;
+    assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 1);
+    assert_int_equal(fx.f.reserved, 2);
+    assert_int_equal(pw_http_server_poll(fx.srv, fx.now), 0);
+    feed_str("lo");
+    assert_out(OK("19", "2 /p ?  5 4f9f2cab\n"));
+    assert_int_equal(fx.f.reserved, 0);
+}
+
+static void
+test_reserve__long_body__grows_with_what_came(void **state)
+{
+    static char part[32 << 10];
+
+    (void)state;
+    open_conn();
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n");
+    assert_int_equal(fx.f.reserved, 32 << 10); /* a promise of a MiB is worth no more */
+    for (uint32_t i = 1; i < 32; i++) {
+        feed(part, sizeof(part), SIZE_MAX);
+        assert_in_range(fx.f.reserved, 1, i * sizeof(part) + (32 << 10));
+    }
+    assert_true(fx.f.reserve_calls < 16);
+    feed(part, sizeof(part), SIZE_MAX);
+    assert_int_equal(fx.requests, 1);
+    assert_int_equal(fx.f.reserved, 0);
+}
+
+static void
+test_reserve__none_left__slow_bodies_are_reset(void **state)
+{
+    size_t given;
+
+    (void)state;
+    open_conn(); /* the slow one; its stream is the same object as the next one's */
+    feed_str("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\nhel");
+    assert_int_equal(fx.f.reserved, 4997);
+    given = fx.f.given;
+    poll_after(2 * PW_HTTP_SLOW_MS_DEFAULT);
+    assert_false(fx.f.reset); /* nobody misses the buffers */
+    open_conn();
+    fx.f.given = given;
+    fx.f.reserve_result = PW_EAGAIN;
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+    poll_after(0);
+    assert_true(fx.f.reset);
+    assert_int_equal(pw_http_server_open(fx.srv), 1);
+    assert_non_null(strstr(metrics_of(fx.srv), "refused_total{reason=\"body_slow\"} 1\n"));
+    fx.f.reset = false;
+    fx.f.reserve_result = 0;
+    poll_after(0);
+    feed_str("lo");
+    assert_out(OK("19", "2 /p ?  5 4f9f2cab\n"));
 }
 
 static void
@@ -997,19 +1081,6 @@ test_poll__application_takes_its_time__no_deadline(void **state)
     assert_out(OK("5", "later"));
 }
 
-static const char *
-metrics_of(const struct pw_http_server *srv)
-{
-    static char text[1 << 15];
-    struct pw_text t;
-
-    pw_text_fixed(&t, text, sizeof(text));
-    pw_http_server_metrics(&srv, 1, &t);
-    pw_text_char(&t, 0);
-    assert_false(t.failed);
-    return text;
-}
-
 static void
 test_accept__pool_full__refused(void **state)
 {
@@ -1253,6 +1324,9 @@ main(void)
         T(test_early_answer__short_body__dropped_and_kept_alive),
         T(test_body_too_large__length_or_chunks__413_with_what_stock_would_have_read),
         T(test_reserve__refused__503),
+        T(test_reserve__buffers_come_back_while_it_waits__answered),
+        T(test_reserve__long_body__grows_with_what_came),
+        T(test_reserve__none_left__slow_bodies_are_reset),
         T(test_reserve__chunked__grows_with_the_body_and_is_given_back),
         T(test_reply__later__pipelined_requests_wait),
         T(test_reply__connection_died_first__abandoned_and_harmless),
