@@ -53,10 +53,12 @@ struct pw_config {
     uint32_t http_listen_port; /* of the listener and of the NIC */
     int64_t graceful_shutdown_timeout_ms;
 
-    char nic_device[PW_CONFIG_TEXT_BYTES];  /* "" or a PCI address */
-    char nic_netdev[PW_CONFIG_TEXT_BYTES];  /* "" or an interface */
-    char nic_address[PW_CONFIG_TEXT_BYTES]; /* "" or a CIDR that pw_config_cidr reads */
-    char nic_gateway[PW_CONFIG_TEXT_BYTES]; /* "" or an address */
+    char nic_device[PW_CONFIG_TEXT_BYTES];   /* "" or a PCI address */
+    char nic_netdev[PW_CONFIG_TEXT_BYTES];   /* "" or an interface */
+    char nic_address[PW_CONFIG_TEXT_BYTES];  /* "" or a CIDR that pw_config_cidr reads */
+    char nic_gateway[PW_CONFIG_TEXT_BYTES];  /* "" or an address */
+    char nic_address6[PW_CONFIG_TEXT_BYTES]; /* the same of IPv6 */
+    char nic_gateway6[PW_CONFIG_TEXT_BYTES];
     uint32_t nic_queues;
     uint32_t nic_hugepages; /* enum pw_eal_huge */
     bool nic_xdp_generic;

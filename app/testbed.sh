@@ -7,12 +7,15 @@
 #   tb_start NAME                   first; NAME is at most 8 letters and digits, unique per caller
 #   tb_link [HOST_CIDR [PEER_CIDR [MTU]]]   veth pair; HOST_CIDR "none" gives the host end no address, so
 #                                   that the appliance can have one of its own (see TB_HOST_CIDR below)
+#                                   TB_IP6=1 adds fd00:213::1/64 and fd00:213::2/64 (with "none" only the peer
+#                                   has one); without it IPv6 is off on both ends
 #   tb_hugepages MIB                so many MiB of free hugepages
 #   tb_rps CPU                      the namespace's receive work runs on this CPU
 #   tb_exec COMMAND ...             runs in the namespace
 #   tb_defer COMMAND ...            runs at the end, last one first
 #   tb_background COMMAND ...       starts it, remembers its pid in TB_PID, stops it at the end
-# sets TB_IF (host end: give it to -nic.netdev), TB_PEER_IF, TB_NS, TB_HOST (address), TB_PEER
+# sets TB_IF (host end: give it to -nic.netdev), TB_PEER_IF, TB_NS, TB_HOST (address), TB_PEER; with TB_IP6
+# also TB_HOST6, TB_PEER6
 #
 # The caller must not set traps on EXIT, INT and TERM itself; tb_defer serves instead.
 
@@ -76,8 +79,14 @@ tb_link() {
     ip link add "$TB_IF" numrxqueues 1 numtxqueues 1 mtu "$mtu" type veth \
         peer name "$TB_PEER_IF" numrxqueues 1 numtxqueues 1 mtu "$mtu" netns "$TB_NS"
     # No router and address chatter on a link that carries measured traffic.
-    sysctl -qw "net.ipv6.conf.$TB_IF.disable_ipv6=1" 2>/dev/null || true
-    ip netns exec "$TB_NS" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null || true
+    if [ -z "${TB_IP6:-}" ]; then
+        sysctl -qw "net.ipv6.conf.$TB_IF.disable_ipv6=1" 2>/dev/null || true
+        ip netns exec "$TB_NS" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null || true
+    else
+        sysctl -qw "net.ipv6.conf.$TB_IF.disable_ipv6=0" "net.ipv6.conf.$TB_IF.accept_ra=0" || true
+        ip netns exec "$TB_NS" sysctl -qw "net.ipv6.conf.$TB_PEER_IF.disable_ipv6=0" \
+            "net.ipv6.conf.$TB_PEER_IF.accept_ra=0" || true
+    fi
     tb_plain_frames "$TB_IF"
     ip netns exec "$TB_NS" bash -c "$(declare -f tb_plain_frames); tb_plain_frames $TB_PEER_IF"
     TB_PEER=${peer%/*} TB_HOST=${host%/*}
@@ -90,7 +99,19 @@ tb_link() {
     ip -n "$TB_NS" addr add "$peer" dev "$TB_PEER_IF"
     ip -n "$TB_NS" link set lo up
     ip -n "$TB_NS" link set "$TB_PEER_IF" up
+    [ -z "${TB_IP6:-}" ] || tb_link6 "$host"
     tb_wait_carrier
+}
+
+# nodad: an address that is still being checked for duplicates cannot be used for a second.
+tb_link6() {
+    TB_HOST6=fd00:213::1 TB_PEER6=fd00:213::2
+    ip -n "$TB_NS" addr add $TB_PEER6/64 dev "$TB_PEER_IF" nodad || tb_die "no IPv6 on this machine"
+    if [ "$1" = none ]; then
+        TB_HOST6=
+    else
+        ip addr add $TB_HOST6/64 dev "$TB_IF" nodad || tb_die "no IPv6 on this machine"
+    fi
 }
 
 tb_wait_carrier() {

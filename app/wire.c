@@ -272,6 +272,8 @@ start_worker(struct pw_app *app, uint32_t i)
         .ip4_prefix = app->nic.prefix_len,
         .ip4_gateway = app->nic.gateway,
         .address_is_ours = !app->nic.kernel_owns_addr,
+        .ip6_prefix = app->nic.prefix6_len,
+        .ip6_is_ours = !app->nic.kernel_owns_addr6,
         .rx_cksum_offload = app->nic.port.offloads & PW_PORT_RX_CKSUM,
         .tx_cksum_offload = app->nic.port.offloads & PW_PORT_TX_CKSUM,
         .clock = app->clock,
@@ -282,6 +284,8 @@ start_worker(struct pw_app *app, uint32_t i)
     int rc = random_bytes(cfg.secret, sizeof(cfg.secret));
 
     memcpy(cfg.mac, app->nic.port.mac, sizeof(cfg.mac));
+    memcpy(cfg.ip6_address, app->nic.addr6, sizeof(cfg.ip6_address));
+    memcpy(cfg.ip6_gateway, app->nic.gateway6, sizeof(cfg.ip6_gateway));
     if (rc == 0) {
         app->worker[i] = pw_worker_create_ctl(&cfg, pw_rdtsc(), &rc);
     }

@@ -48,6 +48,42 @@ find_addr(const char *name, uint32_t want, uint32_t *addr, uint8_t *prefix_len)
     return found;
 }
 
+/* The first IPv6 address of the device that may be reached from elsewhere, or the given one when want is not
+ * NULL. */
+static bool
+find_addr6(const char *name, const uint8_t *want, uint8_t addr6[16], uint8_t *prefix_len)
+{
+    struct ifaddrs *list;
+    bool found = false;
+
+    if (getifaddrs(&list) != 0) {
+        return false;
+    }
+    for (const struct ifaddrs *a = list; a != NULL && !found; a = a->ifa_next) {
+        if (a->ifa_addr == NULL || a->ifa_addr->sa_family != AF_INET6 ||
+            strcmp(a->ifa_name, name) != 0) {
+            continue;
+        }
+        struct sockaddr_in6 sin6, mask = {0};
+
+        memcpy(&sin6, a->ifa_addr, sizeof(sin6));
+        if (a->ifa_netmask != NULL) {
+            memcpy(&mask, a->ifa_netmask, sizeof(mask));
+        }
+        found = want == NULL ? !IN6_IS_ADDR_LINKLOCAL(&sin6.sin6_addr)
+                             : memcmp(&sin6.sin6_addr, want, 16) == 0;
+        if (found) {
+            memcpy(addr6, &sin6.sin6_addr, 16);
+            *prefix_len = 0;
+            for (uint32_t i = 0; i < 4; i++) {
+                *prefix_len = (uint8_t)(*prefix_len + prefix_of_mask(mask.sin6_addr.s6_addr32[i]));
+            }
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
 static void
 query_ethtool(int sock, struct ifreq *ifr, struct pw_netdev *out)
 {
@@ -131,6 +167,7 @@ pw_netdev_query_ctl(const char *name, struct pw_netdev *out)
     }
     out->node = node_of_netdev(name);
     (void)find_addr(name, 0, &out->addr, &out->prefix_len);
+    (void)find_addr6(name, NULL, out->addr6, &out->prefix6_len);
     return 0;
 }
 
@@ -141,4 +178,13 @@ pw_netdev_has_addr_ctl(const char *name, uint32_t addr)
     uint8_t prefix_len;
 
     return addr != 0 && find_addr(name, addr, &found, &prefix_len);
+}
+
+bool
+pw_netdev_has_addr6_ctl(const char *name, const uint8_t addr6[16])
+{
+    uint8_t found[16];
+    uint8_t prefix_len;
+
+    return find_addr6(name, addr6, found, &prefix_len);
 }

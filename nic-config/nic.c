@@ -6,13 +6,18 @@
 #include <rte_bus_pci.h>
 #include <rte_ethdev.h>
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     NIC_MBUF_BYTES = 2560, /* header, headroom and data of one packet buffer, rounded up */
     NIC_PREFIX_DEFAULT = 24,
+    NIC_PREFIX6_DEFAULT = 64,
     NIC_BUSY_BUDGET = 64, /* frames of one NAPI turn, the driver's own default */
 };
 
@@ -119,12 +124,68 @@ open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct
     return err;
 }
 
+static bool
+is_set6(const uint8_t addr6[16])
+{
+    static const uint8_t none[16];
+
+    return memcmp(addr6, none, sizeof(none)) != 0;
+}
+
+static void
+settle_address6(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
+{
+    const struct pw_netdev *dev = &nic->xdp.dev;
+    /* Whoever wants an address of the appliance's own does not want the kernel's beside it. */
+    bool kernels = !is_set6(cfg->addr6) && !cfg->own_addr;
+
+    memcpy(nic->addr6, kernels ? dev->addr6 : cfg->addr6, 16);
+    memcpy(nic->gateway6, cfg->gateway6, 16);
+    nic->kernel_owns_addr6 = is_set6(nic->addr6) && pw_netdev_has_addr6_ctl(dev->name, nic->addr6);
+    nic->prefix6_len = cfg->prefix6_len != 0 ? cfg->prefix6_len
+                       : kernels             ? dev->prefix6_len
+                                             : NIC_PREFIX6_DEFAULT;
+}
+
+/* Neighbour solicitations for an address of our own come to a multicast MAC that nobody told the
+ * device about. */
+static int
+join_group6(struct pw_nic *nic)
+{
+    struct packet_mreq mr = {.mr_ifindex = (int)nic->xdp.dev.ifindex,
+                             .mr_type = PACKET_MR_MULTICAST,
+                             .mr_alen = 6,
+                             .mr_address = {0x33, 0x33}};
+    uint8_t group[16];
+
+    if (!is_set6(nic->addr6) || nic->kernel_owns_addr6) {
+        return 0;
+    }
+    pw_steer_solicited_node(nic->addr6, group);
+    memcpy(mr.mr_address + 2, group + 12, 4);
+    if (!nic->has_xdp) {
+        return pw_port_join_ctl(&nic->port, mr.mr_address);
+    }
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* protocol 0: it receives nothing */
+
+    if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &mr, sizeof(mr)) != 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return PW_EIO;
+    }
+    nic->group_fd = fd;
+    return 0;
+}
+
 static void
 settle_address(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
 {
     const struct pw_netdev *dev = &nic->xdp.dev;
 
-    nic->addr = cfg->addr != 0 ? cfg->addr : dev->addr;
+    bool ip6_alone = cfg->own_addr && is_set6(cfg->addr6);
+
+    nic->addr = cfg->addr != 0 || ip6_alone ? cfg->addr : dev->addr;
     nic->kernel_owns_addr = nic->addr != 0 && pw_netdev_has_addr_ctl(dev->name, nic->addr);
     nic->prefix_len = cfg->prefix_len != 0 ? cfg->prefix_len
                       : dev->addr != 0     ? dev->prefix_len
@@ -166,11 +227,13 @@ open_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
     }
     nic->has_xdp = true;
     settle_address(nic, cfg);
-    if (nic->addr == 0) {
-        pw_text_printf(why, "interface %s has no IPv4 address: give -nic.address", dev->name);
+    settle_address6(nic, cfg);
+    if (nic->addr == 0 && !is_set6(nic->addr6)) {
+        pw_text_printf(why, "interface %s has no address: give -nic.address or -nic.address6",
+                       dev->name);
         return PW_EINVAL;
     }
-    if (cfg->own_addr && nic->kernel_owns_addr) {
+    if (cfg->own_addr && (nic->kernel_owns_addr || nic->kernel_owns_addr6)) {
         pw_text_printf(why,
                        "the kernel has the appliance's address on %s too: `ip addr del` it there, "
                        "or leave -nic.own-address out",
@@ -243,13 +306,17 @@ open_device(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
     if (err != 0) {
         return err;
     }
-    if (cfg->addr == 0) {
-        pw_text_str(why, "a device of our own needs an address: give -nic.address");
+    if (cfg->addr == 0 && !is_set6(cfg->addr6)) {
+        pw_text_str(why,
+                    "a device of our own needs an address: give -nic.address or -nic.address6");
         return PW_EINVAL;
     }
     nic->addr = cfg->addr;
     nic->prefix_len = cfg->prefix_len != 0 ? cfg->prefix_len : NIC_PREFIX_DEFAULT;
     nic->gateway = cfg->gateway;
+    memcpy(nic->addr6, cfg->addr6, 16);
+    memcpy(nic->gateway6, cfg->gateway6, 16);
+    nic->prefix6_len = cfg->prefix6_len != 0 ? cfg->prefix6_len : NIC_PREFIX6_DEFAULT;
     /* How many queues it has is known only after EAL probed it; the port check says so then. */
     err = make_plan(nic, cfg, cfg->vdev != NULL ? 1 : PW_WORKERS_MAX - 1, node, why);
     if (err == 0) {
@@ -279,6 +346,10 @@ pw_nic_open_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text
         err = make_plan(nic, cfg, 0, PW_PLAN_NODE_ANY, why);
         err = err == 0 ? start_eal(nic, cfg, why) : err;
     }
+    if (err == 0 && nic->has_port && join_group6(nic) != 0) {
+        pw_log(PW_LOG_WARN, "pw.nic",
+               "msg=\"the device does not take the multicast group of neighbour discovery\"");
+    }
     if (err != 0) {
         pw_nic_close_ctl(nic);
     }
@@ -292,7 +363,12 @@ traffic_of(const struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_ste
         return PW_ERANGE;
     }
     *t = (struct pw_steer_traffic){
-        .addr = nic->addr, .own_addr = !nic->kernel_owns_addr, .port_count = cfg->port_count};
+        .addr = nic->addr,
+        .own_addr = !nic->kernel_owns_addr,
+        .own_addr6 = !nic->kernel_owns_addr6,
+        .port_count = cfg->port_count,
+    };
+    memcpy(t->addr6, nic->addr6, sizeof(t->addr6));
     memcpy(t->ports, cfg->ports, sizeof(t->ports));
     return 0;
 }
@@ -328,6 +404,10 @@ pw_nic_unsteer_ctl(struct pw_nic *nic)
 void
 pw_nic_close_ctl(struct pw_nic *nic)
 {
+    if (nic->group_fd != 0) {
+        close(nic->group_fd);
+        nic->group_fd = 0;
+    }
     if (nic->has_port) {
         pw_nic_unsteer_ctl(nic);
         pw_port_close_ctl(&nic->port);

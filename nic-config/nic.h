@@ -3,7 +3,7 @@
  * Purpose  the order of claim, EAL, port, program and steering, so that app/ need not know it.
  * Owner    the control thread.
  * Context  control thread, before the lcores poll and after they returned.
- * Units    addresses and ports in host byte order.
+ * Units    IPv4 addresses and ports in host byte order, IPv6 addresses in network order.
  * Errors   a negative pw_err, and in *why a sentence for the operator that says what to do. After a
  *          failed open nothing stays attached; EAL cannot be started again, so the process ends.
  * Limits   PW_STEER_PORTS_MAX ports.
@@ -31,8 +31,12 @@ struct pw_nic_cfg {
     const char *vdev;   /* a virtual device as EAL spells it; for tests */
     uint32_t addr;      /* -nic.address; 0 with netdev: the kernel's own address there */
     uint8_t prefix_len; /* 0: the kernel's, or 24 */
-    bool own_addr;      /* -nic.own-address: refuse to start when the kernel has addr too */
+    bool own_addr;      /* -nic.own-address: refuse to start when the kernel has an address too */
     uint32_t gateway;   /* -nic.gateway; 0 where the kernel owns the address: its default route */
+    /* -nic.address6; "::" with netdev: the kernel's own there, unless own_addr is set */
+    uint8_t addr6[16];
+    uint8_t prefix6_len; /* 0: the kernel's, or 64 */
+    uint8_t gateway6[16];
     struct pw_nic_port ports[PW_STEER_PORTS_MAX];
     uint32_t port_count;
     uint32_t workers; /* 0: as many as CPUs and queues suggest */
@@ -54,9 +58,14 @@ struct pw_nic {
     bool eal_started;
     bool port_broken; /* its set-up failed half way: see pw_port_open_ctl */
     bool kernel_owns_addr;
-    uint32_t addr;
+    uint32_t addr; /* 0: none */
     uint8_t prefix_len;
     uint32_t gateway;
+    bool kernel_owns_addr6;
+    uint8_t addr6[16]; /* "::": none */
+    uint8_t prefix6_len;
+    uint8_t gateway6[16];
+    int group_fd; /* keeps the kernel's driver listening to the group of addr6; 0: not needed */
     struct pw_plan plan;
     struct pw_port port;
     struct pw_xdp xdp;

@@ -76,7 +76,8 @@ choose_offloads(const struct rte_eth_dev_info *info, const struct pw_port_cfg *c
     const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     const uint64_t rss =
-        info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4);
+        info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 |
+                                        RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6);
     struct rte_eth_conf conf = {.rxmode.mtu = p->mtu};
 
     if ((info->rx_offload_capa & rx) == rx) {
@@ -214,6 +215,20 @@ pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_tex
            p->queues, p->mtu, (p->offloads & PW_PORT_RX_CKSUM) != 0,
            (p->offloads & PW_PORT_TX_CKSUM) != 0, (p->offloads & PW_PORT_RSS) != 0);
     return 0;
+}
+
+int
+pw_port_join_ctl(const struct pw_port *p, const uint8_t mac[6])
+{
+    struct rte_ether_addr group;
+
+    memcpy(group.addr_bytes, mac, sizeof(group.addr_bytes));
+    if (rte_eth_dev_set_mc_addr_list(p->port_id, &group, 1) == 0 ||
+        rte_eth_allmulticast_enable(p->port_id) == 0 ||
+        rte_eth_promiscuous_enable(p->port_id) == 0) {
+        return 0;
+    }
+    return PW_ENOTSUP;
 }
 
 void

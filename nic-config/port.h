@@ -54,6 +54,8 @@ uint32_t pw_port_mbufs_for(uint64_t rx_buffer_bytes);
 
 PW_MUST_USE int pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg,
                                  struct pw_text *why);
+/* Frames to one multicast MAC arrive from now on, and others where the device cannot tell them apart. */
+PW_MUST_USE int pw_port_join_ctl(const struct pw_port *p, const uint8_t mac[6]);
 /* Stops and closes the device and frees the pools. Every mbuf must be back or forgotten. */
 void pw_port_close_ctl(struct pw_port *p);
 

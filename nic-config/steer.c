@@ -8,6 +8,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+static bool
+has_addr6(const struct pw_steer_traffic *t)
+{
+    static const uint8_t none[16];
+
+    return memcmp(t->addr6, none, sizeof(none)) != 0;
+}
+
 int
 pw_steer_cfg_make(const struct pw_steer_traffic *t, struct pw_steer_cfg *out)
 {
@@ -15,11 +23,18 @@ pw_steer_cfg_make(const struct pw_steer_traffic *t, struct pw_steer_cfg *out)
     if (t->port_count > PW_STEER_PORTS_MAX) {
         return PW_ERANGE;
     }
-    if (t->addr == 0) {
+    if (t->addr == 0 && !has_addr6(t)) {
         return PW_EINVAL;
     }
     out->addr = htonl(t->addr);
-    out->flags = PW_STEER_ACTIVE | (t->own_addr ? PW_STEER_OWN_ADDR : 0);
+    memcpy(out->addr6, t->addr6, sizeof(out->addr6));
+    out->flags = PW_STEER_ACTIVE;
+    if (t->addr != 0) {
+        out->flags |= PW_STEER_IP4 | (t->own_addr ? PW_STEER_OWN_ADDR : 0);
+    }
+    if (has_addr6(t)) {
+        out->flags |= PW_STEER_IP6 | (t->own_addr6 ? PW_STEER_OWN_ADDR6 : 0);
+    }
     for (uint32_t i = 0; i < t->port_count; i++) {
         if (t->ports[i].proto != IPPROTO_TCP && t->ports[i].proto != IPPROTO_UDP) {
             return PW_EINVAL;
@@ -73,7 +88,8 @@ create_rule(uint16_t port_id, uint16_t queues, const struct rte_flow_item *items
     const struct rte_flow_attr attr = {.ingress = 1};
     struct rte_flow_action_queue one = {.index = 0};
     uint16_t list[PW_STEER_QUEUES_MAX];
-    struct rte_flow_action_rss rss = {.types = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4,
+    struct rte_flow_action_rss rss = {.types = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 |
+                                               RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6,
                                       .queue = list};
     struct rte_flow_action actions[] = {
         {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &one},
@@ -97,20 +113,50 @@ create_rule(uint16_t port_id, uint16_t queues, const struct rte_flow_item *items
     return 0;
 }
 
-static int
-port_rule(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t, uint32_t i)
+/* What goes to our address of one family, up to the item behind it. */
+struct to_us {
+    struct rte_flow_item_ipv4 ip4, ip4_mask;
+    struct rte_flow_item_ipv6 ip6, ip6_mask;
+    struct rte_flow_item item;
+};
+
+/* proto 0: any. */
+static void
+match_ip4(struct to_us *m, const struct pw_steer_traffic *t, uint8_t proto)
 {
-    const struct rte_flow_item_ipv4 ip = {.hdr.dst_addr = htonl(t->addr)};
-    const struct rte_flow_item_ipv4 ip_mask = {.hdr.dst_addr = UINT32_MAX};
+    memset(m, 0, sizeof(*m));
+    m->ip4.hdr.dst_addr = htonl(t->addr);
+    m->ip4.hdr.next_proto_id = proto;
+    m->ip4_mask.hdr.dst_addr = UINT32_MAX;
+    m->ip4_mask.hdr.next_proto_id = proto != 0 ? UINT8_MAX : 0;
+    m->item = (struct rte_flow_item){
+        .type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &m->ip4, .mask = &m->ip4_mask};
+}
+
+static void
+match_ip6(struct to_us *m, const uint8_t dst[16], uint8_t proto)
+{
+    memset(m, 0, sizeof(*m));
+    memcpy(m->ip6.hdr.dst_addr, dst, 16);
+    m->ip6.hdr.proto = proto;
+    memset(m->ip6_mask.hdr.dst_addr, 0xFF, 16);
+    m->ip6_mask.hdr.proto = proto != 0 ? UINT8_MAX : 0;
+    m->item = (struct rte_flow_item){
+        .type = RTE_FLOW_ITEM_TYPE_IPV6, .spec = &m->ip6, .mask = &m->ip6_mask};
+}
+
+static int
+port_rule(uint16_t port_id, uint16_t queues, const struct to_us *to, const struct pw_nic_port *p)
+{
     /* The destination port is the second half-word of both headers. */
-    const struct rte_flow_item_tcp tcp = {.hdr.dst_port = htons(t->ports[i].port)};
+    const struct rte_flow_item_tcp tcp = {.hdr.dst_port = htons(p->port)};
     const struct rte_flow_item_tcp tcp_mask = {.hdr.dst_port = UINT16_MAX};
-    const struct rte_flow_item_udp udp = {.hdr.dst_port = htons(t->ports[i].port)};
+    const struct rte_flow_item_udp udp = {.hdr.dst_port = htons(p->port)};
     const struct rte_flow_item_udp udp_mask = {.hdr.dst_port = UINT16_MAX};
-    bool is_tcp = t->ports[i].proto == IPPROTO_TCP;
+    bool is_tcp = p->proto == IPPROTO_TCP;
     const struct rte_flow_item items[] = {
         {.type = RTE_FLOW_ITEM_TYPE_ETH},
-        {.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &ip, .mask = &ip_mask},
+        to->item,
         {.type = is_tcp ? RTE_FLOW_ITEM_TYPE_TCP : RTE_FLOW_ITEM_TYPE_UDP,
          .spec = is_tcp ? (const void *)&tcp : (const void *)&udp,
          .mask = is_tcp ? (const void *)&tcp_mask : (const void *)&udp_mask},
@@ -120,37 +166,98 @@ port_rule(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t, u
     return create_rule(port_id, queues, items, is_tcp ? "tcp" : "udp");
 }
 
-int
-pw_steer_flow_rules_ctl(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t)
+/* Everything of one protocol to us, on the first queue. */
+static int
+protocol_rule(uint16_t port_id, const struct to_us *to, const char *what)
+{
+    const struct rte_flow_item items[] = {
+        {.type = RTE_FLOW_ITEM_TYPE_ETH},
+        to->item,
+        {.type = RTE_FLOW_ITEM_TYPE_END},
+    };
+
+    return create_rule(port_id, 1, items, what);
+}
+
+static int
+arp_rule(uint16_t port_id)
 {
     const struct rte_flow_item_eth arp = {.type = RTE_BE16(RTE_ETHER_TYPE_ARP)};
     const struct rte_flow_item_eth arp_mask = {.type = UINT16_MAX};
-    const struct rte_flow_item_ipv4 icmp = {.hdr.dst_addr = htonl(t->addr),
-                                            .hdr.next_proto_id = IPPROTO_ICMP};
-    const struct rte_flow_item_ipv4 icmp_mask = {.hdr.dst_addr = UINT32_MAX,
-                                                 .hdr.next_proto_id = UINT8_MAX};
-    const struct rte_flow_item arp_items[] = {
+    const struct rte_flow_item items[] = {
         {.type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &arp, .mask = &arp_mask},
         {.type = RTE_FLOW_ITEM_TYPE_END},
     };
-    const struct rte_flow_item icmp_items[] = {
-        {.type = RTE_FLOW_ITEM_TYPE_ETH},
-        {.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &icmp, .mask = &icmp_mask},
-        {.type = RTE_FLOW_ITEM_TYPE_END},
-    };
+
+    return create_rule(port_id, 1, items, "arp");
+}
+
+static int
+ip4_rules(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t)
+{
+    struct to_us to;
+    int err = 0;
+
+    match_ip4(&to, t, 0);
+    for (uint32_t i = 0; i < t->port_count && err == 0; i++) {
+        err = port_rule(port_id, queues, &to, &t->ports[i]);
+    }
+    if (err != 0 || !t->own_addr) {
+        return err;
+    }
+    match_ip4(&to, t, IPPROTO_ICMP);
+    err = arp_rule(port_id);
+    return err != 0 ? err : protocol_rule(port_id, &to, "icmp");
+}
+
+static int
+ip6_rules(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t)
+{
+    uint8_t group[16];
+    struct to_us to;
+    int err = 0;
+
+    match_ip6(&to, t->addr6, 0);
+    for (uint32_t i = 0; i < t->port_count && err == 0; i++) {
+        err = port_rule(port_id, queues, &to, &t->ports[i]);
+    }
+    if (err != 0 || !t->own_addr6) {
+        return err;
+    }
+    match_ip6(&to, t->addr6, IPPROTO_ICMPV6);
+    err = protocol_rule(port_id, &to, "icmp6");
+    if (err == 0) { /* solicitations; others of the group are refused by dataplane/nd6.c */
+        pw_steer_solicited_node(t->addr6, group);
+        match_ip6(&to, group, IPPROTO_ICMPV6);
+        err = protocol_rule(port_id, &to, "nd");
+    }
+    return err;
+}
+
+void
+pw_steer_solicited_node(const uint8_t addr6[16], uint8_t group[16])
+{
+    memset(group, 0, 16);
+    group[0] = 0xFF;
+    group[1] = 0x02;
+    group[11] = 0x01;
+    group[12] = 0xFF;
+    memcpy(group + 13, addr6 + 13, 3);
+}
+
+int
+pw_steer_flow_rules_ctl(uint16_t port_id, uint16_t queues, const struct pw_steer_traffic *t)
+{
     int err = 0;
 
     if (t->port_count > PW_STEER_PORTS_MAX) {
         return PW_ERANGE;
     }
-    for (uint32_t i = 0; i < t->port_count && err == 0; i++) {
-        err = port_rule(port_id, queues, t, i);
+    if (t->addr != 0) {
+        err = ip4_rules(port_id, queues, t);
     }
-    if (err == 0 && t->own_addr) {
-        err = create_rule(port_id, 1, arp_items, "arp");
-    }
-    if (err == 0 && t->own_addr) {
-        err = create_rule(port_id, 1, icmp_items, "icmp");
+    if (err == 0 && has_addr6(t)) {
+        err = ip6_rules(port_id, queues, t);
     }
     if (err != 0) {
         pw_steer_flow_flush_ctl(port_id);

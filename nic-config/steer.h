@@ -4,7 +4,7 @@
  *          rte_flow rules of a device that the kernel shares; RSS spreads what arrives.
  * Owner    the caller.
  * Context  control thread. pw_steer_cfg_make and pw_steer_reta_queue are pure.
- * Units    addresses and ports in host byte order.
+ * Units    IPv4 addresses and ports in host byte order, IPv6 addresses in network order.
  * Errors   PW_ERANGE: too many ports; PW_ENOTSUP: the device has no such rules (that is no failure
  *          where the device is ours alone: then everything arrives anyway).
  * Limits   PW_STEER_PORTS_MAX.
@@ -22,8 +22,10 @@ struct pw_nic_port {
 };
 
 struct pw_steer_traffic {
-    uint32_t addr;
-    bool own_addr; /* the kernel does not have it: ARP and ICMP are ours too */
+    uint32_t addr;     /* 0: no IPv4 */
+    bool own_addr;     /* the kernel does not have it: ARP and ICMP are ours too */
+    uint8_t addr6[16]; /* "::": no IPv6 */
+    bool own_addr6;    /* the same: neighbour discovery and ICMPv6 are ours too */
     uint32_t port_count;
     struct pw_nic_port ports[PW_STEER_PORTS_MAX];
 };
@@ -39,10 +41,13 @@ PW_MUST_USE int pw_steer_reta_ctl(uint16_t port_id, uint16_t queues);
  * the rules match reaches us. Call after EAL and before the port is configured; PW_ENOTSUP on
  * devices that are ours alone. */
 PW_MUST_USE int pw_steer_isolate_ctl(uint16_t port_id);
-/* After the port started in isolation: one rule a port, and for an own address ARP and ICMP. When
+/* After the port started in isolation: one rule a port and family, and for an own address ARP, neighbour
+ * discovery and ICMP. When
  * the device refuses one, none stays. */
 PW_MUST_USE int pw_steer_flow_rules_ctl(uint16_t port_id, uint16_t queues,
                                         const struct pw_steer_traffic *t);
+/* ff02::1:ffXX:XXXX: where neighbour solicitations for the address go (RFC 4291 2.7.1). */
+void pw_steer_solicited_node(const uint8_t addr6[16], uint8_t group[16]);
 /* Takes all rules away: everything is the kernel's again. */
 void pw_steer_flow_flush_ctl(uint16_t port_id);
 

@@ -36,6 +36,7 @@ static const char *const verdict_name[] = {
     [PW_STEER_OURS_ARP] = "ours_arp",
     [PW_STEER_OURS_ICMP] = "ours_icmp",
     [PW_STEER_OURS_ICMP_ERROR] = "ours_icmp_error",
+    [PW_STEER_OURS_ND] = "ours_nd",
     [PW_STEER_DROP_FRAGMENT] = "drop_fragment",
 };
 _Static_assert(PW_ARRAY_LEN(verdict_name) == PW_STEER_VERDICTS, "a name for every verdict");

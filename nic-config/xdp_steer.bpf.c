@@ -10,7 +10,9 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_endian.h>
@@ -22,6 +24,12 @@
 #define ICMP_DEST_UNREACH  3 /* RFC 792; the three errors that a TCP must hear of (RFC 1122 3.2.2) */
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAM_PROBLEM 12
+
+#define IP6_OFFSET_MASK 0xfff8 /* RFC 8200 4.5 */
+#define IP6_EXT_MAX     4      /* as many extension headers as dataplane/ip6.c takes */
+
+#define ICMP6_ERROR_MAX        4 /* RFC 4443: unreachable, too big, time exceeded, parameter problem */
+#define ICMP6_NEIGHBOR_SOLICIT 135 /* RFC 4861 */
 
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -66,6 +74,12 @@ struct icmp_head {
     __be32 rest;
 };
 
+struct ip6_ext {
+    __u8 next, len;  /* in eights of bytes, the first not counted */
+    __be16 fragment; /* of a fragment header */
+    __be32 rest;
+};
+
 static __always_inline bool
 is_our_port(const struct pw_steer_cfg *cfg, __u8 proto, __be16 port)
 {
@@ -99,7 +113,7 @@ judge_arp(const struct pw_steer_cfg *cfg, void *p, void *end)
         return PW_STEER_PASS_OTHER;
     }
     __builtin_memcpy(&target, arp->tpa, sizeof(target));
-    if (!(cfg->flags & PW_STEER_OWN_ADDR) || target != cfg->addr) {
+    if (!(cfg->flags & PW_STEER_IP4) || !(cfg->flags & PW_STEER_OWN_ADDR) || target != cfg->addr) {
         return PW_STEER_PASS_ADDRESS;
     }
     return PW_STEER_OURS_ARP;
@@ -144,7 +158,7 @@ judge_ip4(const struct pw_steer_cfg *cfg, void *p, void *end)
     if (ports == NULL) {
         return PW_STEER_PASS_OTHER;
     }
-    if (ip->daddr != cfg->addr) {
+    if (!(cfg->flags & PW_STEER_IP4) || ip->daddr != cfg->addr) {
         return PW_STEER_PASS_ADDRESS;
     }
     /* A later fragment has no ports to judge by. The kernel never completes it, because its first
@@ -167,6 +181,124 @@ judge_ip4(const struct pw_steer_cfg *cfg, void *p, void *end)
     return ip->protocol == IPPROTO_TCP ? PW_STEER_OURS_TCP : PW_STEER_OURS_UDP;
 }
 
+static __always_inline bool
+is_addr6(const struct pw_steer_cfg *cfg, const struct in6_addr *a)
+{
+    return a->s6_addr32[0] == cfg->addr6[0] && a->s6_addr32[1] == cfg->addr6[1] &&
+           a->s6_addr32[2] == cfg->addr6[2] && a->s6_addr32[3] == cfg->addr6[3];
+}
+
+/* The byte after the extension headers at p, whose first is *next, which becomes the payload's; NULL
+ * when they are cut short or too many. Stops at a fragment header. */
+static __always_inline void *
+ip6_payload(void *p, void *end, __u8 *next)
+{
+#pragma unroll
+    for (int i = 0; i <= IP6_EXT_MAX; i++) {
+        struct ip6_ext *ext = p;
+
+        if (*next != IPPROTO_HOPOPTS && *next != IPPROTO_ROUTING && *next != IPPROTO_DSTOPTS) {
+            return p;
+        }
+        if (i == IP6_EXT_MAX || (void *)(ext + 1) > end) {
+            return NULL;
+        }
+        *next = ext->next;
+        p += ((__u32)ext->len + 1) * 8;
+    }
+    return NULL;
+}
+
+/* A solicitation for our address goes to a group, and so cannot be judged by where it goes. */
+static __always_inline bool
+is_solicitation(const struct pw_steer_cfg *cfg, void *p, void *end)
+{
+    struct icmp_head *icmp = p;
+    struct in6_addr *target = (void *)(icmp + 1);
+
+    return (void *)(target + 1) <= end && icmp->type == ICMP6_NEIGHBOR_SOLICIT &&
+           is_addr6(cfg, target);
+}
+
+/* ICMPv6 to our address; errors as with IPv4. */
+static __always_inline enum pw_steer_verdict
+judge_icmp6(const struct pw_steer_cfg *cfg, void *p, void *end)
+{
+    struct icmp_head *icmp = p;
+    struct ipv6hdr *quoted = (void *)(icmp + 1);
+    struct l4_ports *ports = (void *)(quoted + 1);
+
+    if (cfg->flags & PW_STEER_OWN_ADDR6) {
+        return PW_STEER_OURS_ICMP;
+    }
+    if ((void *)(icmp + 1) > end) {
+        return PW_STEER_PASS_OTHER;
+    }
+    if (icmp->type == 0 || icmp->type > ICMP6_ERROR_MAX) {
+        return PW_STEER_PASS_ADDRESS;
+    }
+    if ((void *)(ports + 1) > end) {
+        return PW_STEER_PASS_OTHER;
+    }
+    /* We send no extension headers, so none can stand in a quote of ours. */
+    if (!is_addr6(cfg, &quoted->saddr) || !is_our_port(cfg, quoted->nexthdr, ports->src)) {
+        return PW_STEER_PASS_PORT;
+    }
+    return PW_STEER_OURS_ICMP_ERROR;
+}
+
+static __always_inline enum pw_steer_verdict
+judge_ip6(const struct pw_steer_cfg *cfg, void *p, void *end)
+{
+    struct ipv6hdr *ip = p;
+    struct l4_ports *ports;
+    bool fragment = false;
+    __u8 next;
+
+    if (!(cfg->flags & PW_STEER_IP6) || (void *)(ip + 1) > end || ip->version != 6) {
+        return PW_STEER_PASS_OTHER;
+    }
+    next = ip->nexthdr;
+    p = ip6_payload(ip + 1, end, &next);
+    if (p == NULL) {
+        return PW_STEER_PASS_OTHER;
+    }
+    if (next == IPPROTO_ICMPV6 && (cfg->flags & PW_STEER_OWN_ADDR6) &&
+        is_solicitation(cfg, p, end)) {
+        return PW_STEER_OURS_ND;
+    }
+    if (!is_addr6(cfg, &ip->daddr)) {
+        return PW_STEER_PASS_ADDRESS;
+    }
+    if (next == IPPROTO_FRAGMENT) { /* first ones of ours are dropped, as with IPv4 */
+        struct ip6_ext *ext = p;
+
+        if ((void *)(ext + 1) > end) {
+            return PW_STEER_PASS_OTHER;
+        }
+        if (ext->fragment & bpf_htons(IP6_OFFSET_MASK)) {
+            return PW_STEER_PASS_FRAGMENT;
+        }
+        fragment = true;
+        next = ext->next;
+        p = ext + 1;
+    }
+    if (next == IPPROTO_ICMPV6) {
+        return judge_icmp6(cfg, p, end);
+    }
+    ports = p;
+    if ((void *)(ports + 1) > end) {
+        return PW_STEER_PASS_OTHER;
+    }
+    if (!is_our_port(cfg, next, ports->dst)) {
+        return PW_STEER_PASS_PORT;
+    }
+    if (fragment) {
+        return PW_STEER_DROP_FRAGMENT;
+    }
+    return next == IPPROTO_TCP ? PW_STEER_OURS_TCP : PW_STEER_OURS_UDP;
+}
+
 static __always_inline enum pw_steer_verdict
 judge(const struct pw_steer_cfg *cfg, void *data, void *end)
 {
@@ -184,7 +316,10 @@ judge(const struct pw_steer_cfg *cfg, void *data, void *end)
     if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
         return judge_arp(cfg, eth + 1, end);
     }
-    return PW_STEER_PASS_OTHER; /* VLAN tags and IPv6 too */
+    if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+        return judge_ip6(cfg, eth + 1, end);
+    }
+    return PW_STEER_PASS_OTHER; /* VLAN tags too */
 }
 
 static __always_inline void

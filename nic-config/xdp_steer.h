@@ -25,6 +25,10 @@
 enum pw_steer_flag {
     PW_STEER_ACTIVE = 1,   /* off: everything passes */
     PW_STEER_OWN_ADDR = 2, /* the address is not the kernel's: its ARP and ICMP are ours */
+    PW_STEER_IP4 = 4,      /* addr is set */
+    PW_STEER_IP6 = 8,      /* addr6 is set */
+    PW_STEER_OWN_ADDR6 =
+        16, /* addr6 is not the kernel's: its neighbour discovery and ICMPv6 are ours */
 };
 
 /* One port of ours; an unused slot has proto 0. */
@@ -36,6 +40,7 @@ struct pw_steer_port {
 
 struct pw_steer_cfg {
     __be32 addr;
+    __be32 addr6[4];
     __u32 flags; /* enum pw_steer_flag */
     struct pw_steer_port ports[PW_STEER_PORTS_MAX];
 };
@@ -43,8 +48,8 @@ struct pw_steer_cfg {
 /* Every frame is counted under exactly one of these. */
 enum pw_steer_verdict {
     PW_STEER_PASS_INACTIVE, /* no configuration (yet, or any more) */
-    PW_STEER_PASS_OTHER,    /* not IPv4 and not ARP, or malformed: the kernel's */
-    PW_STEER_PASS_ADDRESS,  /* another address, or ARP and ICMP of an address the kernel owns */
+    PW_STEER_PASS_OTHER,    /* not IP and not ARP, or malformed: the kernel's */
+    PW_STEER_PASS_ADDRESS,  /* another address, or ARP, ND and ICMP of one the kernel owns */
     PW_STEER_PASS_PORT,     /* the address, but not a port of ours */
     PW_STEER_PASS_FRAGMENT, /* a later fragment: it carries no ports */
     PW_STEER_PASS_SOCKET,   /* ours, but nobody has a socket on that queue */
@@ -53,6 +58,7 @@ enum pw_steer_verdict {
     PW_STEER_OURS_ARP,
     PW_STEER_OURS_ICMP,
     PW_STEER_OURS_ICMP_ERROR, /* it quotes a packet that we sent */
+    PW_STEER_OURS_ND,         /* IPv6 neighbour discovery */
     PW_STEER_DROP_FRAGMENT,   /* a first fragment for a port of ours */
     PW_STEER_VERDICTS,
 };

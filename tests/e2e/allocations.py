@@ -59,7 +59,7 @@ def garbage():
     for f in sorted(glob.glob(os.path.join(ROOT, 'tests/fuzz/corpus/http1/*')))[:200]:
         data = open(f, 'rb').read()
         for part in (data, data[:len(data) // 2]):
-            s = socket.create_connection((host, int(port)), timeout=5)
+            s = socket.create_connection((host.strip('[]'), int(port)), timeout=5)
             s.settimeout(0.05)
             try:
                 s.sendall(part)

@@ -2,9 +2,10 @@
 # Starts the appliance and runs one kind of check against it, from a network namespace over veth and
 # the DPDK port, or over loopback.
 #
-# usage: appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
+# usage: [IP=6] appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
 #                     run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
+# IP=6   what goes over the DPDK port goes over IPv6
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 what=$1
@@ -15,8 +16,11 @@ port=4040
 
 # shellcheck source=app/testbed.sh
 . app/testbed.sh
-tb_start "e2e$(printf '%s' "$what" | tr -dc 'a-z' | head -c 4)"
-log=$PWD/build/test-output/appliance-$what.log
+ip=${IP:-4}
+name=e2e
+[ "$ip" != 6 ] || name=e6e TB_IP6=1
+tb_start "$name$(printf '%s' "$what" | tr -dc 'a-z' | head -c 4)"
+log=$PWD/build/test-output/appliance-$what-ip$ip.log
 mkdir -p build/test-output
 
 # wait_ready PREFIX... ADDR: asks /ready until it says yes.
@@ -42,6 +46,7 @@ start_on_veth() {
         -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
     APP_PID=$TB_PID
     ADDR=$TB_HOST:$port
+    [ "$ip" != 6 ] || ADDR="[$TB_HOST6]:$port"
     wait_ready tb_exec curl
 }
 
@@ -127,7 +132,7 @@ run)
     stop_clean
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
