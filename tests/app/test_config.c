@@ -209,7 +209,17 @@ test_parse__bad_flags__error_names_option_value_and_bounds(void **state)
          "invalid value \"e1\" for flag -nic.netdev: give -nic.device or -nic.netdev, not both"},
         {{"-nic.device=0000:3b:00.0"},
          "invalid value \"0000:3b:00.0\" for flag -nic.device: needs -nic.address, such as "
-         "10.0.0.5/24"},
+         "10.0.0.5/24, or -nic.address6"},
+        {{"-nic.address6=fd00::5/64"},
+         "invalid value \"fd00::5/64\" for flag -nic.address6: needs -nic.device or -nic.netdev"},
+        {{"-nic.netdev=e1", "-nic.address6=10.0.0.5/24"},
+         "invalid value \"10.0.0.5/24\" for flag -nic.address6: must be an IPv6 address, not "
+         "link-local and no group, with its prefix length (1 to 128), such as 2001:db8::5/64"},
+        {{"-nic.netdev=e1", "-nic.address6=fe80::5/64"},
+         "invalid value \"fe80::5/64\" for flag -nic.address6: must be an IPv6 address, not "
+         "link-local and no group, with its prefix length (1 to 128), such as 2001:db8::5/64"},
+        {{"-nic.netdev=e1", "-nic.gateway6=fe80::1"},
+         "invalid value \"fe80::1\" for flag -nic.gateway6: needs -nic.address6"},
         {{"-nic.address=10.0.0.5/24"},
          "invalid value \"10.0.0.5/24\" for flag -nic.address: needs -nic.device or -nic.netdev"},
         {{"-nic.netdev=e1", "-nic.address=10.0.0.5"},
@@ -252,6 +262,11 @@ test_parse__nic_options__gateway_must_lie_in_the_network(void **state)
     PARSE(&r, "-nic.netdev=e1", "-nic.address=10.1.2.3/20", "-nic.gateway=10.1.16.1");
     assert_string_equal(text(&r.err), "invalid value \"10.1.16.1\" for flag -nic.gateway: must lie "
                                       "in the network of -nic.address");
+    PARSE(&r, "-nic.device=0000:3b:00.0", "-nic.address6=fd00::5/64", "-nic.gateway6=fe80::1");
+    assert_string_equal(text(&r.err), ""); /* IPv6 alone, behind a link-local router */
+    PARSE(&r, "-nic.netdev=e1", "-nic.address6=fd00::5/64", "-nic.gateway6=fd00:1::1");
+    assert_string_equal(text(&r.err), "invalid value \"fd00:1::1\" for flag -nic.gateway6: must be "
+                                      "link-local or lie in the network of -nic.address6");
     PARSE(&r, "-nic.netdev=e1");
     assert_int_equal(r.rc, 0); /* the kernel owns the address: nic-config reads it there */
     assert_false(r.cfg.nic_own_address);

@@ -172,14 +172,99 @@ vlan(void)
     return v;
 }
 
+/* fd00:: and the 32 bits of an address above. */
+static void
+put_addr6(uint8_t *p, uint32_t addr)
+{
+    memset(p, 0, 16);
+    p[0] = 0xfd;
+    pw_store_be32(p + 12, addr);
+}
+
+static void
+put_ip6(struct frame *f, uint32_t src, uint32_t dst, uint8_t next)
+{
+    uint8_t *p = grow(f, 40);
+
+    p[0] = 0x60;
+    pw_store_be16(p + 4, 60);
+    p[6] = next;
+    p[7] = 255;
+    put_addr6(p + 8, src);
+    put_addr6(p + 24, dst);
+}
+
+/* A datagram for us over IPv6. */
 static struct frame
-ip6(void)
+l4_6(uint8_t proto, uint32_t dst, uint16_t dst_port)
 {
     struct frame f;
 
     put_eth(&f, 0x86dd);
-    grow(&f, 40)[0] = 0x60;
+    put_ip6(&f, PEER, dst, proto);
+    put_ports(&f, 50000, dst_port);
+    return f;
+}
+
+/* TCP to our port behind n extension headers of a kind and of eights + 1 times eight bytes. */
+static struct frame
+behind6(uint8_t kind, uint32_t n, uint8_t eights, uint16_t fragment)
+{
+    struct frame f;
+
+    put_eth(&f, 0x86dd);
+    put_ip6(&f, PEER, US, kind);
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *p = grow(&f, (eights + 1U) * 8);
+
+        p[0] = i + 1 == n ? IPPROTO_TCP : kind;
+        p[1] = eights;
+        pw_store_be16(p + 2, fragment);
+    }
     put_ports(&f, 50000, PORT);
+    return f;
+}
+
+/* ICMPv6 to us, or to the solicited-node group of target (a solicitation). */
+static struct frame
+icmp6(uint8_t type, uint32_t target)
+{
+    struct frame f;
+    uint8_t *p;
+
+    put_eth(&f, 0x86dd);
+    put_ip6(&f, PEER, US, IPPROTO_ICMPV6);
+    if (type == 135) {
+        p = f.b + 14 + 24;
+        memset(p, 0, 16);
+        p[0] = 0xff, p[1] = 2, p[11] = 1, p[12] = 0xff;
+        memcpy(p + 13, (uint8_t[]){0x4d, 0x01, (uint8_t)target}, 3);
+    }
+    p = grow(&f, 24);
+    p[0] = type;
+    put_addr6(p + 8, target);
+    return f;
+}
+
+static struct frame
+icmp6_error(uint8_t type, uint32_t src, uint16_t src_port)
+{
+    struct frame f;
+
+    put_eth(&f, 0x86dd);
+    put_ip6(&f, PEER, US, IPPROTO_ICMPV6);
+    grow(&f, 8)[0] = type;
+    put_ip6(&f, src, PEER, IPPROTO_TCP);
+    put_ports(&f, src_port, 50000);
+    return f;
+}
+
+static struct frame
+version4_as_6(void)
+{
+    struct frame f = l4_6(IPPROTO_TCP, US, PORT);
+
+    f.b[14] = 0x40;
     return f;
 }
 
@@ -260,16 +345,26 @@ teardown(void **state)
 }
 
 static void
-configure(struct fixture *fx, bool own_addr)
+configure_families(struct fixture *fx, bool own_addr, bool ip4, bool ip6)
 {
-    struct pw_steer_traffic t = {.addr = US,
+    struct pw_steer_traffic t = {.addr = ip4 ? US : 0,
                                  .own_addr = own_addr,
+                                 .own_addr6 = own_addr,
                                  .port_count = 2,
                                  .ports = {{PORT, IPPROTO_TCP}, {PORT_UDP, IPPROTO_UDP}}};
     struct pw_steer_cfg cfg;
 
+    if (ip6) {
+        put_addr6(t.addr6, US);
+    }
     assert_int_equal(pw_steer_cfg_make(&t, &cfg), 0);
     assert_int_equal(pw_xdp_steer_ctl(&fx->x, &cfg), 0);
+}
+
+static void
+configure(struct fixture *fx, bool own_addr)
+{
+    configure_families(fx, own_addr, true, true);
 }
 
 static uint32_t
@@ -364,7 +459,38 @@ test_steer__frames__verdict_as_tabled(void **state)
          V(PASS_OTHER), V(OURS_ICMP)},
         {"icmp cut short", cut(icmp(3), 41), V(PASS_OTHER), V(OURS_ICMP)},
         {"vlan tag before tcp to us", vlan(), BOTH(PASS_OTHER)},
-        {"ipv6", ip6(), BOTH(PASS_OTHER)},
+        {"tcp6 to our port", l4_6(IPPROTO_TCP, US, PORT), BOTH(OURS_TCP)},
+        {"tcp6 to ssh", l4_6(IPPROTO_TCP, US, 22), BOTH(PASS_PORT)},
+        {"tcp6 to another address", l4_6(IPPROTO_TCP, OTHER, PORT), BOTH(PASS_ADDRESS)},
+        {"udp6 to our udp port", l4_6(IPPROTO_UDP, US, PORT_UDP), BOTH(OURS_UDP)},
+        {"udp6 to our tcp port", l4_6(IPPROTO_UDP, US, PORT), BOTH(PASS_PORT)},
+        {"no next header", l4_6(59, US, PORT), BOTH(PASS_PORT)},
+        {"tcp6 behind hop-by-hop", behind6(0, 1, 0, 0), BOTH(OURS_TCP)},
+        {"tcp6 behind a long header", behind6(60, 1, 9, 0), BOTH(OURS_TCP)},
+        {"tcp6 behind a routing header", behind6(43, 1, 2, 0), BOTH(OURS_TCP)},
+        {"tcp6 behind four headers", behind6(60, 4, 0, 0), BOTH(OURS_TCP)},
+        {"tcp6 behind five", behind6(60, 5, 0, 0), BOTH(PASS_OTHER)},
+        {"first fragment of tcp6", behind6(44, 1, 0, 1), BOTH(DROP_FRAGMENT)},
+        {"atomic fragment of tcp6", behind6(44, 1, 0, 0), BOTH(DROP_FRAGMENT)},
+        {"later fragment of tcp6", behind6(44, 1, 0, 8), BOTH(PASS_FRAGMENT)},
+        {"fragment header cut", cut(behind6(44, 1, 0, 1), 14 + 47), BOTH(PASS_OTHER)},
+        {"extension header cut", cut(behind6(60, 1, 0, 0), 14 + 47), BOTH(PASS_OTHER)},
+        {"extension beyond the frame", cut(behind6(60, 1, 9, 0), 14 + 100), BOTH(PASS_OTHER)},
+        {"tcp6 ports cut", cut(l4_6(IPPROTO_TCP, US, PORT), 14 + 47), BOTH(PASS_OTHER)},
+        {"ipv6 header cut", cut(l4_6(IPPROTO_TCP, US, PORT), 14 + 39), BOTH(PASS_OTHER)},
+        {"version 4 as ipv6", version4_as_6(), BOTH(PASS_OTHER)},
+        {"solicitation for us", icmp6(135, US), V(PASS_ADDRESS), V(OURS_ND)},
+        {"solicitation for another", icmp6(135, OTHER), BOTH(PASS_ADDRESS)},
+        {"solicitation cut", cut(icmp6(135, US), 14 + 40 + 23), BOTH(PASS_ADDRESS)},
+        {"advertisement to us", icmp6(136, PEER), V(PASS_ADDRESS), V(OURS_ICMP)},
+        {"ping6", icmp6(128, PEER), V(PASS_ADDRESS), V(OURS_ICMP)},
+        {"too big quotes us", icmp6_error(2, US, PORT), V(OURS_ICMP_ERROR), V(OURS_ICMP)},
+        {"unreachable6 quotes us", icmp6_error(1, US, PORT), V(OURS_ICMP_ERROR), V(OURS_ICMP)},
+        {"quotes ssh over ipv6", icmp6_error(2, US, 22), V(PASS_PORT), V(OURS_ICMP)},
+        {"quotes another over ipv6", icmp6_error(2, OTHER, PORT), V(PASS_PORT), V(OURS_ICMP)},
+        {"no error quotes us", icmp6_error(5, US, PORT), V(PASS_ADDRESS), V(OURS_ICMP)},
+        {"quote of seven bytes6", cut(icmp6_error(2, US, PORT), 14 + 40 + 8 + 47), V(PASS_OTHER),
+         V(OURS_ICMP)},
         {"version 5", version5(), BOTH(PASS_OTHER)},
         {"header length 4", l4(IPPROTO_TCP, PORT, 0, 4), BOTH(PASS_OTHER)},
         {"header length beyond the frame", cut(l4(IPPROTO_TCP, PORT, 0, 15), 70), BOTH(PASS_OTHER)},
@@ -382,6 +508,40 @@ test_steer__frames__verdict_as_tabled(void **state)
         configure(fx, true);
         expect(fx, &rows[i].frame, rows[i].own, action_of(rows[i].own));
     }
+}
+
+/* Without an address of a family its frames are the kernel's, also those to an address of zeros. */
+static void
+test_steer__one_family_alone__the_other_passes(void **state)
+{
+    struct fixture *fx = *state;
+    struct frame f4 = l4(IPPROTO_TCP, PORT, 0, 0), f6 = l4_6(IPPROTO_TCP, US, PORT), zero = f4;
+    struct frame ns = icmp6(135, US), who = arp(0, 6);
+
+    set_socket(fx, true);
+    configure_families(fx, true, true, false);
+    expect(fx, &f4, PW_STEER_OURS_TCP, XDP_REDIRECT);
+    expect(fx, &f6, PW_STEER_PASS_OTHER, XDP_PASS);
+    expect(fx, &ns, PW_STEER_PASS_OTHER, XDP_PASS);
+    memset(f6.b + 14 + 24, 0, 16);
+    expect(fx, &f6, PW_STEER_PASS_OTHER, XDP_PASS);
+    configure_families(fx, true, false, true);
+    expect(fx, &f4, PW_STEER_PASS_ADDRESS, XDP_PASS);
+    memset(zero.b + 14 + 16, 0, 4);
+    expect(fx, &zero, PW_STEER_PASS_ADDRESS, XDP_PASS);
+    expect(fx, &who, PW_STEER_PASS_ADDRESS, XDP_PASS);
+    f6 = l4_6(IPPROTO_TCP, US, PORT);
+    expect(fx, &f6, PW_STEER_OURS_TCP, XDP_REDIRECT);
+    expect(fx, &ns, PW_STEER_OURS_ND, XDP_REDIRECT);
+}
+
+static void
+test_steer_cfg_make__no_address_at_all__refused(void **state)
+{
+    struct pw_steer_traffic t = {.port_count = 1, .ports = {{PORT, IPPROTO_TCP}}};
+    struct pw_steer_cfg cfg;
+
+    assert_int_equal(pw_steer_cfg_make(&t, &cfg), PW_EINVAL);
 }
 
 /* What a killed process leaves: the configuration stands, the socket is gone. */
@@ -416,6 +576,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steer__frames__verdict_as_tabled),
+        cmocka_unit_test(test_steer__one_family_alone__the_other_passes),
+        cmocka_unit_test(test_steer_cfg_make__no_address_at_all__refused),
         cmocka_unit_test(test_steer__no_socket_in_the_map__passes),
         cmocka_unit_test(test_steer__unsteered__passes_with_a_socket),
     };
