@@ -121,11 +121,19 @@ test_steer_cfg_make__two_ports__network_order(void **state)
 
     assert_int_equal(pw_steer_cfg_make(&t, &cfg), 0);
     assert_int_equal(cfg.addr, inet_addr("10.0.0.1"));
-    assert_int_equal(cfg.flags, PW_STEER_ACTIVE | PW_STEER_OWN_ADDR);
+    assert_int_equal(cfg.flags, PW_STEER_ACTIVE | PW_STEER_IP4 | PW_STEER_OWN_ADDR);
     assert_int_equal(ntohs(cfg.ports[0].port), 4040);
     assert_int_equal(cfg.ports[0].proto, IPPROTO_TCP);
     assert_int_equal(cfg.ports[1].proto, IPPROTO_UDP);
     assert_int_equal(cfg.ports[2].proto, 0);
+    t.addr = 0;
+    t.addr6[0] = 0xFD, t.addr6[15] = 1;
+    assert_int_equal(pw_steer_cfg_make(&t, &cfg), 0);
+    assert_int_equal(cfg.flags, PW_STEER_ACTIVE | PW_STEER_IP6); /* own_addr is IPv4's alone */
+    assert_memory_equal(cfg.addr6, t.addr6, 16);
+    t.own_addr6 = true;
+    assert_int_equal(pw_steer_cfg_make(&t, &cfg), 0);
+    assert_int_equal(cfg.flags, PW_STEER_ACTIVE | PW_STEER_IP6 | PW_STEER_OWN_ADDR6);
 }
 
 static void

@@ -535,15 +535,6 @@ test_steer__one_family_alone__the_other_passes(void **state)
     expect(fx, &ns, PW_STEER_OURS_ND, XDP_REDIRECT);
 }
 
-static void
-test_steer_cfg_make__no_address_at_all__refused(void **state)
-{
-    struct pw_steer_traffic t = {.port_count = 1, .ports = {{PORT, IPPROTO_TCP}}};
-    struct pw_steer_cfg cfg;
-
-    assert_int_equal(pw_steer_cfg_make(&t, &cfg), PW_EINVAL);
-}
-
 /* What a killed process leaves: the configuration stands, the socket is gone. */
 static void
 test_steer__no_socket_in_the_map__passes(void **state)
@@ -577,7 +568,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steer__frames__verdict_as_tabled),
         cmocka_unit_test(test_steer__one_family_alone__the_other_passes),
-        cmocka_unit_test(test_steer_cfg_make__no_address_at_all__refused),
         cmocka_unit_test(test_steer__no_socket_in_the_map__passes),
         cmocka_unit_test(test_steer__unsteered__passes_with_a_socket),
     };
