@@ -30,7 +30,7 @@ struct pw_tcp_cfg {
     uint32_t syn_received_max;  /* conns_max / 4, at most 1024 */
     uint64_t rx_budget_bytes;   /* 3/4 of the mempool: buffers that windows are offered against */
     uint32_t rx_base_bytes;     /* 80 KiB: set aside for each connection while buffers are plenty */
-    uint32_t rx_base_bytes_min; /* 10 KiB: the same when they are scarce */
+    uint32_t rx_base_bytes_min; /* 10 KiB: the same when they are scarce; idle ones: one buffer */
     uint32_t rcv_wnd_max;       /* 512 KiB: largest window offered */
     uint32_t snd_buf_bytes_max; /* 256 KiB: unacknowledged and unsent bytes of one connection */
     uint64_t snd_pool_bytes;    /* 32 MiB: the same, all connections of the worker */

@@ -378,6 +378,11 @@ text_in_order(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
             return false;
         }
     }
+    /* The share of a connection that was idle grows with its first text. */
+    if (pw_tcb_rcv_wnd(tcb) < 2U * w->tcp.mss) {
+        pw_tcp_rx_settle(w, tcb);
+        pw_tcp_rx_reopen(w, tcb);
+    }
     if (hole_before) { /* RFC 5681 4.2: at once when a segment fills a gap */
         pw_tcb_flag_set(tcb, PW_TCB_ACK_NOW);
     }

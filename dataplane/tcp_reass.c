@@ -7,6 +7,10 @@
  * so of two neighbours at least one buffer's room (buf_bytes less headroom and headers, 9/10 of it)
  * is payload: 20/9 buffer bytes a payload byte, rounded up to 9/4, plus one buffer at each end.
  *
+ * A window of no more than a segment needs one buffer, while nothing is held: its pieces are put
+ * together in the first one's. That is all an idle connection has when buffers are not plenty, and what
+ * is kept for those still to come; a share grows when text comes.
+ *
  * Out-of-order segments with holes between them do not obey that; they are taken only while they
  * fit into the reservation, and given up again when in-order text needs the room (RFC 9293 lets a
  * receiver drop what it has not acknowledged). */
@@ -14,7 +18,12 @@
 #include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
-enum { COST_NUM = 9, COST_DEN = 4, SPARE_BUFS = 2 };
+enum {
+    COST_NUM = 9,
+    COST_DEN = 4,
+    SPARE_BUFS = 2,
+    FRAME_HDR_MAX = 14 + 60 + 60, /* Ethernet, IPv4 or IPv6 with little, TCP */
+};
 
 /* Sequence number of a buffer in the queue: the RSS hash of a received frame has served. */
 static uint32_t
@@ -41,48 +50,118 @@ held(const struct pw_tcb *tcb)
     return tcb->rx_held_app + tcb->rx_held_ooo;
 }
 
-/* Every connection's share: generous while buffers are plenty. */
-static uint32_t
-base_share(const struct pw_tcp *t)
+/* What is kept for connections that are not open yet, a buffer each, so that none that only waits is
+ * ever without: shares of the others grow out of the rest. No more than 9/16 of the budget. */
+static uint64_t
+kept_for_idle(const struct pw_worker *w)
 {
-    bool plenty = t->rx_budget_free > t->cfg.rx_budget_bytes / 2;
+    const struct pw_tcp *t = &w->tcp;
+    uint64_t keep = (uint64_t)t->tcbs.free_count * w->buf_bytes;
+    uint64_t most = t->cfg.rx_budget_bytes / 16 * 9;
 
-    return plenty ? t->cfg.rx_base_bytes : t->cfg.rx_base_bytes_min;
+    return keep < most ? keep : most;
 }
 
-bool
-pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
+/* Of the budget, what shares may still grow into. */
+static uint64_t
+growable(const struct pw_worker *w)
+{
+    uint64_t keep = kept_for_idle(w);
+
+    return w->tcp.rx_budget_free > keep ? w->tcp.rx_budget_free - keep : 0;
+}
+
+/* The share of a connection whose peer sends: generous while buffers are plenty. */
+static uint32_t
+base_share(const struct pw_worker *w)
+{
+    const struct pw_tcp *t = &w->tcp;
+
+    return growable(w) > t->cfg.rx_budget_bytes / 8 ? t->cfg.rx_base_bytes
+                                                    : t->cfg.rx_base_bytes_min;
+}
+
+/* Before the first text: a full share only where it is a trifle, else a buffer, which stands behind a
+ * window of a segment (edge_allowed), or, when even that is not to be had, nothing: the connection
+ * starts with a closed window, and the peer's probes open it once there are buffers. */
+static uint32_t
+first_share(const struct pw_worker *w)
 {
     const struct pw_tcp *t = &w->tcp;
     /* A flood of SYNs may set aside a quarter of the budget in full shares, no more. */
     bool flood = (uint64_t)(t->half_open + 1) * t->cfg.rx_base_bytes > t->cfg.rx_budget_bytes / 4;
-    uint32_t want = flood ? t->cfg.rx_base_bytes_min : base_share(t);
+    uint64_t low = (t->cfg.rx_budget_bytes - kept_for_idle(w)) / 8 * 5;
 
-    if (want > w->tcp.rx_budget_free) {
-        return false;
+    return !flood && growable(w) > low ? t->cfg.rx_base_bytes : w->buf_bytes;
+}
+
+void
+pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    struct pw_tcp *t = &w->tcp;
+    uint32_t want = first_share(w);
+
+    if (want > t->rx_budget_free) {
+        w->stat[PW_STAT_TCP_RX_STARVED]++;
+        want = 0;
     }
-    w->tcp.rx_budget_free -= want;
+    t->rx_budget_free -= want;
     tcb->rx_reserved = want;
-    return true;
+}
+
+/* A window of one segment that one buffer stands behind: whatever sizes its pieces have, each fits
+ * into the first's buffer, and is put there before the next comes. */
+static uint32_t
+one_buffer_window(const struct pw_worker *w)
+{
+    uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - FRAME_HDR_MAX;
+
+    return w->tcp.mss < room ? w->tcp.mss : room;
+}
+
+/* What stands behind held text and the window offered. */
+static uint64_t
+committed(const struct pw_worker *w, const struct pw_tcb *tcb)
+{
+    uint32_t wnd = pw_tcb_rcv_wnd(tcb);
+
+    if (held(tcb) == 0 && wnd <= one_buffer_window(w)) {
+        return w->buf_bytes;
+    }
+    return held(tcb) + pw_tcp_rx_cost(w, wnd);
+}
+
+/* Of room, what brings the share to want. */
+static void
+share_grow(struct pw_tcp *t, struct pw_tcb *tcb, uint64_t want, uint64_t room)
+{
+    if (want > tcb->rx_reserved) {
+        uint64_t more = want - tcb->rx_reserved;
+
+        more = more < room ? more : room;
+        t->rx_budget_free -= more;
+        tcb->rx_reserved += (uint32_t)more;
+    }
 }
 
 void
 pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb)
 {
     struct pw_tcp *t = &w->tcp;
-    uint32_t base = base_share(t);
+    bool text_came = tcb->rcv_nxt != tcb->irs + 1;
+    uint32_t base = text_came ? base_share(w) : w->buf_bytes;
     uint32_t want = tcb->rx_admitted > base ? tcb->rx_admitted : base;
 
     if (want > tcb->rx_reserved) {
-        uint64_t more = want - tcb->rx_reserved;
-
-        more = more < t->rx_budget_free ? more : t->rx_budget_free;
-        t->rx_budget_free -= more;
-        tcb->rx_reserved += (uint32_t)more;
+        share_grow(t, tcb, tcb->rx_admitted, t->rx_budget_free);
+        if (t->rx_budget_free >= w->buf_bytes) { /* the first buffer, from what is kept for that */
+            share_grow(t, tcb, w->buf_bytes, t->rx_budget_free);
+        }
+        share_grow(t, tcb, want, growable(w));
         return;
     }
     /* What is held and what was offered cannot be taken back. */
-    uint64_t floor = held(tcb) + pw_tcp_rx_cost(w, pw_tcb_rcv_wnd(tcb));
+    uint64_t floor = committed(w, tcb);
     uint64_t keep = want > floor ? want : floor;
 
     if (keep < tcb->rx_reserved) {
@@ -124,6 +203,9 @@ edge_allowed(const struct pw_worker *w, const struct pw_tcb *tcb)
 
     if (tcb->rx_reserved > used) {
         wnd = (tcb->rx_reserved - used) * COST_DEN / COST_NUM;
+    }
+    if (held(tcb) == 0 && tcb->rx_reserved >= w->buf_bytes && wnd < one_buffer_window(w)) {
+        wnd = one_buffer_window(w);
     }
     uint64_t max = w->tcp.cfg.rcv_wnd_max;
     uint64_t field_max = (uint64_t)UINT16_MAX << tcb->rcv_wscale;
@@ -203,7 +285,9 @@ pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost)
     while (held(tcb) + cost > tcb->rx_reserved && tcb->ooo != NULL) {
         drop_last(w, tcb);
     }
-    return held(tcb) + cost <= tcb->rx_reserved;
+    /* Or a piece of a one-buffer window, on its way into the buffer of the piece before. */
+    return held(tcb) + cost <= tcb->rx_reserved ||
+           (held(tcb) <= w->buf_bytes && tcb->rx_reserved >= w->buf_bytes);
 }
 
 static bool

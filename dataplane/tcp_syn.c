@@ -111,11 +111,7 @@ passive_open(struct pw_worker *w, struct pw_segment *seg)
         pw_worker_drop(w, PW_DROP_TCP_CONNS_FULL);
         return;
     }
-    if (!pw_tcp_rx_open(w, tcb)) {
-        pw_worker_drop(w, PW_DROP_TCP_RX_BUDGET);
-        pw_tcp_close(w, tcb);
-        return;
-    }
+    pw_tcp_rx_open(w, tcb);
     pw_tcp_state_set(w, tcb, PW_TCP_SYN_RECEIVED);
     pw_tcb_flag_set(tcb, PW_TCB_HALF_OPEN);
     w->tcp.half_open++;

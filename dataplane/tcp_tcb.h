@@ -276,8 +276,8 @@ void pw_tcp_reass_clear(struct pw_tcb *tcb);
 bool pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost);
 /* Adjusts what the connection holds of the budget to what it needs. */
 void pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb);
-/* Reservation of a new connection; false when not even the minimum is left. */
-bool pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb);
+/* Reservation of a new connection, perhaps none. */
+void pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb);
 /* Moves rcv_adv right as far as buffers allow; returns the window to offer. */
 uint32_t pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb);
 /* Asks for a window update if enough came free (RFC 9293 3.8.6.2.2). */

@@ -276,6 +276,71 @@ test_worker__checksum_offload__pseudo_header_left_for_the_port(void **state)
     rte_pktmbuf_free(m);
 }
 
+/* Opens n connections from different addresses and leaves them alone. Returns how many were taken with a
+ * window of at least a segment. */
+static uint32_t
+open_idle(struct fix *f, struct pw_worker *w, uint32_t n)
+{
+    uint32_t good = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct pw_fake_seg out;
+        const char *why;
+        struct pw_fake_seg s = {.saddr = 0x0A010000 + i,
+                                .daddr = PW_FAKE_OUR_IP,
+                                .sport = (uint16_t)(1024 + i % 50000),
+                                .dport = PW_FAKE_PORT,
+                                .seq = i,
+                                .opt = {.mss = 1460, .has_wscale = true, .wscale = 7},
+                                .flags = PW_TCP_SYN,
+                                .wnd = 65535};
+
+        pw_fake_rx(&f->port, pw_fake_segment(&f->port, &s));
+        pw_fake_poll(&f->port, w);
+        struct rte_mbuf *m = pw_fake_tx_pop(&f->port, NULL);
+
+        if (m == NULL || !pw_fake_read(m, &out, &why)) {
+            rte_pktmbuf_free(m);
+            continue;
+        }
+        rte_pktmbuf_free(m);
+        s.seq++, s.ack = out.seq + 1, s.flags = PW_TCP_ACK, s.opt = (struct pw_tcp_options){0};
+        pw_fake_rx(&f->port, pw_fake_segment(&f->port, &s));
+        pw_fake_poll(&f->port, w);
+        good += out.flags == (PW_TCP_SYN | PW_TCP_ACK) && out.wnd >= 1408;
+    }
+    return good;
+}
+
+static void
+idle_fit(uint32_t conns, uint32_t conns_max, uint64_t budget)
+{
+    struct fix f = {0};
+    uint32_t buf_bytes = RTE_MBUF_DEFAULT_BUF_SIZE;
+
+    pw_fake_port_init(&f.port, (uint32_t)(budget / buf_bytes) + 512);
+    struct pw_worker_cfg cfg = cfg_of(&f);
+
+    cfg.tcp.conns_max = conns_max;
+    cfg.tcp.rx_budget_bytes = budget;
+    struct pw_worker *w = pw_worker_create_ctl(&cfg, f.port.now_tsc, NULL);
+
+    assert_non_null(w);
+    assert_int_equal(pw_worker_listen_ctl(w, PW_FAKE_PORT), 0);
+    assert_int_equal(open_idle(&f, w, conns), conns);
+    assert_int_equal(pw_worker_open_count(w), conns);
+    assert_int_equal(pw_worker_stat(w, "tcp_rx_starved"), 0);
+    pw_worker_destroy_ctl(w);
+    assert_int_equal(pw_fake_port_fini(&f.port), 0);
+}
+
+static void
+test_worker__idle_connections__fit_the_receive_budget(void **state)
+{
+    idle_fit(16384, 16384, 64 << 20);
+    idle_fit(10000, 10000, (256 << 20) / 10); /* 100,000 in 256 MiB, at a tenth */
+}
+
 int
 main(void)
 {
@@ -288,6 +353,7 @@ main(void)
         T(test_worker_frame__mempool_empty__counted_and_recovers),
         T(test_worker_destroy__open_connections__reset_and_told),
         T(test_worker__checksum_offload__pseudo_header_left_for_the_port),
+        cmocka_unit_test(test_worker__idle_connections__fit_the_receive_budget),
     };
 
     return pw_fake_eal_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
