@@ -76,7 +76,9 @@ struct pw_http1_chunked {
     uint32_t trailer_bytes;
     uint8_t state;
     uint8_t digits;
-    uint8_t drop; /* enum pw_http_drop, after PW_PARSE_BAD */
+    uint8_t drop;     /* enum pw_http_drop, after PW_PARSE_BAD */
+    uint8_t name_len; /* of the trailer name in progress */
+    uint8_t name_may; /* bit i: it may still become forbidden_trailer[i] */
 };
 
 /* Decodes up to one run of body bytes from p. Returns bytes consumed, data included, and the run in

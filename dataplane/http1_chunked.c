@@ -98,6 +98,40 @@ ext_byte(struct pw_http1_chunked *c, uint8_t b)
     }
 }
 
+/* 9110 6.5.1: fields of framing and routing have no place behind the body. Who merged them into the head
+ * would read another message than we did, so the request is refused. */
+static const char *const forbidden_trailer[] = {"content-length", "transfer-encoding", "host"};
+
+static void
+trailer_name_byte(struct pw_http1_chunked *c, uint8_t b)
+{
+    if (c->state == TRAILER_START) {
+        c->name_len = 0;
+        c->name_may = (1U << PW_ARRAY_LEN(forbidden_trailer)) - 1;
+    }
+    for (size_t i = 0; i < PW_ARRAY_LEN(forbidden_trailer); i++) {
+        const char *name = forbidden_trailer[i];
+
+        /* The name's end, a zero, is no token byte: what is longer drops out there. */
+        if ((c->name_may & (1U << i)) != 0 &&
+            (uint8_t)name[c->name_len] != (b >= 'A' && b <= 'Z' ? b | 0x20 : b)) {
+            c->name_may = (uint8_t)(c->name_may & ~(1U << i));
+        }
+    }
+    c->name_len = (uint8_t)(c->name_len + (c->name_may != 0 ? 1 : 0));
+}
+
+static bool
+trailer_is_forbidden(const struct pw_http1_chunked *c)
+{
+    for (size_t i = 0; i < PW_ARRAY_LEN(forbidden_trailer); i++) {
+        if ((c->name_may & (1U << i)) != 0 && forbidden_trailer[i][c->name_len] == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* 7.1.2 trailer-section: checked like header lines, then dropped (9110 6.5.1 lets us). */
 static enum pw_http_drop
 trailer_byte(struct pw_http1_chunked *c, uint8_t b)
@@ -109,11 +143,16 @@ trailer_byte(struct pw_http1_chunked *c, uint8_t b)
     }
     switch (c->state) {
     case TRAILER_START:
+        trailer_name_byte(c, b);
         c->state = b == '\r' ? TRAILER_END_LF : TRAILER_NAME;
         return b == '\r' || tchar ? PW_HTTP_DROP_NONE : PW_HTTP_DROP_TRAILER_BAD;
     case TRAILER_NAME:
-        c->state = b == ':' ? TRAILER_VALUE : TRAILER_NAME;
-        return b == ':' || tchar ? PW_HTTP_DROP_NONE : PW_HTTP_DROP_TRAILER_BAD;
+        if (b == ':') {
+            c->state = TRAILER_VALUE;
+            return trailer_is_forbidden(c) ? PW_HTTP_DROP_TRAILER_BAD : PW_HTTP_DROP_NONE;
+        }
+        trailer_name_byte(c, b);
+        return tchar ? PW_HTTP_DROP_NONE : PW_HTTP_DROP_TRAILER_BAD;
     case TRAILER_VALUE:
         c->state = b == '\r' ? TRAILER_LF : TRAILER_VALUE;
         return b == '\r' || !pw_http1_is_control(b) ? PW_HTTP_DROP_NONE : PW_HTTP_DROP_TRAILER_BAD;

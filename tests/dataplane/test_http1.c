@@ -439,6 +439,7 @@ static const struct chunk_row chunk_rows[] = {
     {"3\r\nabc\r\n0\r\n\r\nGET", 13, "abc", 0},
     {"A\r\n0123456789\r\n000\r\n\r\n", 22, "0123456789", 0},
     {"1\r\na\r\n1\r\nb\r\n0\r\nX: y\r\nZ:\r\n\r\n", 27, "ab", 0},
+    {"0\r\nHos: a\r\nHosts: b\r\nContent-Lengt: 1\r\nXHost: c\r\n\r\n", 51, "", 0},
     {"3;a\r\nabc\r\n0;b=c;d=\"e;\\\"\"\r\n\r\n", 28, "abc", 0},
     {"3\r\nabc\r\n0\r\n", PW_PARSE_MORE, "abc", 0},
     {"\r\n", PW_PARSE_BAD, "", D(CHUNK_SIZE_BAD)},
@@ -471,6 +472,9 @@ static const struct chunk_row chunk_rows[] = {
     {"0\r\nx: y\r\n z\r\n\r\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
     {"0\r\n\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
     {"0\r\nxy\r\n\r\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
+    {"0\r\nContent-Length: 3\r\n\r\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
+    {"0\r\na: b\r\ntransfer-Encoding: x\r\n\r\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
+    {"0\r\nHOST:\r\n\r\n", PW_PARSE_BAD, "", D(TRAILER_BAD)},
 };
 
 static void
