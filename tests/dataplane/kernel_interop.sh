@@ -1,6 +1,6 @@
 #!/bin/bash
 # Our TCP against the Linux kernel's over a veth pair, first clean, then with 1 percent of the frames
-# dropped in each direction. Two network namespaces of its own, both deleted at the end.
+# dropped in each direction; over IPv4, then over IPv6, whose neighbours the kernel finds by asking us. Two network namespaces of its own, both deleted at the end.
 # usage: kernel_interop.sh TCP_ECHO_BINARY
 set -u
 echo_bin=$1
@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 ns=pwtcp$$
 work=$(mktemp -d)
 server=
+no_ip6=
 
 skip() {
     echo "skip: $1"
@@ -35,6 +36,7 @@ trap clean EXIT
 ip netns add "$ns-k" && ip netns add "$ns-d" || skip "no network namespaces here"
 ip -n "$ns-k" link add k0 type veth peer name d0 netns "$ns-d" || skip "no veth here"
 ip -n "$ns-k" addr add 10.77.0.2/24 dev k0
+ip -n "$ns-k" addr add fd00:77::2/64 dev k0 nodad 2>/dev/null || no_ip6=1
 ip -n "$ns-k" link set k0 up
 ip -n "$ns-k" link set lo up
 ip -n "$ns-d" link set d0 up
@@ -42,24 +44,26 @@ ip -n "$ns-d" link set d0 up
 ip netns exec "$ns-k" ethtool -K k0 tx off tso off gso off gro off >/dev/null
 ip netns exec "$ns-d" ethtool -K d0 tx off tso off gso off gro off >/dev/null
 
-# run NAME EXCHANGES CONNECTIONS SLOWEST_S DROP_PER_10000
+# run ADDRESS/PREFIX NAME EXCHANGES CONNECTIONS SLOWEST_S DROP_PER_10000
 run() {
+    local own=$1 address=${1%/*}
+    shift
     # setpriv: should this shell be killed, the server must not stay behind.
     ip netns exec "$ns-d" setpriv --pdeathsig TERM "$echo_bin" \
         --no-huge -m 128 --no-pci --no-telemetry --no-shconf --lcores '(0)@(0-'$(($(nproc) - 1))')' \
         --file-prefix "$ns" --vdev net_af_packet0,iface=d0,blocksz=4096,framesz=2048,framecnt=2048 \
-        --log-level lib.eal:error -- 10.77.0.1/24 4040 "$5" 7 >"$work/$1.out" 2>"$work/$1.err" &
+        --log-level lib.eal:error -- "$own" 4040 "$5" 7 >"$work/$1.out" 2>"$work/$1.err" &
     server=$!
     for _ in $(seq 50); do
         grep -q '^ready' "$work/$1.out" && break
         sleep 0.1
     done
-    if [ "$5" = 0 ] && ! ip netns exec "$ns-k" ping -c 3 -i 0.2 -W 2 -s 1000 10.77.0.1 >"$work/ping"; then
+    if [ "$5" = 0 ] && ! ip netns exec "$ns-k" ping -c 3 -i 0.2 -W 2 -s 1000 "$address" >"$work/ping"; then
         echo "no answer to ping"
         cat "$work/ping" "$work/$1.err"
         exit 1
     fi
-    timeout 100 ip netns exec "$ns-k" python3 "$here/kernel_interop.py" 10.77.0.1 4040 "$2" "$3" "$4" 42
+    timeout 100 ip netns exec "$ns-k" python3 "$here/kernel_interop.py" "$address" 4040 "$2" "$3" "$4" 42
     local rc=$?
     stop_server
     if [ $rc != 0 ] || ! grep -q '^dropped by rule' "$work/$1.out"; then
@@ -69,12 +73,15 @@ run() {
         exit 1
     fi
     echo "$1: ok, $(grep '^dropped by rule' "$work/$1.out"), $(grep -E '^pyrowire_worker_(tcp_retransmits|tcp_rto|tcp_fast_retransmits|tcp_ooo_in|rx_frames|tx_frames)_total' "$work/$1.out" | sed 's/pyrowire_worker_//;s/_total{worker="0"}//' | tr '\n' ' ')"
-    if grep -E 'reason="(tcp_checksum|ip4_checksum|tcp_option|tx_full|tx_no_buffer)"' "$work/$1.out" | grep -qv ' 0$'; then
+    if grep -E 'reason="(tcp_checksum|ip4_checksum|ip6_short|ip6_extension|ip6_fragment|icmp6_bad|nd_bad|tcp_option|tx_full|tx_no_buffer)"' "$work/$1.out" | grep -qv ' 0$'; then
         echo "$1: frames were refused that should not have been:"
         grep drops_total "$work/$1.out" | grep -v ' 0$'
         exit 1
     fi
 }
 
-run clean 1000 8 1.5 0
-run lossy 200 4 30 100
+run 10.77.0.1/24 clean 1000 8 1.5 0
+run 10.77.0.1/24 lossy 200 4 30 100
+[ -z "$no_ip6" ] || { echo "no IPv6 on this machine: not tried"; exit 0; }
+run fd00:77::1/64 clean-ip6 1000 8 1.5 0
+run fd00:77::1/64 lossy-ip6 200 4 30 100

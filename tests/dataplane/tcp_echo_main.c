@@ -286,6 +286,10 @@ address_parse(char *text, struct pw_worker_cfg *cfg)
         return false;
     }
     *slash = 0;
+    if (inet_pton(AF_INET6, text, cfg->ip6_address) == 1) {
+        cfg->ip6_prefix = (uint8_t)atoi(slash + 1);
+        return true;
+    }
     cfg->ip4_prefix = (uint8_t)atoi(slash + 1);
     if (inet_pton(AF_INET, text, &a) != 1) {
         return false;
@@ -297,7 +301,7 @@ address_parse(char *text, struct pw_worker_cfg *cfg)
 static struct pw_worker *
 worker_start(struct echo *e, int argc, char **argv)
 {
-    struct pw_worker_cfg cfg = {.address_is_ours = true};
+    struct pw_worker_cfg cfg = {.address_is_ours = true, .ip6_is_ours = true};
     struct rte_ether_addr mac;
     struct pw_port_io io = {.ctx = e, .rx_burst = lossy_rx, .tx_burst = lossy_tx};
     int err = 0;

@@ -10,6 +10,7 @@
  *  - at the end every mbuf, every chunk and the whole receive budget are back. */
 #include "dataplane/buf.h"
 #include "dataplane/ip4.h"
+#include "dataplane/ip6.h"
 #include "dataplane/worker_priv.h"
 #include "tests/support/fake_port.h"
 
@@ -29,6 +30,7 @@ struct run {
     struct rte_mbuf *held[HELD_MAX];
     uint32_t held_count;
     bool hold;
+    bool v6;       /* the honest peer speaks IPv6 */
     bool raw_used; /* somebody may have sent other text */
     uint64_t input_bytes;
     uint64_t sent_bytes;
@@ -147,6 +149,14 @@ app_gone(void *user, uint64_t now_tsc)
 
 /* --- what leaves --- */
 
+static bool
+is_tcp(const uint8_t *f)
+{
+    uint16_t type = pw_load_be16(f + 12);
+
+    return (type == PW_ETHER_TYPE_IP4 && f[23] == 6) || (type == PW_ETHER_TYPE_IP6 && f[20] == 6);
+}
+
 static void
 drain_tx(struct run *r)
 {
@@ -157,8 +167,9 @@ drain_tx(struct run *r)
         struct pw_fake_seg s;
         const char *why;
 
-        if (pw_load_be16(f + 12) == PW_ETHER_TYPE_IP4 && f[23] == 6 && !r->raw_used) {
+        if (is_tcp(f) && !r->raw_used) {
             check(pw_fake_read(m, &s, &why), "a frame that leaves is well formed");
+            check(s.v6 == r->v6, "an answer is of its question's family");
             if ((s.flags & PW_TCP_SYN) != 0) {
                 r->our_isn = s.seq;
                 r->our_max = 1;
@@ -202,6 +213,7 @@ ev_segment(struct run *r)
     uint32_t sel = byte(r);
     uint32_t nxt = PEER_ISN + 1 + (uint32_t)r->input_bytes;
     struct pw_fake_seg s = {
+        .v6 = r->v6,
         .saddr = PW_FAKE_PEER_IP,
         .daddr = PW_FAKE_OUR_IP,
         .sport = (uint16_t)(SPORT + (sel >> 7)),
@@ -285,6 +297,62 @@ ev_packet(struct run *r)
     pw_fake_rx(r->port, pw_fake_frame(r->port, b, n));
 }
 
+/* The same of IPv6: to us or to our group, behind extension headers whose lengths are right, the checksum
+ * of what follows right too. */
+static void
+ev_packet6(struct run *r)
+{
+    static const uint8_t kinds[] = {PW_IP6_NEXT_HOP_BY_HOP, PW_IP6_NEXT_ROUTING,
+                                    PW_IP6_NEXT_FRAGMENT, PW_IP6_NEXT_DESTINATION};
+    uint8_t b[700] = {0};
+    uint8_t *ip = b + PW_ETHER_BYTES;
+    uint32_t sel = byte(r);
+    uint32_t n = word(r) % 500;
+    uint32_t off = PW_IP6_BYTES;
+    uint8_t *next = ip + 6;
+    uint8_t last = (sel & 1) != 0 ? PW_IP6_NEXT_TCP : PW_IP6_NEXT_ICMP6;
+
+    ip[0] = 0x60;
+    ip[7] = (sel & 2) != 0 ? 64 : 255;
+    pw_fake_ip6(PW_FAKE_PEER_IP, ip + 8);
+    pw_fake_ip6(PW_FAKE_OUR_IP, ip + 24);
+    memcpy(b, pw_fake_our_mac, 6);
+    memcpy(b + 6, pw_fake_peer_mac, 6);
+    pw_store_be16(b + 12, PW_ETHER_TYPE_IP6);
+    if ((sel & 4) != 0) {
+        pw_ip6_solicited_node(r->w->ip6.address, ip + 24);
+        pw_ip6_multicast_mac(ip + 24, b);
+    }
+    for (uint32_t i = 0; i < (sel >> 3) % 6; i++) {
+        uint32_t eights = byte(r) % 3;
+
+        *next = kinds[byte(r) % PW_ARRAY_LEN(kinds)];
+        next = ip + off;
+        ip[off + 1] = (uint8_t)eights;
+        for (uint32_t j = 2; j < (eights + 1) * 8; j++) {
+            ip[off + j] = byte(r);
+        }
+        off += (eights + 1) * 8;
+    }
+    *next = last;
+    n = n < r->left ? n : (uint32_t)r->left;
+    memcpy(ip + off, r->p, n);
+    r->p += n;
+    r->left -= n;
+    pw_store_be16(ip + 4, (uint16_t)(off - PW_IP6_BYTES + n));
+    uint32_t at = last == PW_IP6_NEXT_TCP ? 16 : 2;
+
+    if (n >= at + 2) {
+        memset(ip + off + at, 0, 2);
+        uint16_t sum = (uint16_t)~pw_cksum_fold(
+            pw_cksum_add(pw_ip6_pseudo(ip + 8, ip + 24, last, n), ip + off, n));
+
+        memcpy(ip + off + at, &sum, 2);
+    }
+    r->raw_used = true;
+    pw_fake_rx(r->port, pw_fake_frame(r->port, b, PW_ETHER_BYTES + off + n));
+}
+
 static void
 app_send(struct run *r, uint32_t n)
 {
@@ -344,8 +412,10 @@ event(struct run *r)
         ev_segment(r);
     } else if (op < 144) {
         ev_raw(r);
-    } else if (op < 160) {
+    } else if (op < 152) {
         ev_packet(r);
+    } else if (op < 160) {
+        ev_packet6(r);
     } else if (op < 208) {
         ev_app(r);
     } else {
@@ -362,7 +432,8 @@ event(struct run *r)
 static void
 handshake(struct run *r, bool ts)
 {
-    struct pw_fake_seg s = {.saddr = PW_FAKE_PEER_IP,
+    struct pw_fake_seg s = {.v6 = r->v6,
+                            .saddr = PW_FAKE_PEER_IP,
                             .daddr = PW_FAKE_OUR_IP,
                             .sport = SPORT,
                             .dport = PW_FAKE_PORT,
@@ -415,7 +486,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .gone = app_gone};
     r.w = pw_worker_create_ctl(&cfg, port.now_tsc, NULL);
     check(r.w != NULL && pw_worker_listen_ctl(r.w, PW_FAKE_PORT) == 0, "a worker");
-    handshake(&r, (byte(&r) & 1) != 0);
+    uint8_t how = byte(&r);
+
+    r.v6 = (how & 2) != 0;
+    handshake(&r, (how & 1) != 0);
     for (uint32_t i = 0; i < EVENTS_MAX && r.left > 0; i++) {
         event(&r);
     }
