@@ -3,7 +3,7 @@
 # the DPDK port, or over loopback.
 #
 # usage: [IP=6] appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
-#                     run COMMAND...
+#                     attacks | run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
 # IP=6   what goes over the DPDK port goes over IPv6
 set -euo pipefail
@@ -123,6 +123,13 @@ allocations)
     start_on_veth -validation.reject-older-than=0 -querier.max-query-lookback=0 \
         -ingester.max-global-series-per-tenant=0 -querier.max-query-length=0
     tb_exec python3 tests/e2e/allocations.py "$ADDR" "$APP_PID" "$counts"
+    stop_clean
+    ;;
+attacks)
+    ulimit -n "$(ulimit -Hn)"
+    start_on_veth -ingester.max-global-series-per-tenant=0
+    ip -n "$TB_NS" addr add 10.213.0.9/24 dev "$TB_PEER_IF"
+    tb_exec python3 tests/e2e/attacks.py "$ADDR" "$TB_PEER_IF" 10.213.0.9
     stop_clean
     ;;
 run)
