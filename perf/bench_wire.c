@@ -1,5 +1,7 @@
-/* What a push of the mix costs between its gzip body and its record, stage by stage. One operation is
- * one profile; figures are microseconds per profile over all files of perf/corpus in turn. */
+/* What a push of the mix costs between its gzip body and its record, stage by stage, as it is in life:
+ * every round takes each file of perf/corpus through all stages, so that a stage finds the caches and
+ * predictors as the ones before it left them. Figures are microseconds per profile: the least (or the
+ * median) of each stage of each file over the rounds, averaged over the files. */
 #include "perf/bench.h"
 #include "perf/mix.h"
 #include "pprof/inflate.h"
@@ -9,8 +11,11 @@
 #include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { SCRATCH_BYTES = 256 << 20, OUT_BYTES = 16 << 20, SAMPLES_MAX = 1 << 20 };
+enum { SCRATCH_BYTES = 256 << 20, OUT_BYTES = 16 << 20, SAMPLES_MAX = 1 << 20, ROUNDS = 400 };
+
+enum stage { UNPACK, INFLATE, PARSE, VALIDATE, NORMALIZE, BUILD, STAGES };
 
 struct state {
     struct mix mix;
@@ -20,31 +25,15 @@ struct state {
     uint8_t *out;    /* unpacked profile */
     uint8_t *record; /* built record */
     uint32_t *all;   /* 0, 1, 2 ... */
-    int upto;        /* how many stages a call runs */
     uint64_t record_bytes;
+    double us[STAGES][MIX_FILES_MAX][ROUNDS];
 };
-
-enum stage { INFLATE, PARSE, VALIDATE, NORMALIZE, BUILD };
 
 static const struct pw_profile_limits limits = {.size_bytes_max = 4 << 20,
                                                 .samples_max = 16000,
                                                 .sample_labels_max = 100,
                                                 .stacktrace_depth_max = 1000,
                                                 .symbol_value_bytes_max = 65535};
-
-static void
-step_libdeflate(void *arg)
-{
-    struct state *s = arg;
-
-    for (uint32_t i = 0; i < s->mix.count; i++) {
-        size_t n = 0;
-
-        (void)libdeflate_gzip_decompress(s->whole, s->mix.gz[i].ptr, s->mix.gz[i].len, s->out,
-                                         OUT_BYTES, &n);
-        bench_keep(n);
-    }
-}
 
 static void
 build(struct state *s, const struct pw_profile *p)
@@ -69,52 +58,79 @@ build(struct state *s, const struct pw_profile *p)
     s->record_bytes += (uint64_t)n;
 }
 
-/* Stages up to s->upto over each file; the cost of one stage is the difference of two runs, so that
- * every stage finds the caches as it does in life. */
-static void
-step(void *arg)
+static double
+now_us(void)
 {
-    struct state *s = arg;
+    struct timespec ts;
 
-    s->record_bytes = 0;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* One file through all stages; at[] gets the time before the first and after each. */
+static bool
+one_push(struct state *s, uint32_t file, double *at)
+{
+    struct pw_profile p;
+    struct pw_profile_finding f = {0};
+    const char *err = NULL;
+    size_t n = 0;
+    bool ok;
+
+    at[UNPACK] = now_us();
+    ok = libdeflate_gzip_decompress(s->whole, s->mix.gz[file].ptr, s->mix.gz[file].len, s->out,
+                                    OUT_BYTES, &n) == LIBDEFLATE_SUCCESS;
+    at[INFLATE] = now_us();
+    ok = ok && pw_inflate(s->inf, &s->mix.gz[file], 1, s->out, OUT_BYTES, &n) == PW_INFLATE_OK;
+    at[PARSE] = now_us();
+    s->scratch.used = 0;
+    ok = ok && pw_profile_parse(&p, &s->scratch, 42, pw_slice(s->out, n), &err) == 0;
+    at[VALIDATE] = now_us();
+    ok = ok && pw_profile_validate(&p, &limits, 1, &f) == PW_PROFILE_FINE;
+    at[NORMALIZE] = now_us();
+    ok = ok && pw_profile_normalize(&p) == 0;
+    at[BUILD] = now_us();
+    if (ok) {
+        build(s, &p);
+    }
+    at[STAGES] = now_us();
+    return ok;
+}
+
+static int
+cmp_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Mean over files of the least, and of the median, time of a stage. */
+static void
+summarize(struct state *s, int stage, double *least, double *median)
+{
+    *least = *median = 0;
     for (uint32_t i = 0; i < s->mix.count; i++) {
-        struct pw_profile p;
-        struct pw_profile_finding f = {0};
-        const char *err = NULL;
-        size_t n = 0;
-        int bad = pw_inflate(s->inf, &s->mix.gz[i], 1, s->out, OUT_BYTES, &n) != PW_INFLATE_OK;
+        double *t = s->us[stage][i];
 
-        s->scratch.used = 0;
-        if (!bad && s->upto >= PARSE) {
-            bad = pw_profile_parse(&p, &s->scratch, 42, pw_slice(s->out, n), &err);
-        }
-        if (!bad && s->upto >= VALIDATE) {
-            bad = pw_profile_validate(&p, &limits, 1, &f) != PW_PROFILE_FINE;
-        }
-        if (!bad && s->upto >= NORMALIZE) {
-            bad = pw_profile_normalize(&p);
-        }
-        if (bad) {
-            fprintf(stderr, "bench: %s refused\n", s->mix.name[i]);
-            exit(1);
-        }
-        if (s->upto >= BUILD) {
-            build(s, &p);
-        }
+        qsort(t, ROUNDS, sizeof(*t), cmp_double);
+        *least += t[0] / s->mix.count;
+        *median += t[ROUNDS / 2] / s->mix.count;
     }
 }
 
 int
 main(int argc, char **argv)
 {
-    static const char *const name[] = {"inflate_us", "parse_us", "validate_us", "normalize_us",
-                                       "record_us"};
-    struct state s = {.whole = libdeflate_alloc_decompressor(),
-                      .out = malloc(OUT_BYTES),
-                      .record = aligned_alloc(64, OUT_BYTES),
-                      .all = malloc(SAMPLES_MAX * sizeof(uint32_t))};
-    double before = 0, inflate = 0, unpack;
+    static const char *const name[STAGES] = {"unpack",   "inflate",   "parse",
+                                             "validate", "normalize", "record"};
+    static struct state s;
+    double pprof = 0, pprof_median = 0;
 
+    s = (struct state){.whole = libdeflate_alloc_decompressor(),
+                       .out = malloc(OUT_BYTES),
+                       .record = aligned_alloc(64, OUT_BYTES),
+                       .all = malloc(SAMPLES_MAX * sizeof(uint32_t))};
     bench_begin();
     mix_load(&s.mix, argc > 1 ? argv[1] : NULL);
     if (pw_inflater_init_ctl(&s.inf) != 0 || pw_scratch_init_ctl(&s.scratch, SCRATCH_BYTES) != 0) {
@@ -123,16 +139,34 @@ main(int argc, char **argv)
     for (uint32_t i = 0; i < SAMPLES_MAX; i++) {
         s.all[i] = i;
     }
-    unpack = bench_run(NULL, step_libdeflate, &s, s.mix.count).ns_min / 1000;
-    bench_print("unpack_us", unpack);
-    for (s.upto = INFLATE; s.upto <= BUILD; s.upto++) {
-        double t = bench_run(NULL, step, &s, s.mix.count).ns_min / 1000;
+    for (int round = 0; round < ROUNDS; round++) {
+        s.record_bytes = 0;
+        for (uint32_t i = 0; i < s.mix.count; i++) {
+            double at[STAGES + 1];
 
-        bench_print(name[s.upto], t - before);
-        inflate = s.upto == INFLATE ? t : inflate;
-        before = t;
+            if (!one_push(&s, i, at)) {
+                fprintf(stderr, "bench: %s refused\n", s.mix.name[i]);
+                return 1;
+            }
+            for (int stage = 0; stage < STAGES; stage++) {
+                s.us[stage][i][round] = at[stage + 1] - at[stage];
+            }
+        }
     }
-    bench_print("pprof_us", before - inflate);
+    for (int stage = 0; stage < STAGES; stage++) {
+        double least, median;
+        char line[64];
+
+        summarize(&s, stage, &least, &median);
+        snprintf(line, sizeof(line), "%s_us", name[stage]);
+        bench_print(line, least);
+        snprintf(line, sizeof(line), "%s_median_us", name[stage]);
+        bench_print(line, median);
+        pprof += stage >= PARSE ? least : 0;
+        pprof_median += stage >= PARSE ? median : 0;
+    }
+    bench_print("pprof_us", pprof);
+    bench_print("pprof_median_us", pprof_median);
     bench_print("record_bytes", (double)s.record_bytes / s.mix.count);
     return 0;
 }

@@ -1,8 +1,6 @@
 #include "pprof/packed.h"
 
-#if defined(__AVX2__) && defined(__BMI2__)
-#include <immintrin.h>
-#endif
+#include "pprof/pairs.h"
 
 /* Varints of at most `bytes_max` bytes. */
 static inline int64_t
@@ -45,7 +43,7 @@ pw_packed_u16_minus1(const uint8_t *p, size_t n, uint16_t *out)
     return scalar(p, n, out, 3);
 }
 
-#if defined(__AVX2__) && defined(__BMI2__)
+#if PW_PAIRS
 
 /* Which byte goes where when, of eight varints in a row, those with a set bit have two bytes: entry
  * b holds the 16-byte shuffle as eight (low, high) pairs; 0x80 makes a zero. Built by the compiler. */
@@ -61,22 +59,8 @@ pw_packed_u16_minus1(const uint8_t *p, size_t n, uint16_t *out)
 #define ROW16(b) ROW4(b), ROW4((b) + 4), ROW4((b) + 8), ROW4((b) + 12)
 #define ROW64(b) ROW16(b), ROW16((b) + 16), ROW16((b) + 32), ROW16((b) + 48)
 
-static const uint8_t shuffles[256][16]
+const uint8_t pw_pairs_shuffle[256][16]
     __attribute__((aligned(64))) = {ROW64(0U), ROW64(64U), ROW64(128U), ROW64(192U)};
-
-/* Eight varints at p under pattern b; gives where the next eight begin. */
-static inline const uint8_t *
-eight(const uint8_t *p, uint32_t b, uint16_t *out)
-{
-    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i pairs = _mm_shuffle_epi8(x, _mm_load_si128((const __m128i *)(const void *)shuffles[b]));
-    __m128i low = _mm_and_si128(pairs, _mm_set1_epi8(0x7F));
-    /* low + 128 * high in each 16-bit lane: the constants are the unsigned factors, 1 and 128. */
-    __m128i v = _mm_maddubs_epi16(_mm_set1_epi16((short)0x8001), low);
-
-    _mm_storeu_si128((__m128i *)(void *)out, _mm_sub_epi16(v, _mm_set1_epi16(1)));
-    return p + 8 + _mm_popcnt_u32(b);
-}
 
 static inline void
 singles(const uint8_t *p, uint16_t *out)
@@ -112,10 +96,14 @@ pw_packed_u14_minus1(const uint8_t *p, size_t n, uint16_t *out)
         if ((more & in) == 0) {
             singles(p, out);
         } else {
-            /* One bit per varint: was the byte before its last one a continuation. */
-            uint32_t pattern = _pext_u32(more << 1, ~more);
+            uint32_t pattern = pw_pairs_pattern(more);
+
             for (uint32_t g = 0; g < 4; g++) {
-                q = eight(q, (pattern >> (8 * g)) & 0xFF, out + 8 * g);
+                uint32_t b = (pattern >> (8 * g)) & 0xFF;
+                __m128i v = _mm_sub_epi16(pw_pairs_eight(q, b), _mm_set1_epi16(1));
+
+                _mm_storeu_si128((__m128i *)(void *)(out + 8 * g), v);
+                q += pw_pairs_bytes(b);
             }
         }
         out += _mm_popcnt_u32(ends);

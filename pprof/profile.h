@@ -21,6 +21,8 @@
 #include "base/types.h"
 #include "pprof/text_hash.h"
 
+#include <assert.h>
+
 struct pw_value_type {
     int64_t type_ref;
     int64_t unit_ref;
@@ -74,6 +76,9 @@ struct pw_function {
     int64_t start_line;
     uint64_t hash; /* after normalise: keyed hash of content */
 };
+
+/* The walk fills these four with one store. */
+static_assert(offsetof(struct pw_function, filename_ref) == 24, "id and references lie together");
 
 /* One distinct stack after normalise; samples with different label sets can share it. */
 struct pw_stack {

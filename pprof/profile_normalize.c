@@ -276,13 +276,12 @@ static bool
 values_count(const struct pw_profile *p, const struct pw_sample *s)
 {
     const int64_t *v = p->value + s->value_first;
-    int64_t any = 0, negative = 0;
+    int64_t all = 0;
 
     for (uint32_t i = 0; i < s->value_count; i++) {
-        any |= v[i];
-        negative |= v[i] >> 63;
+        all |= v[i]; /* negative as soon as one is */
     }
-    return any != 0 && negative == 0 && s->value_count == p->sample_type_count;
+    return all > 0 && s->value_count == p->sample_type_count;
 }
 
 enum { STACK_BLOCK = 128 };
