@@ -443,6 +443,11 @@ secrets_init(struct pw_worker *w, const uint8_t secret[16])
     memcpy(t->isn_key, secret, 16);
     t->hash_key = pw_hash_keyed(t->isn_key[0], secret, 16);
     t->ts_offset = (uint32_t)pw_hash_keyed(t->isn_key[1], secret, 16);
+    for (uint64_t i = 0; i < PW_ARRAY_LEN(t->cookie_key); i++) { /* a key of its own */
+        const uint64_t label[2] = {0x636F6F6B6965U, i};
+
+        t->cookie_key[i] = pw_tcp_sip(t->isn_key, label, 0);
+    }
     t->tsc_per_4us = w->tsc_hz / 250000 == 0 ? 1 : w->tsc_hz / 250000;
 }
 

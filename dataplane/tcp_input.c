@@ -54,6 +54,27 @@ pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_tcp_l3 *l3
 
 /* --- first: the sequence number --- */
 
+enum { TS_RECENT_COARSE_S_MAX = 24U * 86400 * 1000 / 1024, BARE_ACK_MS = 500 };
+
+/* 3.10.7.4: what is not acceptable is answered with an ACK. Without text it is not sent again, and two
+ * ends that disagree would answer each other for ever: one each half second, and SYNs, which anybody
+ * can send, with the challenges. */
+static void
+unacceptable_ack(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    if ((seg->flags & PW_TCP_SYN) != 0) {
+        pw_tcp_challenge_ack(w, tcb);
+        return;
+    }
+    if (seg->len == 0 && (seg->flags & PW_TCP_FIN) == 0) {
+        if ((uint32_t)w->now_tick - tcb->bare_tick < BARE_ACK_MS) {
+            return;
+        }
+        tcb->bare_tick = (uint32_t)w->now_tick;
+    }
+    pw_tcp_ack_send(w, tcb);
+}
+
 /* RFC 7323 5.3 R1. True: go on. */
 static bool
 timestamp_ok(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
@@ -65,9 +86,11 @@ timestamp_ok(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
         pw_worker_drop(w, PW_DROP_TCP_NO_TIMESTAMP);
         return false;
     }
-    if (pw_seq_lt(seg->opt.ts_val, tcb->ts_recent)) {
+    /* 5.5: after 24 days without a segment ts_recent says nothing any more. */
+    if (pw_seq_lt(seg->opt.ts_val, tcb->ts_recent) &&
+        pw_worker_coarse_s(w) - tcb->heard < TS_RECENT_COARSE_S_MAX) {
         pw_worker_drop(w, PW_DROP_TCP_PAWS);
-        pw_tcp_ack_send(w, tcb);
+        unacceptable_ack(w, tcb, seg);
         return false;
     }
     return true;
@@ -132,7 +155,7 @@ sequence_ok(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
     if (tcb->state == PW_TCP_TIME_WAIT && (seg->flags & PW_TCP_FIN) != 0) {
         pw_timer_arm(&w->tcp.wheel, &tcb->timer, w->now_tick + w->tcp.cfg.time_wait_ms);
     }
-    pw_tcp_ack_send(w, tcb);
+    unacceptable_ack(w, tcb, seg);
     return false;
 }
 
@@ -483,14 +506,16 @@ new_incarnation(const struct pw_tcb *tcb, const struct pw_segment *seg)
         (seg->flags & (PW_TCP_SYN | PW_TCP_ACK | PW_TCP_RST)) != PW_TCP_SYN) {
         return false;
     }
-    if (pw_tcb_is(tcb, PW_TCB_TS) && seg->opt.has_ts) {
-        return pw_seq_gt(seg->opt.ts_val, tcb->ts_recent);
+    /* RFC 6191 2: by the timestamp; where that is the same, or the old one had and this has none, by the
+     * sequence number; a timestamp where there was none proves it new. */
+    if (seg->opt.has_ts && (!pw_tcb_is(tcb, PW_TCB_TS) || seg->opt.ts_val != tcb->ts_recent)) {
+        return !pw_tcb_is(tcb, PW_TCB_TS) || pw_seq_gt(seg->opt.ts_val, tcb->ts_recent);
     }
     return pw_seq_gt(seg->seq, tcb->rcv_nxt);
 }
 
-static void
-segment_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
+void
+pw_tcp_segment_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
 {
     if (new_incarnation(tcb, seg)) {
         pw_tcp_close(w, tcb);
@@ -513,6 +538,7 @@ segment_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
         pw_worker_drop(w, PW_DROP_TCP_NO_ACK_BIT);
         return;
     }
+    tcb->heard = pw_worker_coarse_s(w);
     /* RFC 7323 4.3 (2); our own next segment echoes it. */
     if (seg->opt.has_ts && pw_seq_leq(seg->seq, tcb->last_ack_sent)) {
         tcb->ts_recent = seg->opt.ts_val;
@@ -549,7 +575,7 @@ pw_tcp_input_burst(struct pw_worker *w, struct pw_segment *seg, uint16_t n)
             tcb[i] = pw_tcp_lookup(&w->tcp, &seg[i]);
         }
         if (tcb[i] != NULL) {
-            segment_arrives(w, tcb[i], &seg[i]);
+            pw_tcp_segment_arrives(w, tcb[i], &seg[i]);
         } else {
             pw_tcp_stranger(w, &seg[i]);
         }

@@ -7,6 +7,7 @@
  * pushed and so probably waits for us, for PW_TCP_DELACK_PSH_MS: our answer usually comes earlier
  * and carries the ACK, and a peer that holds back a small write until we acknowledge is not held
  * for long. */
+#include "base/hash.h"
 #include "dataplane/ip4.h"
 #include "dataplane/ip6.h"
 #include "dataplane/tcp_seq.h"
@@ -204,7 +205,12 @@ pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb)
         t->challenge_second = second;
         t->challenge_count = 0;
     }
-    if (t->challenge_count < CHALLENGE_ACKS_PER_S) {
+    /* Not the same number each second: else what is left of it tells a third party of other
+     * connections (the side channel of RFC 5961 7's plain counter). */
+    uint32_t most = CHALLENGE_ACKS_PER_S / 2 +
+                    (uint32_t)(pw_hash_mix(t->hash_key, second) % CHALLENGE_ACKS_PER_S);
+
+    if (t->challenge_count < most) {
         t->challenge_count++;
         pw_tcp_ack_send(w, tcb);
     }
@@ -269,6 +275,31 @@ pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
     h.wnd = wnd > UINT16_MAX ? UINT16_MAX : wnd; /* RFC 7323 2.2: never scaled in a SYN */
     h.opt = opt;
     h.opt_len = pw_tcp_options_put_syn(opt, &o);
+    struct rte_mbuf *m = frame_new(w, &h, &payload);
+
+    if (m != NULL) {
+        frame_send(w, m, &h);
+    }
+}
+
+void
+pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint32_t iss,
+                   const struct pw_tcp_options *o)
+{
+    uint8_t opt[PW_TCP_OPT_SYN_BYTES_MAX];
+    struct hdr h = {
+        .peer = &seg->peer,
+        .v6 = seg->v6,
+        .lport = seg->lport,
+        .seq = iss,
+        .ack = seg->seq + 1,
+        .wnd = pw_tcp_rx_window_least(w) >> PW_TCP_RCV_WSCALE << PW_TCP_RCV_WSCALE,
+        .flags = PW_TCP_SYN | PW_TCP_ACK,
+        .mac = seg->src_mac,
+        .opt = opt,
+        .opt_len = pw_tcp_options_put_syn(opt, o),
+    };
+    uint8_t *payload;
     struct rte_mbuf *m = frame_new(w, &h, &payload);
 
     if (m != NULL) {

@@ -111,8 +111,8 @@ pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
 
 /* A window of one segment that one buffer stands behind: whatever sizes its pieces have, each fits
  * into the first's buffer, and is put there before the next comes. */
-static uint32_t
-one_buffer_window(const struct pw_worker *w)
+uint32_t
+pw_tcp_rx_window_least(const struct pw_worker *w)
 {
     uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - FRAME_HDR_MAX;
 
@@ -125,7 +125,7 @@ committed(const struct pw_worker *w, const struct pw_tcb *tcb)
 {
     uint32_t wnd = pw_tcb_rcv_wnd(tcb);
 
-    if (held(tcb) == 0 && wnd <= one_buffer_window(w)) {
+    if (held(tcb) == 0 && wnd <= pw_tcp_rx_window_least(w)) {
         return w->buf_bytes;
     }
     return held(tcb) + pw_tcp_rx_cost(w, wnd);
@@ -204,8 +204,8 @@ edge_allowed(const struct pw_worker *w, const struct pw_tcb *tcb)
     if (tcb->rx_reserved > used) {
         wnd = (tcb->rx_reserved - used) * COST_DEN / COST_NUM;
     }
-    if (held(tcb) == 0 && tcb->rx_reserved >= w->buf_bytes && wnd < one_buffer_window(w)) {
-        wnd = one_buffer_window(w);
+    if (held(tcb) == 0 && tcb->rx_reserved >= w->buf_bytes && wnd < pw_tcp_rx_window_least(w)) {
+        wnd = pw_tcp_rx_window_least(w);
     }
     uint64_t max = w->tcp.cfg.rcv_wnd_max;
     uint64_t field_max = (uint64_t)UINT16_MAX << tcb->rcv_wscale;

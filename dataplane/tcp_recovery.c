@@ -154,6 +154,10 @@ pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t)
 static void
 take_rtt(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
 {
+    if (pw_tcb_is(tcb, PW_TCB_COOKIE)) {
+        pw_tcb_flag_clear(tcb, PW_TCB_COOKIE);
+        return;
+    }
     if (pw_tcb_is(tcb, PW_TCB_TS) && seg->opt.has_ts) { /* RFC 7323 4.1 */
         uint32_t now = (uint32_t)w->now_tick + w->tcp.ts_offset;
         uint32_t ticks = now - seg->opt.ts_ecr;

@@ -1,5 +1,6 @@
 /* Segments without a connection (RFC 9293 3.10.7.1 CLOSED, 3.10.7.2 LISTEN), and the handshake up
- * to SYN,ACK. Half-open connections are bounded; SYN cookies will stand behind that bound. */
+ * to SYN,ACK. Half-open connections are bounded; behind that bound stand SYN cookies
+ * (tcp_cookie.c). */
 #include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
@@ -28,8 +29,8 @@ sip_round(uint64_t v[4])
 
 /* SipHash-2-4 of the peer's address and both ports (our address is the worker's alone): RFC 6528 wants
  * a keyed function an observer of some ISNs cannot continue, which the table's hash is not. */
-static uint64_t
-sip_tuple(const uint64_t key[2], const uint64_t addr[2], uint32_t ports)
+uint64_t
+pw_tcp_sip(const uint64_t key[2], const uint64_t addr[2], uint32_t ports)
 {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
                      key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
@@ -56,7 +57,7 @@ pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg)
     uint64_t addr[2];
 
     memcpy(addr, seg->peer.ip, sizeof(addr));
-    return m + (uint32_t)sip_tuple(w->tcp.isn_key, addr, ports);
+    return m + (uint32_t)pw_tcp_sip(w->tcp.isn_key, addr, ports);
 }
 
 /* --- passive open --- */
@@ -97,40 +98,76 @@ learn_peer(struct pw_worker *w, const struct pw_segment *seg)
     }
 }
 
-/* RFC 9293 3.10.7.2, third. */
-static void
-passive_open(struct pw_worker *w, struct pw_segment *seg)
+/* A connection in SYN_RECEIVED; NULL when all are in use. Nothing is sent. */
+static struct pw_tcb *
+half_open(struct pw_worker *w, struct pw_segment *seg, uint32_t irs, uint32_t iss)
 {
-    if (w->tcp.half_open >= w->tcp.cfg.syn_received_max) {
-        pw_worker_drop(w, PW_DROP_TCP_SYN_FULL);
-        return;
-    }
     struct pw_tcb *tcb = pw_tcp_open(w, seg);
 
     if (tcb == NULL) {
         pw_worker_drop(w, PW_DROP_TCP_CONNS_FULL);
-        return;
+        return NULL;
     }
+    tcb->irs = irs;
+    tcb->rcv_nxt = irs + 1;
+    tcb->rcv_adv = tcb->rcv_nxt;
     pw_tcp_rx_open(w, tcb);
     pw_tcp_state_set(w, tcb, PW_TCP_SYN_RECEIVED);
     pw_tcb_flag_set(tcb, PW_TCB_HALF_OPEN);
     w->tcp.half_open++;
     take_options(w, tcb, seg);
-    tcb->irs = seg->seq;
-    tcb->rcv_nxt = seg->seq + 1;
-    tcb->rcv_adv = tcb->rcv_nxt;
-    tcb->iss = pw_tcp_isn(w, seg);
-    tcb->snd_una = tcb->iss;
-    tcb->snd_nxt = tcb->iss + 1;
+    tcb->iss = iss;
+    tcb->snd_una = iss;
+    tcb->snd_nxt = iss + 1;
     tcb->snd_max = tcb->snd_nxt;
     tcb->snd_wnd = seg->wnd;
     tcb->snd_wnd_max = seg->wnd;
-    tcb->rtt_seq = tcb->iss;
-    tcb->rtt_tick = w->now_tick;
-    pw_tcb_flag_set(tcb, PW_TCB_RTT_TIMING);
+    tcb->bare_tick = (uint32_t)w->now_tick - 1000;
+    tcb->heard = pw_worker_coarse_s(w);
     learn_peer(w, seg);
-    pw_tcp_syn_ack_send(w, tcb);
     pw_tcp_rto_arm(w, tcb);
+    return tcb;
+}
+
+/* RFC 9293 3.10.7.2, third. */
+static void
+passive_open(struct pw_worker *w, struct pw_segment *seg)
+{
+    if (w->tcp.half_open >= w->tcp.cfg.syn_received_max) { /* RFC 4987 3.6 */
+        pw_worker_drop(w, PW_DROP_TCP_SYN_FULL);
+        pw_tcp_cookie_syn(w, seg);
+        return;
+    }
+    struct pw_tcb *tcb = half_open(w, seg, seg->seq, pw_tcp_isn(w, seg));
+
+    if (tcb != NULL) {
+        tcb->rtt_seq = tcb->iss;
+        tcb->rtt_tick = w->now_tick;
+        pw_tcb_flag_set(tcb, PW_TCB_RTT_TIMING);
+        pw_tcp_syn_ack_send(w, tcb);
+    }
+}
+
+/* An ACK without a connection: the answer to a cookie of ours? True: it was, and is handled. */
+static bool
+cookie_open(struct pw_worker *w, struct pw_segment *seg)
+{
+    uint32_t irs = seg->seq - 1;
+    uint32_t iss = seg->ack - 1;
+
+    if ((seg->flags & (PW_TCP_SYN | PW_TCP_RST | PW_TCP_ACK)) != PW_TCP_ACK ||
+        atomic_load_explicit(&w->draining, memory_order_relaxed) || !pw_tcp_cookie_check(w, seg)) {
+        return false;
+    }
+    struct pw_tcb *tcb = half_open(w, seg, irs, iss);
+
+    if (tcb != NULL) {
+        w->stat[PW_STAT_TCP_COOKIES_TAKEN]++;
+        pw_tcb_flag_set(tcb, PW_TCB_COOKIE);
+        (void)pw_tcp_rx_window(w, tcb); /* the SYN,ACK offered no more than this */
+        pw_tcp_segment_arrives(w, tcb, seg);
+    }
+    return tcb != NULL;
 }
 
 static bool
@@ -162,8 +199,10 @@ pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg)
         return;
     }
     if ((seg->flags & PW_TCP_ACK) != 0) {
-        pw_worker_drop(w, PW_DROP_TCP_NO_CONNECTION);
-        pw_tcp_rst_reply(w, seg);
+        if (!cookie_open(w, seg)) {
+            pw_worker_drop(w, PW_DROP_TCP_NO_CONNECTION);
+            pw_tcp_rst_reply(w, seg);
+        }
         return;
     }
     if (atomic_load_explicit(&w->draining, memory_order_relaxed)) {

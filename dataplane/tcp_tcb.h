@@ -117,6 +117,7 @@ enum pw_tcb_flag {
     PW_TCB_DSACK = 1 << 17,      /* dsack is to be reported with the next ACK (RFC 2883) */
     PW_TCB_RTO_LOSS = 1 << 18,   /* a timeout went back: no fast retransmit before snd_recover */
     PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
+    PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
 };
 
 enum pw_tcb_timer {
@@ -160,6 +161,8 @@ struct pw_tcb {
     uint8_t backoff;  /* doublings of the RTO */
     uint8_t ack_segs; /* received since the last ACK went out */
     uint8_t rcv_wscale;
+    uint32_t bare_tick; /* an unacceptable segment without text was last answered */
+    uint32_t heard;     /* pw_worker_coarse_s of the last acceptable segment */
     struct pw_snd_buf snd;
     struct pw_tcp_cc cc;
 
@@ -207,6 +210,7 @@ struct pw_tcp {
     struct pw_stream_app app;
     uint64_t hash_key;
     uint64_t isn_key[2];
+    uint64_t cookie_key[2];
     uint64_t tsc_per_4us; /* RFC 6528: the ISN clock */
     uint32_t ts_offset;
     uint32_t slot_mask;
@@ -226,6 +230,8 @@ struct pw_tcp {
     uint64_t rx_budget_free;
     uint32_t half_open;
     uint32_t open;
+    uint64_t cookie_time;     /* when a SYN cookie was last sent */
+    bool cookie_sent;         /* one ever was */
     uint32_t challenge_count; /* RFC 5961 7: challenge ACKs in this second */
     uint64_t challenge_second;
 };
@@ -257,7 +263,18 @@ void pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg);
 void pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 uint32_t pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg);
 
+/* SipHash-2-4 of an address and two ports. */
+uint64_t pw_tcp_sip(const uint64_t key[2], const uint64_t addr[2], uint32_t ports);
+
+/* tcp_cookie.c: RFC 4987 3.6. */
+/* Answers a SYN and keeps nothing. */
+void pw_tcp_cookie_syn(struct pw_worker *w, const struct pw_segment *seg);
+/* Does seg acknowledge a cookie? Then seg->opt is made what the SYN's was. */
+bool pw_tcp_cookie_check(const struct pw_worker *w, struct pw_segment *seg);
+
 /* tcp_input.c */
+/* A segment of a connection; seg->m stays the caller's unless it was taken (then NULL). */
+void pw_tcp_segment_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg);
 /* Checks the TCP header and checksum of a packet to us and fills seg; m is trimmed to the
  * payload and seg borrows it. False: refused and counted, m stays the caller's. */
 bool pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_tcp_l3 *l3,
@@ -278,6 +295,8 @@ bool pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost);
 void pw_tcp_rx_settle(struct pw_worker *w, struct pw_tcb *tcb);
 /* Reservation of a new connection, perhaps none. */
 void pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb);
+/* What one buffer stands behind: the window of an idle connection. */
+uint32_t pw_tcp_rx_window_least(const struct pw_worker *w);
 /* Moves rcv_adv right as far as buffers allow; returns the window to offer. */
 uint32_t pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb);
 /* Asks for a window update if enough came free (RFC 9293 3.8.6.2.2). */
@@ -310,6 +329,9 @@ void pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* RFC 5961: an ACK by itself unless too many went out this second. */
 void pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
+/* SYN,ACK for a SYN that nothing is kept of. */
+void pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint32_t iss,
+                        const struct pw_tcp_options *o);
 /* RST for a segment without a connection (RFC 9293 3.10.7.1). */
 void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
 /* The segment at seq again, at most max bytes of sequence space; snd_nxt stays. Returns how many went. */

@@ -93,6 +93,13 @@ pw_worker_drop(struct pw_worker *w, enum pw_drop reason)
     w->drop[reason]++;
 }
 
+/* Seconds or so (1,024 ms) since the start, for what is counted in minutes or days. */
+static inline uint32_t
+pw_worker_coarse_s(const struct pw_worker *w)
+{
+    return (uint32_t)(w->now_tick >> 10);
+}
+
 /* worker.c */
 /* An empty frame from the mempool; NULL (counted) when there is none. */
 struct rte_mbuf *pw_worker_frame(struct pw_worker *w);
