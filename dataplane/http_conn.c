@@ -25,6 +25,42 @@ pw_http_ready_push(struct pw_http_conn *c)
     srv->ready_last = c;
 }
 
+/* Like ready_push; asking again in every turn would be all that a core does. */
+static void
+starved_push(struct pw_http_conn *c)
+{
+    struct pw_http_server *srv = c->srv;
+
+    if (c->ready) {
+        return;
+    }
+    c->ready = true;
+    c->next_ready = NULL;
+    if (srv->starved_last == NULL) {
+        srv->starved = c;
+    } else {
+        srv->starved_last->next_ready = c;
+    }
+    srv->starved_last = c;
+}
+
+void
+pw_http_starved_wake(struct pw_http_server *srv)
+{
+    if (srv->starved == NULL || srv->now_tsc - srv->starved_run_tsc < srv->second_tsc / 1000) {
+        return;
+    }
+    srv->starved_run_tsc = srv->now_tsc;
+    if (srv->ready_last == NULL) {
+        srv->ready = srv->starved;
+    } else {
+        srv->ready_last->next_ready = srv->starved;
+    }
+    srv->ready_last = srv->starved_last;
+    srv->starved = NULL;
+    srv->starved_last = NULL;
+}
+
 /* ---- End of a connection ----------------------------------------------------------------- */
 
 void
@@ -216,8 +252,8 @@ reserve_wanted(const struct pw_http_conn *c)
     return c->chunked_body || ahead < left ? ahead : left;
 }
 
-/* Asks the stream for buffers. False when there are none now: the window stays closed, and the next poll
- * asks again; after starved_tsc of that it was refused with 503. */
+/* Asks the stream for buffers. False when there are none now: the window stays closed, and a poll asks
+ * again within a millisecond; after starved_tsc of that it was refused with 503. */
 static bool
 reserve_body(struct pw_http_conn *c, uint64_t bytes)
 {
@@ -234,7 +270,7 @@ reserve_body(struct pw_http_conn *c, uint64_t bytes)
     if (c->expect_continue || srv->now_tsc - c->starved_tsc >= srv->starved_tsc) {
         pw_http_refuse(c, PW_HTTP_DROP_NO_RECEIVE_BUFFERS);
     } else {
-        pw_http_ready_push(c);
+        starved_push(c);
     }
     return false;
 }

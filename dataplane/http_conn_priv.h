@@ -106,7 +106,7 @@ struct pw_http_conn {
     bool fin;     /* the peer sent FIN */
     bool running;
     bool doomed; /* reset as soon as nobody is working on it */
-    bool ready;  /* on srv->ready */
+    bool ready;  /* on srv->ready or srv->starved */
 };
 static_assert(sizeof(struct pw_http_conn) <= 512, "idle connections cost at most 1 KB");
 
@@ -145,6 +145,9 @@ struct pw_http_server {
     bool drained; /* the sweep that closes idle connections was made */
     struct pw_http_conn *ready;
     struct pw_http_conn *ready_last;
+    struct pw_http_conn *starved; /* wait for buffers; become ready together, once a millisecond */
+    struct pw_http_conn *starved_last;
+    uint64_t starved_run_tsc;
 
     const struct pw_http_conn *head_owner; /* whose head `head` holds; NULL: nobody's */
     struct pw_http1_head head;
@@ -216,6 +219,8 @@ void pw_http_conn_finish(struct pw_http_conn *c);
 /* RST now; c is free on return. Not while c is running: set doomed then. */
 void pw_http_conn_kill(struct pw_http_conn *c);
 void pw_http_ready_push(struct pw_http_conn *c);
+/* All that wait for buffers become ready, if it is time. */
+void pw_http_starved_wake(struct pw_http_server *srv);
 /* The application is no longer owed to answer c. */
 void pw_http_abandon(struct pw_http_conn *c);
 

@@ -128,6 +128,7 @@ pw_http_server_poll(void *ctx, uint64_t now_tsc)
     uint32_t due;
 
     srv->now_tsc = now_tsc;
+    pw_http_starved_wake(srv);
     if (srv->ready != NULL) {
         work += run_ready(srv);
     }

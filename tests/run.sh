@@ -126,6 +126,7 @@ step replay-dpdk 900 bash tests/e2e/appliance.sh replay
 step cases-dpdk 300 bash tests/e2e/appliance.sh write-cases
 step read-cases-dpdk 300 bash tests/e2e/appliance.sh read-cases
 step allocations-dpdk 300 bash tests/e2e/appliance.sh allocations
+step overload-dpdk 120 bash tests/e2e/appliance.sh overload
 step attacks-dpdk 240 bash tests/e2e/appliance.sh attacks
 step loopback 600 bash tests/e2e/appliance.sh loopback
 if [ "$fast" != --fast ]; then

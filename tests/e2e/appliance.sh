@@ -3,7 +3,7 @@
 # the DPDK port, or over loopback.
 #
 # usage: [IP=6] appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
-#                     attacks | run COMMAND...
+#                     attacks | overload | run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
 # IP=6   what goes over the DPDK port goes over IPv6
 set -euo pipefail
@@ -131,6 +131,17 @@ attacks)
     ip -n "$TB_NS" addr add 10.213.0.9/24 dev "$TB_PEER_IF"
     tb_exec python3 tests/e2e/attacks.py "$ADDR" "$TB_PEER_IF" 10.213.0.9
     stop_clean
+    ;;
+overload)
+    start_on_veth -ingester.max-global-series-per-tenant=0 -ingester.head.max-bytes=16777216
+    tb_exec python3 tests/e2e/overload.py "$ADDR" head 250 | tee "$log.1" || true
+    stop_clean
+    tb_clear
+    start_on_veth -ingester.max-global-series-per-tenant=0 -dataplane.rx-buffer-bytes=1048576
+    tb_exec python3 tests/e2e/overload.py "$ADDR" buffers 500 | tee "$log.2" || true
+    stop_clean
+    awk '/^[0-9]+ passed, / { p += $1; f += $3; n++ }
+        END { f += n < 2; printf "%d passed, %d failed, 0 skipped\n", p, f; exit f > 0 }' "$log.1" "$log.2"
     ;;
 run)
     start_on_veth
