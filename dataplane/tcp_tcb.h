@@ -319,6 +319,10 @@ void pw_sack_trim(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_sack_clear(struct pw_worker *w, struct pw_tcb *tcb);
 struct pw_sack_view pw_sack_view_of(const struct pw_tcb *tcb);
 
+/* tcp_pmtu.c */
+/* An ICMPv6 Packet Too Big that quotes n bytes. False: it is about nothing we sent, or no news. */
+bool pw_tcp_too_big6(struct pw_worker *w, const uint8_t *quote, uint32_t n, uint32_t mtu);
+
 /* tcp_output.c */
 /* Sends what tcb may send now: text, FIN, or an ACK that is due. */
 void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);

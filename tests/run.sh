@@ -123,6 +123,8 @@ meson_suites build e2e e2e
 say "the appliance behind a DPDK port"
 step quickstart 300 bash app/quickstart.sh --once
 step replay-dpdk 900 bash tests/e2e/appliance.sh replay
+step replay-dpdk-ip6 300 env IP=6 bash tests/e2e/appliance.sh replay --modes whole
+step own-address-dpdk 120 bash tests/e2e/appliance.sh own-address
 step cases-dpdk 300 bash tests/e2e/appliance.sh write-cases
 step read-cases-dpdk 300 bash tests/e2e/appliance.sh read-cases
 step allocations-dpdk 300 bash tests/e2e/appliance.sh allocations
@@ -134,5 +136,9 @@ if [ "$fast" != --fast ]; then
     step sdk-go 600 bash tests/e2e/appliance.sh sdk go
     step sdk-python 600 bash tests/e2e/appliance.sh sdk python
     step sdk-node 600 bash tests/e2e/appliance.sh sdk node
+    say "the same over IPv6"
+    step sdk-go-ip6 600 env IP=6 bash tests/e2e/appliance.sh sdk go
+    step sdk-python-ip6 600 env IP=6 bash tests/e2e/appliance.sh sdk python
+    step sdk-node-ip6 600 env IP=6 bash tests/e2e/appliance.sh sdk node
 fi
 finish

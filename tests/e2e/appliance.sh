@@ -3,8 +3,9 @@
 # the DPDK port, or over loopback.
 #
 # usage: [IP=6] appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
-#                     attacks | overload | run COMMAND...
+#                     attacks | overload | own-address | run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
+#        (own-address: the appliance's own, which the kernel does not have, over both families)
 # IP=6   what goes over the DPDK port goes over IPv6
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,6 +41,11 @@ app_env=()
 start_on_veth() {
     tb_link
     tb_hugepages 512
+    start_pyrowire "$@"
+}
+
+# After the link is there.
+start_pyrowire() {
     # A parallel test may hold the loopback port: the listener takes another one there is no need of.
     tb_background env "${app_env[@]}" build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
         -server.http-listen-port=$port -distributor.ingestion-rate-limit-mb=1024 \
@@ -143,6 +149,19 @@ overload)
     awk '/^[0-9]+ passed, / { p += $1; f += $3; n++ }
         END { f += n < 2; printf "%d passed, %d failed, 0 skipped\n", p, f; exit f > 0 }' "$log.1" "$log.2"
     ;;
+own-address)
+    TB_IP6=1 tb_link none
+    tb_hugepages 512
+    TB_HOST=10.213.0.1
+    ip=4
+    start_pyrowire -nic.own-address -nic.address=10.213.0.1/24 -nic.address6=fd00:213::1/64
+    # The kernel on the other side asks for our MAC by ARP and by neighbour discovery.
+    tb_exec ping -c 2 -i 0.2 -W 2 -q 10.213.0.1
+    tb_exec ping -c 2 -i 0.2 -W 2 -q fd00:213::1
+    tb_exec curl -fsS -m 5 -g "http://[fd00:213::1]:$port/ready"
+    tb_exec ip -6 neigh show fd00:213::1
+    stop_clean
+    ;;
 run)
     start_on_veth
     export ADDR
@@ -150,7 +169,7 @@ run)
     stop_clean
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

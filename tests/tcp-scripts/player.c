@@ -1,6 +1,8 @@
 /* Plays segment scripts against a worker with a virtual clock. README.md in this folder has the
  * language. argv: script files; the first failing line of each is printed, exit code 1. */
 #include "dataplane/buf.h"
+#include "dataplane/ip4.h"
+#include "dataplane/ip6.h"
 #include "dataplane/worker_priv.h"
 #include "tests/support/fake_port.h"
 
@@ -633,6 +635,40 @@ cmd_flood(struct player *p, uint32_t n)
     }
 }
 
+/* A router says that our segment from number seq on was larger than mtu. */
+static void
+cmd_too_big(struct player *p, uint32_t mtu, uint32_t seq)
+{
+    uint8_t f[PW_ETHER_BYTES + PW_IP6_BYTES + 8 + PW_IP6_BYTES + 8] = {0};
+    uint8_t *ip = f + PW_ETHER_BYTES;
+    uint8_t *icmp = ip + PW_IP6_BYTES;
+    uint8_t *quote = icmp + 8;
+    uint8_t *tcp = quote + PW_IP6_BYTES;
+    const uint32_t n = 8 + PW_IP6_BYTES + 8;
+
+    pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP6);
+    ip[0] = quote[0] = 0x60;
+    pw_store_be16(ip + 4, (uint16_t)n);
+    ip[6] = PW_IP6_NEXT_ICMP6;
+    ip[7] = 60;
+    pw_fake_ip6(0x0A0000FE, ip + 8);
+    pw_fake_ip6(PW_FAKE_OUR_IP, ip + 24);
+    icmp[0] = PW_ICMP6_TOO_BIG;
+    pw_store_be32(icmp + 4, mtu);
+    quote[6] = PW_IP6_NEXT_TCP;
+    pw_fake_ip6(PW_FAKE_OUR_IP, quote + 8);
+    pw_fake_ip6(PW_FAKE_PEER_IP, quote + 24);
+    pw_store_be16(tcp, PW_FAKE_PORT);
+    pw_store_be16(tcp + 2, p->sport);
+    pw_store_be32(tcp + 4, p->our_isn + seq);
+    uint16_t sum = (uint16_t)~pw_cksum_fold(
+        pw_cksum_add(pw_ip6_pseudo(ip + 8, ip + 24, PW_IP6_NEXT_ICMP6, n), icmp, n));
+
+    memcpy(icmp + 2, &sum, 2);
+    pw_fake_rx(&p->port, pw_fake_frame(&p->port, f, sizeof(f)));
+    pw_fake_poll(&p->port, p->w);
+}
+
 static void
 discard(struct player *p)
 {
@@ -792,6 +828,8 @@ world_command(struct player *p, char **word, uint32_t n)
     } else if (strcmp(c, "peer-port") == 0 && n == 2) {
         p->sport = (uint16_t)num(p, word[1]);
         p->ts = false;
+    } else if (strcmp(c, "too-big") == 0 && n == 3) {
+        cmd_too_big(p, num(p, word[1]), num(p, word[2]));
     } else if (strcmp(c, "ip") == 0 && n == 2) {
         p->v6 = num(p, word[1]) == 6;
         p->ts = false;
