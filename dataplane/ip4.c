@@ -4,7 +4,7 @@
 
 #include <rte_mbuf.h>
 
-enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO = 8, ICMP_BYTES_MIN = 8 };
+enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8, ICMP_BYTES_MIN = 8 };
 
 static bool
 source_ok(const struct pw_worker *w, uint32_t src)
@@ -73,10 +73,9 @@ pw_ip4_put(struct pw_worker *w, uint8_t *dst, const struct pw_ip4 *ip)
     dst[0] = 0x45;
     dst[1] = 0;
     pw_store_be16(dst + 2, (uint16_t)(PW_IP4_BYTES + ip->payload_len));
-    /* DF stays clear: we do not discover path MTUs yet, so a smaller one on the way must be allowed
-     * to fragment. That needs ids that do not repeat soon (RFC 6864 4.3). */
+    /* Where DF is clear, ids must not repeat soon (RFC 6864 4.3). */
     pw_store_be16(dst + 4, w->ip_id++);
-    pw_store_be16(dst + 6, 0);
+    pw_store_be16(dst + 6, ip->df ? 0x4000 : 0);
     dst[8] = PW_IP4_TTL;
     dst[9] = ip->protocol;
     memset(dst + 10, 0, 2);
@@ -98,6 +97,10 @@ pw_icmp_input(struct pw_worker *w, const struct rte_mbuf *m, const struct pw_ip4
     if (ip->payload_len < ICMP_BYTES_MIN ||
         pw_cksum_fold(pw_cksum_add(0, icmp, ip->payload_len)) != 0xFFFF) {
         pw_worker_drop(w, PW_DROP_ICMP_BAD);
+        return;
+    }
+    if (icmp[0] == ICMP_UNREACHABLE) {
+        pw_icmp4_error(w, icmp, ip->payload_len);
         return;
     }
     if (icmp[0] != ICMP_ECHO || !w->address_is_ours) {

@@ -28,6 +28,7 @@ struct pw_ip4 {
     uint32_t payload_off; /* from the start of the frame */
     uint32_t payload_len; /* by the total length: Ethernet padding is not counted */
     uint8_t protocol;
+    bool df; /* to send: routers may not fragment */
 };
 
 /* Sum of n bytes as 16-bit words in memory order, continued from sum; fold before use. An odd last
@@ -76,7 +77,7 @@ pw_cksum_pseudo(uint32_t src, uint32_t dst, uint8_t protocol, uint32_t len)
 
 /* The packet behind the Ethernet header of m. False: refused and counted. Borrows m. */
 bool pw_ip4_check(struct pw_worker *w, const struct rte_mbuf *m, struct pw_ip4 *ip);
-/* PW_IP4_BYTES at dst, checksum included unless the port writes it; DF clear, own id. */
+/* PW_IP4_BYTES at dst, checksum included unless the port writes it; own id. */
 void pw_ip4_put(struct pw_worker *w, uint8_t *dst, const struct pw_ip4 *ip);
 /* Borrows m. Answers an echo request where the address is ours. */
 void pw_icmp_input(struct pw_worker *w, const struct rte_mbuf *m, const struct pw_ip4 *ip);

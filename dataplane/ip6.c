@@ -270,8 +270,9 @@ pw_icmp6_input(struct pw_worker *w, const struct rte_mbuf *m, const struct pw_ip
         pw_nd6_input(w, m, ip);
         return;
     }
-    if (icmp[0] == PW_ICMP6_TOO_BIG && !pw_ip6_multicast(ip->dst) &&
-        pw_tcp_too_big6(w, icmp + ICMP6_BYTES_MIN, n - ICMP6_BYTES_MIN, pw_load_be32(icmp + 4))) {
+    if ((icmp[0] == PW_ICMP6_UNREACHABLE || icmp[0] == PW_ICMP6_TOO_BIG) &&
+        !pw_ip6_multicast(ip->dst)) {
+        pw_icmp6_error(w, icmp, n);
         return;
     }
     /* RFC 4443 4.2: an echo to a group may be answered; one frame would then ask every host. */

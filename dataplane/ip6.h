@@ -36,6 +36,7 @@ enum pw_ip6_next {
 };
 
 enum pw_icmp6_type {
+    PW_ICMP6_UNREACHABLE = 1,
     PW_ICMP6_TOO_BIG = 2,
     PW_ICMP6_ECHO = 128,
     PW_ICMP6_ECHO_REPLY = 129,

@@ -21,8 +21,9 @@ enum {
     PW_TCP_MSS_DEFAULT = 536,      /* RFC 9293 3.7.1: no MSS option */
     PW_TCP_MSS_DEFAULT_V6 = 1220,  /* the same over IPv6 */
     PW_TCP_OOO_SEGMENTS_MAX = 512, /* buffers in one reassembly queue */
-    PW_TCP_DUPACKS = 3,            /* RFC 5681 3.2 */
-    PW_TCP_DELACK_PSH_MS = 4,      /* see tcp_output.c: an answer usually carries the ACK before */
+    PW_TCP_KEEPALIVE_PROBES = 9,
+    PW_TCP_DUPACKS = 3,       /* RFC 5681 3.2 */
+    PW_TCP_DELACK_PSH_MS = 4, /* see tcp_output.c: an answer usually carries the ACK before */
 };
 
 struct pw_tcp_cfg {
@@ -41,7 +42,12 @@ struct pw_tcp_cfg {
     uint32_t retries_max; /* 12 retransmissions of one segment, then the connection is given up */
     uint32_t syn_retries_max; /* 4 retransmissions of SYN,ACK */
     uint32_t time_wait_ms;    /* 60000: 2 MSL (RFC 9293 3.4.2) */
-    bool reno;                /* NewReno (RFC 5681, 6582) instead of CUBIC (RFC 9438) */
+    uint32_t user_timeout_ms; /* 300000: text unacknowledged for so long ends the connection */
+    uint32_t
+        keepalive_idle_ms; /* 0: off (RFC 9293 3.8.4 asks for that); not less than 2 h is polite */
+    uint32_t
+        keepalive_interval_ms; /* 75000 between probes; the ninth without an answer was the last */
+    bool reno;                 /* NewReno (RFC 5681, 6582) instead of CUBIC (RFC 9438) */
     uint32_t fin_wait_2_ms; /* 60000 without a sign from the peer after our FIN was acknowledged */
 };
 

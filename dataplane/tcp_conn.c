@@ -32,6 +32,8 @@ pw_tcp_cfg_defaults(struct pw_tcp_cfg *c)
         {&c->syn_retries_max, 4},
         {&c->time_wait_ms, 60000},
         {&c->fin_wait_2_ms, 60000},
+        {&c->user_timeout_ms, 300000},
+        {&c->keepalive_interval_ms, 75000},
     };
 
     for (size_t i = 0; i < PW_ARRAY_LEN(d); i++) {
@@ -175,6 +177,7 @@ pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg)
         .state = PW_TCP_CLOSED,
         .timer = {.kind = PW_TCB_TIMER_MAIN},
         .delack = {.kind = PW_TCB_TIMER_DELACK},
+        .keepalive = {.kind = PW_TCB_TIMER_KEEPALIVE},
         .cc = {.ops = w->tcp.cfg.reno ? &pw_tcp_cc_reno : &pw_tcp_cc_cubic},
         .rto_ms = w->tcp.cfg.rto_ms_init,
     };
@@ -220,6 +223,7 @@ pw_tcp_close(struct pw_worker *w, struct pw_tcb *tcb)
     unstarve(t, tcb);
     pw_timer_cancel(&t->wheel, &tcb->timer);
     pw_timer_cancel(&t->wheel, &tcb->delack);
+    pw_timer_cancel(&t->wheel, &tcb->keepalive);
     if (pw_tcb_is(tcb, PW_TCB_OUT)) {
         TAILQ_REMOVE(&t->out, tcb, out_link);
         pw_tcb_flag_clear(tcb, PW_TCB_OUT);

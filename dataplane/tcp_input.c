@@ -205,6 +205,7 @@ establish(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
     tcb->snd_una = seg->ack;
     tcb->cc.ops->init(&tcb->cc, tcb->mss, lost);
     pw_tcp_acked(w, tcb, seg, 0);
+    pw_tcp_keepalive_arm(w, tcb, w->tcp.cfg.keepalive_idle_ms);
     w->stat[PW_STAT_TCP_ACCEPTED]++;
     pw_tcb_flag_set(tcb, PW_TCB_APP);
     w->tcp.open++;
@@ -317,6 +318,7 @@ ack_arrives(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *se
         window_take(tcb, seg);
     }
     if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {
+        tcb->una_tick = (uint32_t)w->now_tick;
         tcb->retries = 0; /* it is alive: RFC 9293 3.8.6.1 forbids giving up */
     }
     bool news = seg->opt.sack_count != 0 && pw_sack_take(w, tcb, seg);

@@ -33,6 +33,7 @@ struct hdr {
     const uint8_t *opt;
     uint32_t opt_len;
     uint32_t len; /* payload */
+    bool df;
 };
 
 static uint32_t
@@ -59,7 +60,8 @@ put_lower(struct pw_worker *w, uint8_t *p, const struct hdr *h, uint32_t tcp_len
                &(struct pw_ip4){.src = w->address,
                                 .dst = pw_load_be32(h->peer->ip + 12),
                                 .payload_len = tcp_len,
-                                .protocol = PW_IP4_PROTO_TCP});
+                                .protocol = PW_IP4_PROTO_TCP,
+                                .df = h->df});
 }
 
 /* A frame with all headers written but the checksum; *payload is where h->len bytes go. */
@@ -153,6 +155,8 @@ hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uin
         .flags = flags,
         .mac = tcb->peer_mac,
         .opt = opt,
+        /* RFC 1191 3, where the answer comes to us: not if the kernel owns the address. */
+        .df = w->address_is_ours && !pw_tcb_is(tcb, PW_TCB_NO_DF),
     };
 
     if (pw_tcb_is(tcb, PW_TCB_TS)) {
@@ -181,11 +185,11 @@ bare_seq(const struct pw_tcb *tcb)
     return pw_seq_min(tcb->snd_max, tcb->snd_una + tcb->snd_wnd);
 }
 
-void
-pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
+static void
+bare_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq)
 {
     uint8_t opt[PW_TCP_OPT_BYTES_MAX];
-    struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_ACK, opt, PW_TCP_OPT_BYTES_MAX);
+    struct hdr h = hdr_of(w, tcb, seq, PW_TCP_ACK, opt, PW_TCP_OPT_BYTES_MAX);
     uint8_t *payload;
     struct rte_mbuf *m = frame_new(w, &h, &payload);
 
@@ -193,6 +197,18 @@ pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
         w->stat[PW_STAT_TCP_ACKS_OUT]++;
         frame_send(w, m, &h);
     }
+}
+
+void
+pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    bare_send(w, tcb, bare_seq(tcb));
+}
+
+void
+pw_tcp_keepalive_send(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    bare_send(w, tcb, tcb->snd_una - 1);
 }
 
 void
@@ -363,6 +379,9 @@ sent(struct pw_worker *w, struct pw_tcb *tcb, uint32_t n)
         tcb->rtt_seq = tcb->snd_nxt;
         tcb->rtt_tick = w->now_tick;
     }
+    if (tcb->snd_nxt == tcb->snd_una && tcb->snd_max == tcb->snd_una) {
+        tcb->una_tick = (uint32_t)w->now_tick;
+    }
     tcb->snd_nxt += n;
     tcb->snd_max = pw_seq_max(tcb->snd_max, tcb->snd_nxt);
     tcb->sent_tick = w->now_tick;
@@ -501,6 +520,7 @@ persist_check(struct pw_worker *w, struct pw_tcb *tcb)
 {
     if (tcb->snd.bytes > 0 && tcb->snd_nxt == tcb->snd_una && !pw_timer_armed(&tcb->timer)) {
         pw_tcb_flag_set(tcb, PW_TCB_PERSIST);
+        tcb->una_tick = (uint32_t)w->now_tick;
         pw_tcp_rto_arm(w, tcb);
     }
 }

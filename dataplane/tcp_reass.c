@@ -51,13 +51,13 @@ held(const struct pw_tcb *tcb)
 }
 
 /* What is kept for connections that are not open yet, a buffer each, so that none that only waits is
- * ever without: shares of the others grow out of the rest. No more than 9/16 of the budget. */
+ * ever without: shares of the others grow out of the rest. No more than 5/8 of the budget. */
 static uint64_t
 kept_for_idle(const struct pw_worker *w)
 {
     const struct pw_tcp *t = &w->tcp;
     uint64_t keep = (uint64_t)t->tcbs.free_count * w->buf_bytes;
-    uint64_t most = t->cfg.rx_budget_bytes / 16 * 9;
+    uint64_t most = t->cfg.rx_budget_bytes / 8 * 5;
 
     return keep < most ? keep : most;
 }
@@ -90,7 +90,7 @@ first_share(const struct pw_worker *w)
     const struct pw_tcp *t = &w->tcp;
     /* A flood of SYNs may set aside a quarter of the budget in full shares, no more. */
     bool flood = (uint64_t)(t->half_open + 1) * t->cfg.rx_base_bytes > t->cfg.rx_budget_bytes / 4;
-    uint64_t low = (t->cfg.rx_budget_bytes - kept_for_idle(w)) / 8 * 5;
+    uint64_t low = (t->cfg.rx_budget_bytes - kept_for_idle(w)) / 2;
 
     return !flood && growable(w) > low ? t->cfg.rx_base_bytes : w->buf_bytes;
 }

@@ -4,7 +4,7 @@
 #include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
-enum { RTT_US_MAX = 120 * 1000 * 1000 };
+enum { RTT_US_MAX = 120 * 1000 * 1000, BLACK_HOLE_RETRIES = 3 };
 
 void
 pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
@@ -78,7 +78,9 @@ syn_received_expired(struct pw_worker *w, struct pw_tcb *tcb)
 static void
 retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
 {
-    if (tcb->retries >= w->tcp.cfg.retries_max) {
+    /* RFC 9293 3.8.3, 3.9.1 (the user timeout): whichever comes first. */
+    if (tcb->retries >= w->tcp.cfg.retries_max ||
+        (uint32_t)w->now_tick - tcb->una_tick >= w->tcp.cfg.user_timeout_ms) {
         give_up(w, tcb);
         return;
     }
@@ -98,6 +100,12 @@ retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
         tcb->cc.cwnd = tcb->mss;
     }
     back_off(w, tcb);
+    if (tcb->retries == BLACK_HOLE_RETRIES) { /* RFC 2923 2.1: nobody may say that it is too big */
+        pw_tcb_flag_set(tcb, PW_TCB_NO_DF);
+        if (tcb->v6) {
+            (void)pw_tcp_mtu_lower(tcb, 0);
+        }
+    }
     tcb->dupacks = 0;
     pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING | PW_TCB_RECOVERY); /* RFC 6298 3: Karn */
     pw_tcb_flag_set(tcb, PW_TCB_RTO_LOSS);
@@ -139,8 +147,46 @@ main_expired(struct pw_worker *w, struct pw_tcb *tcb)
 }
 
 void
+pw_tcp_keepalive_arm(struct pw_worker *w, struct pw_tcb *tcb, uint64_t ms)
+{
+    if (w->tcp.cfg.keepalive_idle_ms != 0) {
+        pw_timer_arm(&w->tcp.wheel, &tcb->keepalive, w->now_tick + ms);
+    }
+}
+
+/* RFC 9293 3.8.4: after so long without a sign from the peer it is asked for one. */
+static void
+keepalive_expired(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    const struct pw_tcp_cfg *cfg = &w->tcp.cfg;
+    uint64_t idle_ms = (uint64_t)(pw_worker_coarse_s(w) - tcb->heard) << 10;
+
+    if (tcb->state != PW_TCP_ESTABLISHED && tcb->state != PW_TCP_CLOSE_WAIT) {
+        return; /* closing has timers of its own */
+    }
+    if (idle_ms < cfg->keepalive_idle_ms || tcb->snd_una != tcb->snd_max) {
+        tcb->keepalive_probes = 0;
+        pw_tcp_keepalive_arm(
+            w, tcb, cfg->keepalive_idle_ms - (idle_ms < cfg->keepalive_idle_ms ? idle_ms : 0));
+        return;
+    }
+    if (tcb->keepalive_probes >= PW_TCP_KEEPALIVE_PROBES) {
+        give_up(w, tcb);
+        return;
+    }
+    tcb->keepalive_probes++;
+    pw_tcp_keepalive_send(w, tcb);
+    pw_tcp_keepalive_arm(w, tcb, cfg->keepalive_interval_ms);
+}
+
+void
 pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t)
 {
+    if (t->kind == PW_TCB_TIMER_KEEPALIVE) {
+        keepalive_expired(
+            w, (struct pw_tcb *)(void *)((uint8_t *)t - offsetof(struct pw_tcb, keepalive)));
+        return;
+    }
     if (t->kind == PW_TCB_TIMER_MAIN) {
         main_expired(w, (struct pw_tcb *)(void *)((uint8_t *)t - offsetof(struct pw_tcb, timer)));
         return;
@@ -212,6 +258,7 @@ void
 pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg, uint32_t n)
 {
     take_rtt(w, tcb, seg);
+    tcb->una_tick = (uint32_t)w->now_tick;
     tcb->retries = 0;
     tcb->dupacks = 0;
     if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {

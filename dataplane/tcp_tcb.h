@@ -117,12 +117,14 @@ enum pw_tcb_flag {
     PW_TCB_DSACK = 1 << 17,      /* dsack is to be reported with the next ACK (RFC 2883) */
     PW_TCB_RTO_LOSS = 1 << 18,   /* a timeout went back: no fast retransmit before snd_recover */
     PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
+    PW_TCB_NO_DF = 1 << 21,      /* routers may fragment: the path swallowed what they may not */
     PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
 };
 
 enum pw_tcb_timer {
     PW_TCB_TIMER_MAIN, /* retransmission, persist, TIME_WAIT or FIN_WAIT_2: one at a time */
     PW_TCB_TIMER_DELACK,
+    PW_TCB_TIMER_KEEPALIVE,
 };
 
 struct pw_tcb {
@@ -169,6 +171,7 @@ struct pw_tcb {
     /* Cold: timers, round trips, closing. */
     struct pw_timer timer;
     struct pw_timer delack;
+    struct pw_timer keepalive;
     TAILQ_ENTRY(pw_tcb) out_link;
     TAILQ_ENTRY(pw_tcb) wait_link; /* in time_wait, or, before that, in starved: oldest first */
     uint32_t iss;
@@ -188,7 +191,9 @@ struct pw_tcb {
     struct pw_tcp_range dsack;
     uint32_t
         sack_recent[PW_TCP_SACK_BLOCKS_MAX - 1]; /* numbers in the blocks to report, newest first */
+    uint32_t una_tick; /* snd_una last moved, or the flight began: the user timeout */
     uint8_t retries;
+    uint8_t keepalive_probes; /* unanswered */
 };
 static_assert(offsetof(struct pw_tcb, rcv_nxt) == 64, "line 1 begins with what a segment changes");
 static_assert(offsetof(struct pw_tcb, rx_held_ooo) == 128, "line 2 begins with receive memory");
@@ -266,6 +271,25 @@ uint32_t pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg);
 /* SipHash-2-4 of an address and two ports. */
 uint64_t pw_tcp_sip(const uint64_t key[2], const uint64_t addr[2], uint32_t ports);
 
+/* tcp_icmp.c */
+/* A segment of ours, as an ICMP error quotes it. */
+struct pw_tcp_quote {
+    struct pw_peer_addr peer;
+    uint16_t lport;
+    bool v6;
+    bool too_big;
+    uint32_t seq;
+    uint32_t mtu;         /* too_big: of the next hop, 0 when not said */
+    uint32_t total_bytes; /* of the quoted packet */
+};
+void pw_tcp_icmp(struct pw_worker *w, const struct pw_tcp_quote *q);
+/* An ICMP destination unreachable of len bytes (8 at least), checksum checked. */
+void pw_icmp4_error(struct pw_worker *w, const uint8_t *icmp, uint32_t len);
+/* The same of ICMPv6, or packet too big. */
+void pw_icmp6_error(struct pw_worker *w, const uint8_t *icmp, uint32_t len);
+/* Segments that fit the path MTU from here on. False: they did before. */
+bool pw_tcp_mtu_lower(struct pw_tcb *tcb, uint32_t mtu);
+
 /* tcp_cookie.c: RFC 4987 3.6. */
 /* Answers a SYN and keeps nothing. */
 void pw_tcp_cookie_syn(struct pw_worker *w, const struct pw_segment *seg);
@@ -319,10 +343,6 @@ void pw_sack_trim(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_sack_clear(struct pw_worker *w, struct pw_tcb *tcb);
 struct pw_sack_view pw_sack_view_of(const struct pw_tcb *tcb);
 
-/* tcp_pmtu.c */
-/* An ICMPv6 Packet Too Big that quotes n bytes. False: it is about nothing we sent, or no news. */
-bool pw_tcp_too_big6(struct pw_worker *w, const uint8_t *quote, uint32_t n, uint32_t mtu);
-
 /* tcp_output.c */
 /* Sends what tcb may send now: text, FIN, or an ACK that is due. */
 void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);
@@ -340,6 +360,8 @@ void pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint3
 void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
 /* The segment at seq again, at most max bytes of sequence space; snd_nxt stays. Returns how many went. */
 uint32_t pw_tcp_resend(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t max);
+/* A segment that asks for an ACK (RFC 9293 3.8.4). */
+void pw_tcp_keepalive_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* What a window not worth a segment takes, at least one byte (RFC 9293 3.8.6.1, 3.8.6.2.1). */
 void pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb);
 
@@ -359,6 +381,8 @@ void pw_snd_clear(struct pw_pool *chunks, struct pw_snd_buf *b);
 void pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us);
 /* (Re)starts the retransmission timer with the current, backed-off RTO. */
 void pw_tcp_rto_arm(struct pw_worker *w, struct pw_tcb *tcb);
+/* Asks in ms, where keep-alives are wanted. */
+void pw_tcp_keepalive_arm(struct pw_worker *w, struct pw_tcb *tcb, uint64_t ms);
 /* A timer of some connection fired. */
 void pw_tcp_timer_expired(struct pw_worker *w, struct pw_timer *t);
 /* An ACK advanced snd_una by n bytes of sequence space. */

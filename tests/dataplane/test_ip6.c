@@ -281,7 +281,7 @@ test_icmp6_input__echo_request__the_same_bytes_back(void **state)
     c.b[PW_ETHER_BYTES + PW_IP6_BYTES] = 1; /* an error is not answered (RFC 4443 2.4) */
     seal(&c);
     input_frame(f, c);
-    assert_int_equal(pw_worker_drops(f->w, "icmp6_ignored"), 1);
+    assert_int_equal(pw_worker_drops(f->w, "icmp_stale"), 1);
     assert_int_equal(f->port.tx_count, 0);
 }
 

@@ -332,6 +332,7 @@ pw_fake_read(const struct rte_mbuf *m, struct pw_fake_seg *s, const char **why)
     s->wnd = pw_load_be16(t + 14);
     s->payload = t + hdr;
     s->len = tcp_len - hdr;
+    s->df = !s->v6 && (f[PW_ETHER_BYTES + 6] & 0x40) != 0;
     if (!s->v6 && pw_cksum_fold(pw_cksum_add(0, f + PW_ETHER_BYTES, PW_IP4_BYTES)) != 0xFFFF) {
         *why = "IPv4 checksum";
     } else if (pw_cksum_fold(pw_cksum_add(pseudo, t, tcp_len)) != 0xFFFF) {

@@ -58,6 +58,7 @@ struct pw_fake_seg {
     uint32_t raw_opt_len;
     const uint8_t *payload;
     uint32_t len;
+    bool df;      /* what came out: IPv4 may not be fragmented */
     uint32_t pad; /* Ethernet padding behind the packet */
     bool bad_ip_sum;
     bool bad_tcp_sum;

@@ -417,6 +417,7 @@ out_word(struct player *p, const struct pw_fake_seg *s, const char *word)
         {"rawseq", s->seq, false},
         {"ack", s->ack - p->peer_isn, (s->flags & PW_TCP_ACK) == 0},
         {"len", s->len, false},
+        {"df", s->df, false},
         {"win", s->wnd, false},
         {"port", s->sport, false},
         {"mss", s->opt.mss, s->opt.mss == 0},
@@ -635,37 +636,68 @@ cmd_flood(struct player *p, uint32_t n)
     }
 }
 
-/* A router says that our segment from number seq on was larger than mtu. */
+/* icmp TYPE CODE seq=N mtu=N: an error that quotes a segment of ours with that number. */
 static void
-cmd_too_big(struct player *p, uint32_t mtu, uint32_t seq)
+cmd_icmp(struct player *p, char **word, uint32_t n)
 {
-    uint8_t f[PW_ETHER_BYTES + PW_IP6_BYTES + 8 + PW_IP6_BYTES + 8] = {0};
+    uint8_t f[14 + 40 + 8 + 40 + 8] = {0};
+    uint32_t ip_bytes = p->v6 ? PW_IP6_BYTES : PW_IP4_BYTES;
     uint8_t *ip = f + PW_ETHER_BYTES;
-    uint8_t *icmp = ip + PW_IP6_BYTES;
+    uint8_t *icmp = ip + ip_bytes;
     uint8_t *quote = icmp + 8;
-    uint8_t *tcp = quote + PW_IP6_BYTES;
-    const uint32_t n = 8 + PW_IP6_BYTES + 8;
+    uint8_t *tcp = quote + ip_bytes;
+    uint32_t len = 8 + ip_bytes + 8;
+    uint32_t seq = 0;
+    uint32_t mtu = 0;
+    uint16_t sum;
 
-    pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP6);
-    ip[0] = quote[0] = 0x60;
-    pw_store_be16(ip + 4, (uint16_t)n);
-    ip[6] = PW_IP6_NEXT_ICMP6;
-    ip[7] = 60;
-    pw_fake_ip6(0x0A0000FE, ip + 8);
-    pw_fake_ip6(PW_FAKE_OUR_IP, ip + 24);
-    icmp[0] = PW_ICMP6_TOO_BIG;
-    pw_store_be32(icmp + 4, mtu);
-    quote[6] = PW_IP6_NEXT_TCP;
-    pw_fake_ip6(PW_FAKE_OUR_IP, quote + 8);
-    pw_fake_ip6(PW_FAKE_PEER_IP, quote + 24);
+    for (uint32_t i = 3; i < n; i++) {
+        seq = value_of(word[i], "seq") != NULL ? num(p, value_of(word[i], "seq")) : seq;
+        mtu = value_of(word[i], "mtu") != NULL ? num(p, value_of(word[i], "mtu")) : mtu;
+    }
     pw_store_be16(tcp, PW_FAKE_PORT);
     pw_store_be16(tcp + 2, p->sport);
     pw_store_be32(tcp + 4, p->our_isn + seq);
-    uint16_t sum = (uint16_t)~pw_cksum_fold(
-        pw_cksum_add(pw_ip6_pseudo(ip + 8, ip + 24, PW_IP6_NEXT_ICMP6, n), icmp, n));
+    icmp[0] = (uint8_t)num(p, word[1]);
+    icmp[1] = (uint8_t)num(p, word[2]);
+    pw_store_be32(icmp + 4, mtu);
+    if (p->v6) {
+        uint8_t ours[16];
+        uint8_t peers[16];
 
+        pw_fake_ip6(PW_FAKE_OUR_IP, ours);
+        pw_fake_ip6(PW_FAKE_PEER_IP, peers);
+        pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP6);
+        ip[0] = quote[0] = 0x60;
+        pw_store_be16(ip + 4, (uint16_t)len);
+        ip[6] = PW_IP6_NEXT_ICMP6;
+        ip[7] = 64;
+        memcpy(ip + 8, peers, 16);
+        memcpy(ip + 24, ours, 16);
+        pw_store_be16(quote + 4, 1000);
+        quote[6] = PW_IP6_NEXT_TCP;
+        memcpy(quote + 8, ours, 16);
+        memcpy(quote + 24, peers, 16);
+        sum = (uint16_t)~pw_cksum_fold(
+            pw_cksum_add(pw_ip6_pseudo(ip + 8, ip + 24, PW_IP6_NEXT_ICMP6, len), icmp, len));
+    } else {
+        pw_ether_put(f, pw_fake_our_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP4);
+        ip[0] = quote[0] = 0x45;
+        pw_store_be16(ip + 2, (uint16_t)(PW_IP4_BYTES + len));
+        ip[8] = 64;
+        ip[9] = PW_IP4_PROTO_ICMP;
+        pw_store_be32(ip + 12, PW_FAKE_PEER_IP);
+        pw_store_be32(ip + 16, PW_FAKE_OUR_IP);
+        sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(0, ip, PW_IP4_BYTES));
+        memcpy(ip + 10, &sum, 2);
+        pw_store_be16(quote + 2, 1500);
+        quote[9] = PW_IP4_PROTO_TCP;
+        pw_store_be32(quote + 12, PW_FAKE_OUR_IP);
+        pw_store_be32(quote + 16, PW_FAKE_PEER_IP);
+        sum = (uint16_t)~pw_cksum_fold(pw_cksum_add(0, icmp, len));
+    }
     memcpy(icmp + 2, &sum, 2);
-    pw_fake_rx(&p->port, pw_fake_frame(&p->port, f, sizeof(f)));
+    pw_fake_rx(&p->port, pw_fake_frame(&p->port, f, PW_ETHER_BYTES + ip_bytes + len));
     pw_fake_poll(&p->port, p->w);
 }
 
@@ -737,6 +769,9 @@ set_option(struct player *p, struct pw_worker_cfg *cfg, const char *word)
         {"time_wait_ms", &cfg->tcp.time_wait_ms},
         {"fin_wait_2_ms", &cfg->tcp.fin_wait_2_ms},
         {"retries_max", &cfg->tcp.retries_max},
+        {"user_timeout_ms", &cfg->tcp.user_timeout_ms},
+        {"keepalive_idle_ms", &cfg->tcp.keepalive_idle_ms},
+        {"keepalive_interval_ms", &cfg->tcp.keepalive_interval_ms},
         {"rcv_wnd_max", &cfg->tcp.rcv_wnd_max},
     };
 
@@ -828,13 +863,13 @@ world_command(struct player *p, char **word, uint32_t n)
     } else if (strcmp(c, "peer-port") == 0 && n == 2) {
         p->sport = (uint16_t)num(p, word[1]);
         p->ts = false;
-    } else if (strcmp(c, "too-big") == 0 && n == 3) {
-        cmd_too_big(p, num(p, word[1]), num(p, word[2]));
     } else if (strcmp(c, "ip") == 0 && n == 2) {
         p->v6 = num(p, word[1]) == 6;
         p->ts = false;
     } else if (strcmp(c, "flood") == 0 && n == 2) {
         cmd_flood(p, num(p, word[1]));
+    } else if (strcmp(c, "icmp") == 0 && n >= 3) {
+        cmd_icmp(p, word, n);
     } else if (strcmp(c, "skip-minutes") == 0 && n == 2) {
         p->port.now_tsc += num(p, word[1]) * 60ULL * PW_FAKE_TSC_HZ;
         pw_fake_poll(&p->port, p->w);
