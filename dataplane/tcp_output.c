@@ -391,8 +391,9 @@ sent(struct pw_worker *w, struct pw_tcb *tcb, uint32_t n)
         tcb->backoff = 0;
         tcb->retries = 0;
     }
-    if (!pw_timer_armed(&tcb->timer)) {
-        pw_tcp_rto_arm(w, tcb); /* RFC 6298 (5.1) */
+    /* RFC 6298 (5.1); RFC 8985 7.2: a probe's timer runs from the last segment. */
+    if (!pw_timer_armed(&tcb->timer) || pw_tcp_pto_wanted(tcb)) {
+        pw_tcp_rto_arm(w, tcb);
     }
 }
 

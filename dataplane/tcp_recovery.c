@@ -5,6 +5,7 @@
 #include "dataplane/worker_priv.h"
 
 enum { RTT_US_MAX = 120 * 1000 * 1000, BLACK_HOLE_RETRIES = 3 };
+enum { LOSS_PROBES_MAX = 3, PTO_MS_MORE = 3 };
 
 void
 pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
@@ -31,9 +32,26 @@ pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
     tcb->backoff = 0;
 }
 
+bool
+pw_tcp_pto_wanted(const struct pw_tcb *tcb)
+{
+    /* A single segment may be waiting for the peer's delayed ACK: that is the RTO's business. */
+    return pw_tcb_is(tcb, PW_TCB_SACK) && pw_tcb_is(tcb, PW_TCB_RTT_KNOWN) &&
+           !pw_tcb_is(tcb, PW_TCB_PERSIST | PW_TCB_RTO_LOSS) && tcb->retries == 0 &&
+           tcb->loss_probes < LOSS_PROBES_MAX && tcb->snd_max - tcb->snd_una > tcb->mss;
+}
+
 void
 pw_tcp_rto_arm(struct pw_worker *w, struct pw_tcb *tcb)
 {
+    uint32_t pto = 2 * (tcb->srtt_us / 1000) + PTO_MS_MORE; /* RFC 8985 7.2 */
+
+    pw_tcb_flag_clear(tcb, PW_TCB_PTO);
+    if (pto < tcb->rto_ms && pw_tcp_pto_wanted(tcb)) {
+        pw_tcb_flag_set(tcb, PW_TCB_PTO);
+        pw_timer_arm(&w->tcp.wheel, &tcb->timer, w->now_tick + pto);
+        return;
+    }
     uint64_t ms = (uint64_t)tcb->rto_ms << tcb->backoff;
 
     ms = ms < w->tcp.cfg.rto_ms_max ? ms : w->tcp.cfg.rto_ms_max;
@@ -76,6 +94,51 @@ syn_received_expired(struct pw_worker *w, struct pw_tcb *tcb)
 }
 
 static void
+recovery_begin(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    w->stat[PW_STAT_TCP_FAST_RETRANSMITS]++;
+    tcb->cc.ops->lost(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
+    tcb->snd_recover = tcb->snd_max;
+    pw_tcb_flag_set(tcb, PW_TCB_RECOVERY);
+    pw_tcb_flag_clear(tcb, PW_TCB_RESCUED);
+    uint32_t n = pw_tcp_resend(w, tcb, tcb->snd_una, tcb->mss);
+
+    if (tcb->board != NULL) {
+        tcb->board->rxt = tcb->snd_una + n;
+    } else {
+        tcb->cc.cwnd += PW_TCP_DUPACKS * tcb->mss; /* RFC 5681 3.2 step 3: what left the network */
+    }
+    pw_tcp_rto_arm(w, tcb);
+}
+
+/* Two round trips without an ACK, and more than a segment in flight. With text above a hole the holes are
+ * lost, those sent again included (RFC 8985 6.2: what was sent long before what arrived); without, the
+ * last segment again makes the peer say what it has (RFC 8985 7.3). */
+static void
+probe_expired(struct pw_worker *w, struct pw_tcb *tcb)
+{
+    uint32_t flight = tcb->snd_max - tcb->snd_una;
+
+    tcb->loss_probes++;
+    w->stat[PW_STAT_TCP_LOSS_PROBES]++;
+    if (tcb->board != NULL && tcb->board->count > 0) {
+        tcb->board->timed = true;
+        if (!pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
+            recovery_begin(w, tcb);
+        } else {
+            tcb->board->rxt = tcb->snd_una;
+        }
+        pw_tcp_out_later(w, tcb);
+    } else {
+        uint32_t n = flight < tcb->mss ? flight : tcb->mss;
+
+        (void)pw_tcp_resend(w, tcb, tcb->snd_max - n, n);
+        tcb->loss_probes = LOSS_PROBES_MAX; /* one, unless it is answered */
+    }
+    pw_tcp_rto_arm(w, tcb);
+}
+
+static void
 retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
 {
     /* RFC 9293 3.8.3, 3.9.1 (the user timeout): whichever comes first. */
@@ -92,6 +155,10 @@ retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
     }
     if (tcb->snd_una == tcb->snd_max) {
         return; /* everything was acknowledged meanwhile */
+    }
+    if (pw_tcb_is(tcb, PW_TCB_PTO)) {
+        probe_expired(w, tcb);
+        return;
     }
     w->stat[PW_STAT_TCP_RTO]++;
     if (tcb->retries == 0) { /* RFC 5681 3.1: ssthresh once for one loss */
@@ -259,6 +326,7 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
 {
     take_rtt(w, tcb, seg);
     tcb->una_tick = (uint32_t)w->now_tick;
+    tcb->loss_probes = 0;
     tcb->retries = 0;
     tcb->dupacks = 0;
     if (pw_tcb_is(tcb, PW_TCB_PERSIST)) {
@@ -285,24 +353,6 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     }
 }
 
-static void
-recovery_begin(struct pw_worker *w, struct pw_tcb *tcb)
-{
-    w->stat[PW_STAT_TCP_FAST_RETRANSMITS]++;
-    tcb->cc.ops->lost(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
-    tcb->snd_recover = tcb->snd_max;
-    pw_tcb_flag_set(tcb, PW_TCB_RECOVERY);
-    pw_tcb_flag_clear(tcb, PW_TCB_RESCUED);
-    uint32_t n = pw_tcp_resend(w, tcb, tcb->snd_una, tcb->mss);
-
-    if (tcb->board != NULL) {
-        tcb->board->rxt = tcb->snd_una + n;
-    } else {
-        tcb->cc.cwnd += PW_TCP_DUPACKS * tcb->mss; /* RFC 5681 3.2 step 3: what left the network */
-    }
-    pw_tcp_rto_arm(w, tcb);
-}
-
 void
 pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
 {
@@ -314,6 +364,11 @@ pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
         return;
     }
     tcb->dupacks = (uint8_t)(tcb->dupacks < UINT8_MAX ? tcb->dupacks + 1 : UINT8_MAX);
+    if (tcb->loss_probes != 0 &&
+        tcb->board != NULL) { /* a probe's answer names a hole: soon lost */
+        tcb->loss_probes = 1;
+        pw_tcp_rto_arm(w, tcb);
+    }
     bool lost =
         tcb->dupacks >= PW_TCP_DUPACKS || (tcb->board != NULL && pw_sack_view_of(tcb).first_lost);
 

@@ -62,6 +62,7 @@ pw_sack_take(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
                 return true; /* it counts as a duplicate ACK; recovery goes without the board */
             }
             tcb->board->count = 0;
+            tcb->board->timed = false;
             tcb->board->rxt = una;
         }
         news |= board_add(tcb->board, r);
@@ -92,6 +93,7 @@ pw_sack_trim(struct pw_worker *w, struct pw_tcb *tcb)
     }
     b->count -= gone;
     memmove(&b->range[0], &b->range[gone], b->count * sizeof(b->range[0]));
+    b->timed = false;
     b->rxt = pw_seq_max(b->rxt, tcb->snd_una);
     /* A range at snd_una would have been acknowledged: the peer gave its text up (RFC 2018 8). */
     bool reneged = b->count > 0 && pw_seq_leq(b->range[0].left, tcb->snd_una);
@@ -115,7 +117,8 @@ pw_sack_view_of(const struct pw_tcb *tcb)
     }
     for (uint32_t i = 0; i < b->count; i++) {
         uint32_t end = b->range[i].left;
-        bool lost = b->count - i >= PW_TCP_DUPACKS || above > (PW_TCP_DUPACKS - 1U) * tcb->mss;
+        bool lost =
+            b->timed || b->count - i >= PW_TCP_DUPACKS || above > (PW_TCP_DUPACKS - 1U) * tcb->mss;
         uint32_t from = pw_seq_min(pw_seq_max(at, b->rxt), end);
 
         v.pipe += from - at; /* sent again */

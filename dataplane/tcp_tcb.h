@@ -83,6 +83,7 @@ struct pw_snd_buf {
 enum { PW_SACK_RANGES_MAX = 31 };
 struct pw_sack_board {
     uint32_t count;
+    bool timed; /* all its holes are lost: time says so (RFC 8985 6.2), not three segments above */
     uint32_t rxt; /* HighRxt: sent again up to here in this recovery */
     struct pw_tcp_range range[PW_SACK_RANGES_MAX];
 };
@@ -118,6 +119,7 @@ enum pw_tcb_flag {
     PW_TCB_RTO_LOSS = 1 << 18,   /* a timeout went back: no fast retransmit before snd_recover */
     PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
     PW_TCB_NO_DF = 1 << 21,      /* routers may fragment: the path swallowed what they may not */
+    PW_TCB_PTO = 1 << 22,        /* the timer is a probe's (RFC 8985 7), not the RTO's */
     PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
 };
 
@@ -194,6 +196,7 @@ struct pw_tcb {
     uint32_t una_tick; /* snd_una last moved, or the flight began: the user timeout */
     uint8_t retries;
     uint8_t keepalive_probes; /* unanswered */
+    uint8_t loss_probes;      /* since snd_una moved */
 };
 static_assert(offsetof(struct pw_tcb, rcv_nxt) == 64, "line 1 begins with what a segment changes");
 static_assert(offsetof(struct pw_tcb, rx_held_ooo) == 128, "line 2 begins with receive memory");
@@ -379,7 +382,9 @@ void pw_snd_clear(struct pw_pool *chunks, struct pw_snd_buf *b);
 
 /* tcp_recovery.c: RFC 6298, and the losses it finds. */
 void pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us);
-/* (Re)starts the retransmission timer with the current, backed-off RTO. */
+/* May a probe go before the RTO? */
+bool pw_tcp_pto_wanted(const struct pw_tcb *tcb);
+/* (Re)starts the retransmission timer: for a probe where that is wanted, else with the current, backed-off RTO. */
 void pw_tcp_rto_arm(struct pw_worker *w, struct pw_tcb *tcb);
 /* Asks in ms, where keep-alives are wanted. */
 void pw_tcp_keepalive_arm(struct pw_worker *w, struct pw_tcb *tcb, uint64_t ms);

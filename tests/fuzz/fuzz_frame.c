@@ -210,7 +210,9 @@ static void
 ev_segment(struct run *r)
 {
     static uint8_t payload[1500];
+    static uint8_t blocks[24];
     uint32_t sel = byte(r);
+    uint32_t bits = byte(r);
     uint32_t nxt = PEER_ISN + 1 + (uint32_t)r->input_bytes;
     struct pw_fake_seg s = {
         .v6 = r->v6,
@@ -218,7 +220,7 @@ ev_segment(struct run *r)
         .daddr = PW_FAKE_OUR_IP,
         .sport = (uint16_t)(SPORT + (sel >> 7)),
         .dport = PW_FAKE_PORT,
-        .flags = (uint8_t)(byte(r) & 0x3F),
+        .flags = (uint8_t)(bits & 0x3F),
         .payload = payload,
     };
 
@@ -236,10 +238,42 @@ ev_segment(struct run *r)
     s.opt.mss = (uint16_t)((sel & 0x20) != 0 ? word(r) : 0);
     s.opt.has_wscale = (sel & 0x10) != 0;
     s.opt.wscale = (uint8_t)(sel & 0xF);
+    s.opt.sack_ok = (bits & 0x80) != 0;
+    if ((bits & 0xC0) == 0xC0 && (s.flags & PW_TCP_SYN) == 0) {
+        s.opt.sack_count = (uint8_t)(1 + bits % 3);
+        s.opt.sack = blocks;
+        for (uint32_t i = 0; i < s.opt.sack_count; i++) {
+            uint32_t left = s.ack + (word(r) & 0x1FFF);
+
+            pw_store_be32(blocks + (size_t)i * 8, left);
+            pw_store_be32(blocks + (size_t)i * 8 + 4, left + (word(r) & 0xFFF));
+        }
+    }
     for (uint32_t i = 0; i < s.len; i++) {
         payload[i] = pattern(s.seq + i - PEER_ISN - 1);
     }
     pw_fake_rx(r->port, pw_fake_segment(r->port, &s));
+}
+
+/* An ICMP error about a number near what is in flight, as it is after the parsers. */
+static void
+ev_quote(struct run *r)
+{
+    struct pw_tcp_quote q = {.peer = {.port = SPORT}, .lport = PW_FAKE_PORT, .v6 = r->v6};
+    uint32_t how = byte(r);
+
+    if (r->v6) {
+        pw_fake_ip6(PW_FAKE_PEER_IP, q.peer.ip);
+    } else {
+        q.peer.ip[10] = q.peer.ip[11] = 0xFF;
+        pw_store_be32(q.peer.ip + 12, PW_FAKE_PEER_IP);
+    }
+    q.too_big = (how & 3) != 0;
+    q.seq = r->our_isn + r->our_max - (word(r) & 0x3FFF);
+    q.mtu = (how & 4) != 0 ? word(r) & 0x7FF : 0;
+    q.mtu = r->v6 && q.mtu < PW_IP6_MTU_MIN ? PW_IP6_MTU_MIN : q.mtu;
+    q.total_bytes = word(r);
+    pw_tcp_icmp(r->w, &q);
 }
 
 static void
@@ -416,6 +450,8 @@ event(struct run *r)
         ev_packet(r);
     } else if (op < 160) {
         ev_packet6(r);
+    } else if (op < 164) {
+        ev_quote(r);
     } else if (op < 208) {
         ev_app(r);
     } else {
@@ -430,17 +466,18 @@ event(struct run *r)
 }
 
 static void
-handshake(struct run *r, bool ts)
+handshake(struct run *r, bool ts, bool sack)
 {
-    struct pw_fake_seg s = {.v6 = r->v6,
-                            .saddr = PW_FAKE_PEER_IP,
-                            .daddr = PW_FAKE_OUR_IP,
-                            .sport = SPORT,
-                            .dport = PW_FAKE_PORT,
-                            .seq = PEER_ISN,
-                            .flags = PW_TCP_SYN,
-                            .wnd = 65535,
-                            .opt = {.mss = 1460, .has_ts = ts, .ts_val = 1, .has_wscale = ts}};
+    struct pw_fake_seg s = {
+        .v6 = r->v6,
+        .saddr = PW_FAKE_PEER_IP,
+        .daddr = PW_FAKE_OUR_IP,
+        .sport = SPORT,
+        .dport = PW_FAKE_PORT,
+        .seq = PEER_ISN,
+        .flags = PW_TCP_SYN,
+        .wnd = 65535,
+        .opt = {.mss = 1460, .has_ts = ts, .ts_val = 1, .has_wscale = ts, .sack_ok = sack}};
 
     pw_fake_rx(r->port, pw_fake_segment(r->port, &s));
     pw_fake_poll(r->port, r->w);
@@ -471,13 +508,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pw_fake_port_init(&port, 2047);
         started = true;
     }
+    uint8_t how = byte(&r);
+
     port.now_tsc = PW_FAKE_TSC_HZ;
     cfg = pw_fake_worker_cfg(&port);
     cfg.tcp = (struct pw_tcp_cfg){.conns_max = 4,
                                   .syn_received_max = 2,
                                   .rx_base_bytes = 40000,
                                   .snd_buf_bytes_max = 20000,
-                                  .snd_pool_bytes = 65536};
+                                  .snd_pool_bytes = 65536,
+                                  .rx_budget_bytes = (how & 8) != 0 ? 30000 : 0,
+                                  .keepalive_idle_ms = (how & 16) != 0 ? 3000 : 0,
+                                  .reno = (how & 32) != 0};
     cfg.app = (struct pw_stream_app){.ctx = &r,
                                      .accept = app_accept,
                                      .input = app_input,
@@ -486,10 +528,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .gone = app_gone};
     r.w = pw_worker_create_ctl(&cfg, port.now_tsc, NULL);
     check(r.w != NULL && pw_worker_listen_ctl(r.w, PW_FAKE_PORT) == 0, "a worker");
-    uint8_t how = byte(&r);
-
     r.v6 = (how & 2) != 0;
-    handshake(&r, (how & 1) != 0);
+    handshake(&r, (how & 1) != 0, (how & 4) != 0);
     for (uint32_t i = 0; i < EVENTS_MAX && r.left > 0; i++) {
         event(&r);
     }
