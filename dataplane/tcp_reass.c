@@ -276,6 +276,7 @@ drop_last(struct pw_worker *w, struct pw_tcb *tcb)
     tcb->ooo_count--;
     rte_pktmbuf_free_seg(*link);
     *link = NULL;
+    tcb->ooo_last = NULL;
     pw_worker_drop(w, PW_DROP_TCP_OOO_EVICTED);
 }
 
@@ -308,6 +309,7 @@ trim_behind(struct pw_tcb *tcb, struct rte_mbuf **link, struct rte_mbuf *m)
         struct rte_mbuf *covered = *link;
 
         *link = covered->next;
+        tcb->ooo_last = covered == tcb->ooo_last ? NULL : tcb->ooo_last;
         tcb->rx_held_ooo -= covered->buf_len;
         tcb->ooo_count--;
         covered->next = NULL;
@@ -398,6 +400,11 @@ pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg
     struct rte_mbuf *before = NULL;
     uint32_t seq = seg->seq;
 
+    /* Behind a hole text comes in order, mostly. */
+    if (tcb->ooo_last != NULL && pw_seq_leq(seq_of(tcb->ooo_last), seq)) {
+        before = tcb->ooo_last;
+        link = &before->next;
+    }
     while (*link != NULL && pw_seq_leq(seq_of(*link), seq)) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
         before = *link;
         link = &before->next;
@@ -429,6 +436,7 @@ pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg
     }
     m->next = *link;
     *link = m;
+    tcb->ooo_last = m->next == NULL ? m : tcb->ooo_last;
     tcb->rx_held_ooo += m->buf_len;
     tcb->ooo_count++;
     recent_add(tcb, seq);
@@ -443,6 +451,7 @@ pw_tcp_reass_take(struct pw_worker *w, struct pw_tcb *tcb)
         uint32_t known = tcb->rcv_nxt - seq_of(m);
 
         tcb->ooo = m->next;
+        tcb->ooo_last = tcb->ooo == NULL ? NULL : tcb->ooo_last;
         m->next = NULL;
         tcb->rx_held_ooo -= m->buf_len;
         tcb->ooo_count--;
@@ -465,6 +474,7 @@ pw_tcp_reass_clear(struct pw_tcb *tcb)
         m->next = NULL;
         rte_pktmbuf_free_seg(m);
     }
+    tcb->ooo_last = NULL;
     tcb->rx_held_ooo = 0;
     tcb->ooo_count = 0;
 }

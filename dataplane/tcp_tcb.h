@@ -190,6 +190,7 @@ struct pw_tcb {
     uint64_t rtt_tick;
     uint64_t sent_tick;          /* last data segment */
     struct pw_sack_board *board; /* what the peer has beyond snd_una; NULL: nothing */
+    struct rte_mbuf *ooo_last; /* the end of ooo; NULL: not known */
     struct pw_tcp_range dsack;
     uint32_t
         sack_recent[PW_TCP_SACK_BLOCKS_MAX - 1]; /* numbers in the blocks to report, newest first */
