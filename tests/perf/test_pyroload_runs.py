@@ -84,7 +84,9 @@ def test_poisson_rate_held():
 def test_unsent_is_an_error():
     with Stub(lambda n: (200, b"", 0.2, False)) as stub:
         r, _ = run(stub, "-rate=100", "-duration=1", "-connections=2", expect=1)
-        assert r["unsent"] > 50, r
+        # About 100 are due; two connections answer 10 a second in all, for 1 s and the grace of 5 s.
+        assert r["unsent"] > 20, r
+        assert r["sent"] < 70, r
         assert r["max_us"] > 500000, r
 
 
