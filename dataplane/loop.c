@@ -69,7 +69,7 @@ back_off(struct pw_loop *l)
         return;
     }
     uint64_t doublings = (l->idle_turns - PW_LOOP_PAUSE_TURNS) / 8;
-    uint64_t us = doublings >= 7 ? PW_LOOP_SLEEP_US_MAX : 1ULL << doublings;
+    uint64_t us = doublings >= 9 ? PW_LOOP_SLEEP_US_MAX : 1ULL << doublings;
     struct timespec ts = {.tv_nsec = (long)(us * 1000)};
 
     nanosleep(&ts, NULL);

@@ -18,7 +18,7 @@
 
 #include <stdatomic.h>
 
-enum { PW_LOOP_SLEEP_US_MAX = 100, PW_LOOP_PAUSE_TURNS = 256 };
+enum { PW_LOOP_SLEEP_US_MAX = 500, PW_LOOP_PAUSE_TURNS = 256 };
 
 enum pw_loop_idle {
     PW_LOOP_IDLE_BACKOFF, /* pause, then sleep up to PW_LOOP_SLEEP_US_MAX: an idle core rests */
