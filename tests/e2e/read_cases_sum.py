@@ -12,7 +12,7 @@ passed = failed = skipped = 0
 why = collections.Counter()
 for path in sys.argv[1:]:
     text = open(path, encoding='utf-8', errors='replace').read()
-    for verdict, case in re.findall(r'^(ok|ok \(alternate\)|FAIL) (\S+)', text, re.M):
+    for verdict, case in re.findall(r'^(ok|ok \(alternate\)|FAIL) (\d+-\S+)', text, re.M):
         if verdict != 'FAIL':
             passed += 1
             continue
