@@ -1,6 +1,7 @@
 #include "query/flame.h"
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "pprof/wire.h"
 
 bool
@@ -175,4 +176,25 @@ pw_flame_bearer(const struct pw_flame *f, struct pw_json *j)
     pw_json_key(j, "maxSelf");
     pw_json_i64(j, f->max_self);
     pw_json_object_end(j);
+}
+
+void
+pw_flame_answer(struct pw_call *c, const struct pw_flame *f)
+{
+    struct pw_json j;
+    struct pw_text t;
+
+    if (c->is_json) {
+        pw_json_init(&j, &c->out);
+        pw_json_object(&j);
+        pw_json_key(&j, "flamegraph");
+        pw_flame_json(f, &j);
+        pw_json_object_end(&j);
+        return;
+    }
+    pw_text_init(&t, PW_QUERY_REPLY_BYTES_MAX);
+    pw_flame_proto(f, &t);
+    pw_wire_put_bytes(&c->out, 1, pw_slice(t.ptr, t.len));
+    c->out.failed |= t.failed;
+    pw_text_fini(&t);
 }

@@ -13,6 +13,7 @@
 #define PW_QUERY_FLAME_H
 
 #include "base/json.h"
+#include "query/call.h"
 #include "query/names.h"
 
 struct pw_flame_level {
@@ -47,5 +48,9 @@ void pw_flame_json(const struct pw_flame *f, struct pw_json *j);
 void pw_flame_proto(const struct pw_flame *f, struct pw_text *t);
 /* The flamebearer object of render. */
 void pw_flame_bearer(const struct pw_flame *f, struct pw_json *j);
+
+/* The answer of a method whose response holds the graph as field 1, `flamegraph`: JSON or proto, as
+ * asked. What does not fit marks c->out failed. */
+void pw_flame_answer(struct pw_call *c, const struct pw_flame *f);
 
 #endif

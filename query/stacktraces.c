@@ -12,25 +12,11 @@ static int
 answer_flame(struct pw_call *c, struct pw_merge *m)
 {
     struct pw_flame f;
-    struct pw_json j;
-    struct pw_text t;
 
     if (pw_merge_flame(c, m, &f) != 0) {
         return PW_EINVAL;
     }
-    if (c->is_json) {
-        pw_json_init(&j, &c->out);
-        pw_json_object(&j);
-        pw_json_key(&j, "flamegraph");
-        pw_flame_json(&f, &j);
-        pw_json_object_end(&j);
-        return 0;
-    }
-    pw_text_init(&t, PW_QUERY_REPLY_BYTES_MAX);
-    pw_flame_proto(&f, &t);
-    pw_wire_put_bytes(&c->out, 1, pw_slice(t.ptr, t.len));
-    c->out.failed |= t.failed;
-    pw_text_fini(&t);
+    pw_flame_answer(c, &f);
     return 0;
 }
 
