@@ -71,8 +71,7 @@ void
 pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
 {
     *cfg = (struct pw_query_cfg){
-        .head = (const struct pw_head *const *)app->head,
-        .heads_count = app->ingesters,
+        .catalog = app->catalog,
         .multitenancy = app->cfg->multitenancy_enabled,
         .hash_key = app->hash_key,
         .limits = query_limits,
@@ -133,7 +132,10 @@ write_ingesters(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
 
-    pw_ingester_metrics(app->ingester, app->ingesters, t);
+    const struct pw_catalog_view *heads = pw_catalog_acquire(app->catalog);
+
+    pw_ingester_metrics(app->ingester, app->ingesters, heads, t);
+    pw_catalog_release(app->catalog, heads);
 }
 
 static void

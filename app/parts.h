@@ -52,7 +52,8 @@ struct pw_app {
     struct pw_runtime_config *runtime;
 
     uint32_t ingesters;
-    struct pw_head *head[PW_INGESTERS_MAX];         /* writer: ingester i; readers: query threads */
+    struct pw_catalog *catalog;                     /* what query threads read: heads */
+    struct pw_head_set *heads[PW_INGESTERS_MAX];    /* writer: ingester i */
     struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */
 
     uint32_t workers;

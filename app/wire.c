@@ -49,6 +49,31 @@ random_bytes(void *p, size_t n)
 /* --- Ingesters ------------------------------------------------------------------------------- */
 
 static int
+start_head(struct pw_app *app, uint32_t i, uint64_t bytes)
+{
+    const struct pw_head_cfg cfg = {
+        .bytes_max = bytes,
+        .hash_key = app->hash_key,
+        .tenants_max = TENANTS_MAX,
+        .socket = SOCKET_ID_ANY,
+        .series_idle_ns = 600LL * 1000000000,
+    };
+    struct pw_head_set_cfg set = {.bytes_max = bytes};
+    int rc = pw_head_create_ctl(&set.first, &cfg);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pw_catalog_edit(app->catalog,
+                         &(struct pw_catalog_edit){.add_head = &set.first, .add_heads = 1});
+    if (rc != 0) {
+        pw_head_destroy_ctl(set.first);
+        return rc;
+    }
+    return pw_head_set_create_ctl(&app->heads[i], &set);
+}
+
+static int
 start_heads(struct pw_app *app)
 {
     uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
@@ -65,22 +90,16 @@ start_heads(struct pw_app *app)
         pw_text_size_iec(&why, PW_HEAD_BYTES_MAX);
         return failed("head", PW_ERANGE, &why);
     }
-    app->ingesters = app->nic.plan.ingesters;
-    for (uint32_t i = 0; i < app->ingesters; i++) {
-        const struct pw_head_cfg cfg = {
-            .bytes_max = each,
-            .hash_key = app->hash_key,
-            .tenants_max = TENANTS_MAX,
-            .socket = SOCKET_ID_ANY,
-            .series_idle_ns = 600LL * 1000000000,
-        };
-        int rc = pw_head_create_ctl(&app->head[i], &cfg);
+    int rc = pw_catalog_create_ctl(&app->catalog);
 
-        if (rc != 0) {
-            pw_text_str(&why, "cannot map ");
-            pw_text_size_iec(&why, each);
-            return failed("head", rc, &why);
-        }
+    app->ingesters = app->nic.plan.ingesters;
+    for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
+        rc = start_head(app, i, each);
+    }
+    if (rc != 0) {
+        pw_text_str(&why, "cannot map ");
+        pw_text_size_iec(&why, each);
+        return failed("head", rc, &why);
     }
     return 0;
 }
@@ -97,7 +116,7 @@ start_ingesters(struct pw_app *app)
             out[d] = app->door[d].back[i];
         }
         const struct pw_ingester_cfg cfg = {
-            .head = app->head[i],
+            .heads = app->heads[i],
             .lanes_count = app->doors,
             .in = in,
             .out = out,
@@ -572,10 +591,9 @@ pw_app_stop(struct pw_app *app)
         if (app->ingester[i] != NULL) {
             pw_ingester_destroy_ctl(app->ingester[i]);
         }
-        if (app->head[i] != NULL) {
-            pw_head_destroy_ctl(app->head[i]);
-        }
+        pw_head_set_destroy_ctl(app->heads[i]);
     }
+    pw_catalog_destroy_ctl(app->catalog);
     if (app->admin != NULL) {
         pw_admin_destroy_ctl(app->admin);
     }

@@ -379,6 +379,32 @@ pw_head_prefault(struct pw_head *h)
     pw_region_prefault(&h->mem.region);
 }
 
+void
+pw_head_limit(struct pw_head *h, uint64_t bytes)
+{
+    struct pw_region *r = &h->mem.region;
+
+    r->limit = bytes < r->cap ? bytes : r->cap;
+}
+
+uint64_t
+pw_head_bytes(const struct pw_head *h)
+{
+    return h->mem.region.used;
+}
+
+bool
+pw_head_is_empty(const struct pw_head *h)
+{
+    return atomic_load_explicit(&h->list_count, memory_order_relaxed) == 0;
+}
+
+void
+pw_head_touch_ctl(struct pw_head *h, uint64_t bytes)
+{
+    pw_region_touch_ctl(&h->mem.region, bytes);
+}
+
 int
 pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
                uint64_t series_limit, struct pw_head_append_info *info)

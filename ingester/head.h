@@ -10,8 +10,8 @@
  * Units    times in ns or ms as named; ids are uint32_t indices of the tenant's tables.
  * Errors   append: PW_ENOMEM when the byte limit is reached (nothing of the record is stored then),
  *          PW_ERANGE when the tenant's series limit is.
- * Limits   bytes_max at creation, PW_HEAD_BYTES_MIN..MAX; in this issue a head is never cut, so memory
- *          only grows to it.
+ * Limits   bytes_max at creation, PW_HEAD_BYTES_MIN..MAX; memory only grows. A head that is to be cut
+ *          is sealed and replaced as a whole (head_set.h).
  */
 #ifndef PW_INGESTER_HEAD_H
 #define PW_INGESTER_HEAD_H
@@ -52,6 +52,14 @@ PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, i
 /* Writer, in a turn without records: touches memory that the next records will be written to, so that
  * they do not wait for the kernel to clear a huge page. At most one page fault a call. */
 void pw_head_prefault(struct pw_head *h);
+
+/* Writer: bytes_used may not pass `bytes` (at most bytes_max of the configuration) from here on. */
+void pw_head_limit(struct pw_head *h, uint64_t bytes);
+/* Writer, or anyone once the head is sealed. */
+uint64_t pw_head_bytes(const struct pw_head *h);
+bool pw_head_is_empty(const struct pw_head *h);
+/* Before the writer has the head, on a thread that may wait: makes its first bytes real. */
+void pw_head_touch_ctl(struct pw_head *h, uint64_t bytes);
 
 /* Any thread. */
 struct pw_head_stats {

@@ -23,7 +23,8 @@ struct lane_state {
 enum counter { RECORDS, HEAD_FULL, SERIES_LIMIT, MALFORMED, RECORD_BYTES, COUNTERS };
 
 struct pw_ingester {
-    struct pw_head *head;
+    struct pw_head_set *heads;
+    struct pw_head *head; /* of this turn */
     uint64_t series_limit;
     uint32_t lanes_count;
     _Atomic uint64_t
@@ -43,7 +44,7 @@ pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *c
     if (ing == NULL) {
         return PW_ENOMEM;
     }
-    ing->head = cfg->head;
+    ing->heads = cfg->heads;
     ing->series_limit = cfg->series_limit_default;
     ing->lanes_count = cfg->lanes_count;
     for (uint32_t i = 0; i < cfg->lanes_count; i++) {
@@ -163,6 +164,7 @@ pw_ingester_poll(void *ctx, uint64_t now_tsc)
     uint32_t taken = 0;
 
     (void)now_tsc;
+    ing->head = pw_head_set_turn(ing->heads);
     for (uint32_t i = 0; i < ing->lanes_count; i++) {
         taken += poll_lane(ing, &ing->lane[i]);
     }
@@ -195,23 +197,26 @@ struct sums {
 };
 
 static struct sums
-sum(struct pw_ingester *const *ing, uint32_t n)
+sum(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *heads)
 {
     struct sums s = {0};
 
     for (uint32_t i = 0; i < n; i++) {
         struct pw_ingester_stats a;
-        struct pw_head_stats b;
 
         pw_ingester_stats(ing[i], &a);
-        pw_head_stats(ing[i]->head, &b);
         s.ing.records += a.records;
         s.ing.refused_head_full += a.refused_head_full;
         s.ing.refused_series_limit += a.refused_series_limit;
         s.ing.malformed += a.malformed;
         s.ing.record_bytes += a.record_bytes;
+        s.head.bytes_max += ing[i]->heads->cfg.bytes_max;
+    }
+    for (uint32_t i = 0; i < heads->heads_count; i++) {
+        struct pw_head_stats b;
+
+        pw_head_stats(heads->head[i], &b);
         s.head.bytes_used += b.bytes_used;
-        s.head.bytes_max += b.bytes_max;
         s.head.series += b.series;
         s.head.rows += b.rows;
         s.head.samples += b.samples;
@@ -246,11 +251,12 @@ labelled(struct pw_text *t, const char *name, const char *label, const char *val
 }
 
 void
-pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, struct pw_text *t)
+pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *heads,
+                    struct pw_text *t)
 {
     static const char refused[] = "pyrowire_ingester_refused_total";
     static const char size[] = "pyroscope_head_size_bytes"; /* contract operations.md 5 */
-    struct sums s = sum(ing, n);
+    struct sums s = sum(ing, n, heads);
 
     single(t, "pyrowire_ingester_records_total", "counter", "Records taken into the head.",
            s.ing.records);

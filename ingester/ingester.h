@@ -12,13 +12,14 @@
 #ifndef PW_INGESTER_INGESTER_H
 #define PW_INGESTER_INGESTER_H
 
-#include "ingester/head.h"
+#include "ingester/catalog.h"
+#include "ingester/head_set.h"
 #include "ring/lane.h"
 
 struct pw_ingester;
 
 struct pw_ingester_cfg {
-    struct pw_head *head; /* borrowed; this ingester is its writer */
+    struct pw_head_set *heads; /* borrowed; this ingester is their writer */
     uint32_t lanes_count;
     struct pw_lane *const *in;     /* [lanes_count], from worker w */
     struct pw_lane *const *out;    /* [lanes_count], to worker w */
@@ -35,7 +36,8 @@ void pw_ingester_destroy_ctl(struct pw_ingester *ing);
 /* struct pw_poller function; ctx is the struct pw_ingester. Returns records taken. */
 uint32_t pw_ingester_poll(void *ctx, uint64_t now_tsc);
 void pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st);
-/* Prometheus text of n ingesters. */
-void pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, struct pw_text *t);
+/* Prometheus text of n ingesters and of their heads. */
+void pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n,
+                         const struct pw_catalog_view *heads, struct pw_text *t);
 
 #endif

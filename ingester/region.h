@@ -25,6 +25,7 @@ enum pw_region_kind { /* what bytes are counted as */
 struct pw_region {
     uint8_t *base;
     size_t cap;
+    size_t limit; /* of used; at most cap, moves with what the core's other heads hold */
     size_t used;
     size_t touched; /* pages below it are there */
     size_t kind_bytes[PW_REGION_KINDS];
@@ -33,13 +34,15 @@ struct pw_region {
 PW_MUST_USE int pw_region_init_ctl(struct pw_region *r, size_t cap);
 void pw_region_fini_ctl(struct pw_region *r);
 
+/* Makes the first n bytes real: for a thread that may wait, before the writer has the region. */
+void pw_region_touch_ctl(struct pw_region *r, size_t n);
 /* Makes one more huge page of what comes next real, if less than two of them are. */
 void pw_region_prefault(struct pw_region *r);
 
 static inline size_t
 pw_region_left(const struct pw_region *r)
 {
-    return r->cap - r->used;
+    return r->limit > r->used ? r->limit - r->used : 0;
 }
 
 /* Fresh memory is zero. align: a power of two; 1 for bytes. */
@@ -48,7 +51,7 @@ pw_region_alloc(struct pw_region *r, enum pw_region_kind kind, size_t n, size_t 
 {
     size_t at = pw_align_up(r->used, align);
 
-    if (at > r->cap || n > r->cap - at) {
+    if (at > r->limit || n > r->limit - at) {
         return NULL;
     }
     r->kind_bytes[kind] += at + n - r->used;

@@ -175,15 +175,20 @@ int
 main(void)
 {
     static struct state s;
-    struct pw_query_cfg cfg = {
-        .heads_count = 1, .limits = no_limits, .tenant = anonymous, .hash_key = KEY};
+    struct pw_query_cfg cfg = {.limits = no_limits, .tenant = anonymous, .hash_key = KEY};
+    struct pw_catalog *catalog;
     struct pw_head_stats st;
     struct pw_query *q;
 
     bench_begin();
     mix_load(&s.mix, NULL);
     fill(&s);
-    cfg.head = (const struct pw_head *const *)&s.head;
+    if (pw_catalog_create_ctl(&catalog) != 0 ||
+        pw_catalog_edit(catalog, &(struct pw_catalog_edit){.add_head = &s.head, .add_heads = 1}) !=
+            0) {
+        die("no catalog");
+    }
+    cfg.catalog = catalog;
     if (pw_query_create_cold(&q, &cfg) != 0 || (s.t = pw_query_thread_new_cold(q)) == NULL) {
         die("no query");
     }
@@ -202,6 +207,6 @@ main(void)
     measure(&s, "label_values", "/querier.v1.QuerierService/LabelNames", "", "");
     pw_query_thread_free_cold(s.t);
     pw_query_destroy_cold(q);
-    pw_head_destroy_ctl(s.head);
+    pw_catalog_destroy_ctl(catalog);
     return 0;
 }

@@ -284,12 +284,15 @@ void
 pw_query_execute_cold(struct pw_query_thread *t, const struct pw_query_request *req,
                       struct pw_query_reply *rep)
 {
+    struct pw_catalog *catalog = t->q->cfg.catalog;
     struct pw_call c = {.t = t, .arena = &t->arena, .req = req};
 
     *rep = (struct pw_query_reply){0};
     pw_text_init(&c.out, PW_QUERY_REPLY_BYTES_MAX);
     pw_text_init(&c.err, PW_CALL_ERR_BYTES_MAX);
+    c.sources = pw_catalog_acquire(catalog);
     dispatch(&c, rep);
+    pw_catalog_release(catalog, c.sources);
     pw_text_fini(&c.out);
     pw_text_fini(&c.err);
     pw_arena_reset(&t->arena);

@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/types.h"
 #include "dataplane/http_app.h"
-#include "ingester/head.h"
+#include "ingester/catalog.h"
 
 struct pw_query;
 struct pw_query_thread;
@@ -26,8 +26,7 @@ struct pw_query_limits {
 };
 
 struct pw_query_cfg {
-    const struct pw_head *const *head; /* all local heads */
-    uint32_t heads_count;
+    struct pw_catalog *catalog; /* borrowed: what there is to read */
     bool multitenancy;
     uint64_t hash_key;
     /* Limits of a tenant; called on query threads. */

@@ -63,6 +63,7 @@ struct pw_call {
     struct pw_slice tenant[PW_CALL_TENANTS_MAX]; /* sorted, distinct */
     uint32_t tenant_count;
     struct pw_query_limits limits;
+    const struct pw_catalog_view *sources; /* one generation for the whole request */
     bool is_json;    /* codec of the request, and so of the answer */
     bool utf8_names; /* the client takes label names that are not [a-zA-Z_][a-zA-Z0-9_]* */
     struct pw_text out;

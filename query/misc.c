@@ -30,7 +30,7 @@ tenant_times(const struct pw_head_view *v, int64_t *min_ns, int64_t *max_ns, boo
 int
 pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req)
 {
-    const struct pw_query_cfg *cfg = &c->t->q->cfg;
+    const struct pw_catalog_view *from = c->sources;
     Types__V1__GetProfileStatsResponse res = TYPES__V1__GET_PROFILE_STATS_RESPONSE__INIT;
     int64_t min_ns = 0, max_ns = 0;
     bool any = false;
@@ -40,10 +40,10 @@ pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req)
         return pw_call_fail(c, PW_CONNECT_CODE_INVALID_ARGUMENT, "expected 1 tenant, got %u",
                             c->tenant_count);
     }
-    for (uint32_t i = 0; i < cfg->heads_count; i++) {
+    for (uint32_t i = 0; i < from->heads_count; i++) {
         struct pw_head_view v;
 
-        if (pw_head_view_open(cfg->head[i], c->tenant[0], &v)) {
+        if (pw_head_view_open(from->head[i], c->tenant[0], &v)) {
             tenant_times(&v, &min_ns, &max_ns, &any);
         }
     }

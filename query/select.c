@@ -172,24 +172,24 @@ ms_to_ns(int64_t ms)
 int
 pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *s)
 {
-    const struct pw_query_cfg *cfg = &c->t->q->cfg;
+    const struct pw_catalog_view *from = c->sources;
 
     *s = (struct pw_select){.call = c, .plan = *plan};
     s->start_ns = plan->any_time ? INT64_MIN : ms_to_ns(plan->range.start_ms);
     s->end_ns = plan->any_time ? INT64_MAX : ms_to_ns(plan->range.end_ms) + NS_PER_MS - 1;
     s->view =
-        pw_arena_zalloc(c->arena, (size_t)cfg->heads_count * c->tenant_count, sizeof(*s->view));
+        pw_arena_zalloc(c->arena, (size_t)from->heads_count * c->tenant_count, sizeof(*s->view));
     if (s->view == NULL) {
         return pw_call_no_memory(c);
     }
     if (plan->range.empty) {
         return 0;
     }
-    for (uint32_t i = 0; i < cfg->heads_count; i++) {
+    for (uint32_t i = 0; i < from->heads_count; i++) {
         for (uint32_t k = 0; k < c->tenant_count; k++) {
             struct pw_select_view *v = &s->view[s->view_count];
 
-            if (!pw_head_view_open(cfg->head[i], c->tenant[k], &v->head)) {
+            if (!pw_head_view_open(from->head[i], c->tenant[k], &v->head)) {
                 continue;
             }
             if (match_series(s, v) != 0) {

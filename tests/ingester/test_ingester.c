@@ -12,6 +12,8 @@ enum { KEY = 1, WORKERS = 3, RECORD_CAP = 1 << 20 };
 
 struct fixture {
     struct pw_head *head;
+    struct pw_head_set *heads;
+    struct pw_catalog *catalog;
     struct pw_ingester *ing;
     struct pw_lane *in[WORKERS], *out[WORKERS];
     struct rb_profile profile;
@@ -34,7 +36,15 @@ setup(struct fixture *f, size_t head_bytes, uint64_t series_limit)
         assert_int_equal(pw_lane_create_ctl(&f->in[i], 4 << 20, 0), 0);
         assert_int_equal(pw_lane_create_ctl(&f->out[i], PW_LANE_BYTES_MIN, 0), 0);
     }
-    ic.head = f->head;
+    assert_int_equal(pw_catalog_create_ctl(&f->catalog), 0);
+    assert_int_equal(pw_catalog_edit(f->catalog, &(struct pw_catalog_edit){.add_head = &f->head,
+                                                                           .add_heads = 1}),
+                     0);
+    assert_int_equal(
+        pw_head_set_create_ctl(
+            &f->heads, &(struct pw_head_set_cfg){.first = f->head, .bytes_max = head_bytes}),
+        0);
+    ic.heads = f->heads;
     assert_int_equal(pw_ingester_create_ctl(&f->ing, &ic), 0);
     f->buf = aligned_alloc(64, RECORD_CAP);
     f->profile = (struct rb_profile){.tenant = "t", .types_count = 1, .series_count = 1};
@@ -46,7 +56,8 @@ static void
 teardown(struct fixture *f)
 {
     pw_ingester_destroy_ctl(f->ing);
-    pw_head_destroy_ctl(f->head);
+    pw_head_set_destroy_ctl(f->heads);
+    pw_catalog_destroy_ctl(f->catalog);
     for (int i = 0; i < WORKERS; i++) {
         pw_lane_destroy_ctl(f->in[i]);
         pw_lane_destroy_ctl(f->out[i]);
@@ -219,7 +230,10 @@ test_poll__limits__named_in_the_answer_and_counted(void **state)
     assert_int_equal(st.refused_head_full, 1);
     assert_int_equal(st.records, rows(&f));
     pw_text_init(&text, 1 << 16);
-    pw_ingester_metrics(&f.ing, 1, &text);
+    const struct pw_catalog_view *heads = pw_catalog_acquire(f.catalog);
+
+    pw_ingester_metrics(&f.ing, 1, heads, &text);
+    pw_catalog_release(f.catalog, heads);
     pw_text_char(&text, 0);
     assert_false(text.failed);
     assert_non_null(

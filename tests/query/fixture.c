@@ -314,7 +314,7 @@ void
 qf_init(struct qf *f, bool multitenancy)
 {
     struct pw_head_cfg head = {.bytes_max = 64 << 20, .hash_key = KEY, .tenants_max = 8};
-    struct pw_query_cfg cfg = {.heads_count = QF_HEADS, .multitenancy = multitenancy};
+    struct pw_query_cfg cfg = {.multitenancy = multitenancy};
 
     *f = (struct qf){.now_ms = 1800000000000,
                      .limits = {.max_query_lookback_ms = 7 * 86400000LL,
@@ -324,7 +324,11 @@ qf_init(struct qf *f, bool multitenancy)
     for (uint32_t i = 0; i < QF_HEADS; i++) {
         assert_int_equal(pw_head_create_ctl(&f->head[i], &head), 0);
     }
-    cfg.head = (const struct pw_head *const *)f->head;
+    assert_int_equal(pw_catalog_create_ctl(&f->catalog), 0);
+    assert_int_equal(pw_catalog_edit(f->catalog, &(struct pw_catalog_edit){.add_head = f->head,
+                                                                           .add_heads = QF_HEADS}),
+                     0);
+    cfg.catalog = f->catalog;
     cfg.hash_key = KEY;
     cfg.limits = limits_of;
     cfg.tenant = multitenancy ? tenant_of : anonymous;
@@ -350,9 +354,7 @@ qf_fini(struct qf *f)
     drop_reply(f);
     pw_query_thread_free_cold(f->t);
     pw_query_destroy_cold(f->q);
-    for (uint32_t i = 0; i < QF_HEADS; i++) {
-        pw_head_destroy_ctl(f->head[i]);
-    }
+    pw_catalog_destroy_ctl(f->catalog);
 }
 
 void

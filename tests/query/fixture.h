@@ -16,6 +16,7 @@ enum { QF_HEADS = 2, QF_LABELS_MAX = 16 };
 
 struct qf {
     struct pw_head *head[QF_HEADS];
+    struct pw_catalog *catalog;
     struct pw_query *q;
     struct pw_query_thread *t;
     int64_t now_ms;

@@ -1,0 +1,240 @@
+/* Cutting: the active head is swapped for the spare, what was cut is handed over once and in order, and
+ * the bytes of sealed heads come off the active one's limit. */
+#include "ingester/head_set.h"
+
+#include "tests/support/cmocka_pw.h"
+#include "tests/support/record_build.h"
+
+#include <stdlib.h>
+
+enum {
+    KEY = 5,
+    RECORD_CAP = 1 << 20,
+    HEAD_BYTES = 8 << 20,
+    HEADS = 32,
+    FIRST_BYTES = 64 /* of an empty head */
+};
+
+struct fixture {
+    struct pw_head_set *set;
+    struct pw_head *head[HEADS]; /* all that were made */
+    uint32_t heads;
+    struct rb_profile profile;
+    void *buf;
+};
+
+static struct pw_head *
+new_head(struct fixture *f)
+{
+    const struct pw_head_cfg cfg = {.bytes_max = HEAD_BYTES, .hash_key = KEY, .tenants_max = 4};
+
+    assert_true(f->heads < HEADS);
+    assert_int_equal(pw_head_create_ctl(&f->head[f->heads], &cfg), 0);
+    return f->head[f->heads++];
+}
+
+static void
+setup(struct fixture *f, uint64_t cut_bytes)
+{
+    memset(f, 0, sizeof(*f));
+    assert_int_equal(
+        pw_head_set_create_ctl(&f->set, &(struct pw_head_set_cfg){.first = new_head(f),
+                                                                  .bytes_max = HEAD_BYTES,
+                                                                  .cut_bytes = cut_bytes}),
+        0);
+    f->buf = aligned_alloc(64, RECORD_CAP);
+    f->profile = (struct rb_profile){.tenant = "t", .types_count = 1, .series_count = 1};
+    f->profile.series[0].sample_count = 1;
+    f->profile.series[0].sample[0] = (struct rb_sample){.stack = 1, .value = {1}};
+}
+
+static void
+teardown(struct fixture *f)
+{
+    pw_head_set_destroy_ctl(f->set);
+    for (uint32_t i = 0; i < f->heads; i++) {
+        pw_head_destroy_ctl(f->head[i]);
+    }
+    free(f->buf);
+}
+
+static int
+append(struct fixture *f, struct pw_head *h)
+{
+    struct pw_head_append_info info;
+
+    return pw_head_append(h, rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), 0, 0, &info);
+}
+
+static uint64_t
+rows(const struct pw_head *h)
+{
+    struct pw_head_stats st;
+
+    pw_head_stats(h, &st);
+    return st.rows;
+}
+
+static void
+test_cut__spare_there__next_turn_writes_to_it(void **state)
+{
+    struct fixture f;
+    struct pw_head *a, *b;
+    uint64_t ticket;
+
+    (void)state;
+    setup(&f, 0);
+    a = pw_head_set_turn(f.set);
+    assert_int_equal(append(&f, a), 0);
+    assert_true(pw_head_set_wants_spare(f.set));
+    b = new_head(&f);
+    pw_head_set_give_spare(f.set, b);
+    assert_false(pw_head_set_wants_spare(f.set));
+    assert_ptr_equal(pw_head_set_turn(f.set), a); /* nobody asked for a cut */
+    ticket = pw_head_set_cut(f.set);
+    assert_false(pw_head_set_cut_done(f.set, ticket));
+    assert_null(pw_head_set_take_sealed(f.set));
+    assert_ptr_equal(pw_head_set_turn(f.set), b);
+    assert_true(pw_head_set_cut_done(f.set, ticket));
+    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
+    assert_null(pw_head_set_take_sealed(f.set));
+    assert_true(pw_head_set_wants_spare(f.set));
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+    assert_int_equal(rows(a), 1);
+    assert_int_equal(rows(b), 1);
+    teardown(&f);
+}
+
+static void
+test_cut__nothing_in_the_head__done_without_a_new_one(void **state)
+{
+    struct fixture f;
+    struct pw_head *a;
+    uint64_t ticket;
+
+    (void)state;
+    setup(&f, 0);
+    a = pw_head_set_turn(f.set);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    ticket = pw_head_set_cut(f.set);
+    assert_ptr_equal(pw_head_set_turn(f.set), a);
+    assert_true(pw_head_set_cut_done(f.set, ticket));
+    assert_false(pw_head_set_wants_spare(f.set));
+    teardown(&f);
+}
+
+static void
+test_cut__no_spare__waits_and_goes_on_writing(void **state)
+{
+    struct fixture f;
+    struct pw_head *a;
+    uint64_t ticket;
+
+    (void)state;
+    setup(&f, 0);
+    a = pw_head_set_turn(f.set);
+    assert_int_equal(append(&f, a), 0);
+    ticket = pw_head_set_cut(f.set);
+    assert_ptr_equal(pw_head_set_turn(f.set), a);
+    assert_false(pw_head_set_cut_done(f.set, ticket));
+    assert_int_equal(atomic_load(&f.set->cut_waits), 1);
+    assert_int_equal(append(&f, a), 0);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    assert_ptr_not_equal(pw_head_set_turn(f.set), a);
+    assert_true(pw_head_set_cut_done(f.set, ticket));
+    assert_int_equal(rows(a), 2);
+    teardown(&f);
+}
+
+static void
+test_turn__cut_bytes_reached__cuts_by_itself(void **state)
+{
+    struct fixture f;
+    struct pw_head *a;
+
+    (void)state;
+    setup(&f, 100 << 10);
+    a = pw_head_set_turn(f.set);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    while (pw_head_bytes(a) < 100 << 10) {
+        assert_ptr_equal(pw_head_set_turn(f.set), a);
+        f.profile.series[0].sample[0].stack++;
+        f.profile.series[0].label_set++;
+        assert_int_equal(append(&f, a), 0);
+    }
+    assert_ptr_not_equal(pw_head_set_turn(f.set), a);
+    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
+    teardown(&f);
+}
+
+static void
+test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired(void **state)
+{
+    struct fixture f;
+    struct pw_head *a, *b;
+    uint64_t full;
+
+    (void)state;
+    setup(&f, HEAD_BYTES);
+    a = pw_head_set_turn(f.set);
+    while (append(&f, a) == 0) { /* to the limit */
+        f.profile.series[0].sample[0].stack = (f.profile.series[0].sample[0].stack + 1) % RB_STACKS;
+        f.profile.series[0].label_set++;
+    }
+    full = pw_head_bytes(a);
+    assert_true(full > HEAD_BYTES / 2);
+    b = new_head(&f);
+    pw_head_set_give_spare(f.set, b);
+    pw_head_set_cut(f.set);
+    assert_ptr_equal(pw_head_set_turn(f.set), b);
+    while (append(&f, b) == 0) {
+        f.profile.series[0].label_set++;
+    }
+    assert_true(full + pw_head_bytes(b) <= HEAD_BYTES + FIRST_BYTES);
+    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), PW_ENOMEM);
+    pw_head_set_retire(f.set, a);
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+    teardown(&f);
+}
+
+static void
+test_cut__ring_of_sealed_heads_full__no_cut_until_one_is_retired(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 0);
+    for (int i = 0; i < PW_HEADS_SEALED_MAX; i++) {
+        assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+        pw_head_set_give_spare(f.set, new_head(&f));
+        assert_true(pw_head_set_turn(f.set) == f.head[f.heads - 2]);
+        pw_head_set_cut(f.set);
+        assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 1]);
+    }
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    pw_head_set_cut(f.set);
+    assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 2]);
+    for (uint32_t i = 0; i < PW_HEADS_SEALED_MAX; i++) {
+        assert_ptr_equal(pw_head_set_take_sealed(f.set), f.head[i]);
+    }
+    assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 2]); /* taken is not retired */
+    pw_head_set_retire(f.set, f.head[0]);
+    assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 1]);
+    teardown(&f);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cut__spare_there__next_turn_writes_to_it),
+        cmocka_unit_test(test_cut__nothing_in_the_head__done_without_a_new_one),
+        cmocka_unit_test(test_cut__no_spare__waits_and_goes_on_writing),
+        cmocka_unit_test(test_turn__cut_bytes_reached__cuts_by_itself),
+        cmocka_unit_test(test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired),
+        cmocka_unit_test(test_cut__ring_of_sealed_heads_full__no_cut_until_one_is_retired),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
