@@ -137,7 +137,11 @@ control_turn(struct pw_app *app)
 
     n += pw_distributor_poll(door->distributor, now);
     n += pw_jobs_poll(door->jobs, now);
-    return n + pw_http_server_poll(door->http, now);
+    n += pw_http_server_poll(door->http, now);
+    for (uint32_t i = 0; i < app->loops && n > 0; i++) {
+        pw_bell_ring(&app->bell[i]); /* records may wait for its ingester */
+    }
+    return n;
 }
 
 /* Sleeps until a socket, an answer or a signal is there. */

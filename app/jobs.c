@@ -32,6 +32,7 @@ struct pw_jobs_client {
     struct pw_http_server *srv;
     struct rte_ring *answers; /* query threads put, this client gets */
     int eventfd;              /* -1: the client polls without sleeping */
+    struct pw_bell *bell;     /* NULL: nobody to wake */
     uint32_t in_flight;       /* the client's own count */
 };
 
@@ -72,6 +73,9 @@ run_one(struct pw_jobs *jobs, void *thread_ctx, struct job *job)
     jobs->cfg.runner.run(jobs->cfg.runner.ctx, thread_ctx, &job->req, &job->rep);
     /* The ring holds every job there is, so it cannot be full. */
     PW_INVARIANT(rte_ring_enqueue(c->answers, job) == 0);
+    if (c->bell != NULL) {
+        pw_bell_ring(c->bell);
+    }
     if (c->eventfd >= 0 && write(c->eventfd, &one, sizeof(one)) < 0) {
         pw_log(PW_LOG_WARN, "pw.app.jobs", "msg=\"cannot wake the control thread\" err=\"%s\"",
                pw_err_text(-errno));
@@ -232,6 +236,12 @@ void
 pw_jobs_client_bind_http_ctl(struct pw_jobs_client *c, struct pw_http_server *srv)
 {
     c->srv = srv;
+}
+
+void
+pw_jobs_client_bind_bell_ctl(struct pw_jobs_client *c, struct pw_bell *bell)
+{
+    c->bell = bell;
 }
 
 int

@@ -14,6 +14,7 @@
 #ifndef PW_APP_JOBS_H
 #define PW_APP_JOBS_H
 
+#include "base/bell.h"
 #include "base/err.h"
 #include "dataplane/http_app.h"
 #include "nic-config/plan.h"
@@ -44,6 +45,8 @@ void pw_jobs_destroy_ctl(struct pw_jobs *jobs);
 
 struct pw_jobs_client *pw_jobs_client(struct pw_jobs *jobs, uint32_t i);
 void pw_jobs_client_bind_http_ctl(struct pw_jobs_client *c, struct pw_http_server *srv);
+/* Rung with every answer, for a client whose loop may sleep; borrowed. Before the first submit. */
+void pw_jobs_client_bind_bell_ctl(struct pw_jobs_client *c, struct pw_bell *bell);
 /* A descriptor that becomes readable when an answer is there, for a client that sleeps in epoll. */
 int pw_jobs_client_eventfd_ctl(struct pw_jobs_client *c);
 

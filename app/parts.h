@@ -63,6 +63,7 @@ struct pw_app {
 
     uint32_t loops; /* EAL lcore i + 1 runs loop[i] */
     struct pw_loop *loop[PW_PLAN_LCORES_MAX];
+    struct pw_bell bell[PW_PLAN_LCORES_MAX]; /* of loop[i]; lives longer, query threads ring it */
 
     struct pw_query *query;
     struct pw_jobs *jobs;

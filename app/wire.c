@@ -318,9 +318,23 @@ start_worker(struct pw_app *app, uint32_t i)
 /* --- Loops: who polls what ---------------------------------------------------------------------- */
 
 static int
-add(struct pw_loop *l, const char *name, uint32_t (*poll)(void *, uint64_t), void *ctx)
+add(struct pw_loop *l, const char *name, uint32_t (*poll)(void *, uint64_t),
+    uint32_t (*rest_us)(void *), void *ctx)
 {
-    return pw_loop_add_ctl(l, (struct pw_poller){.name = name, .poll = poll, .ctx = ctx});
+    return pw_loop_add_ctl(
+        l, (struct pw_poller){.name = name, .poll = poll, .rest_us = rest_us, .ctx = ctx});
+}
+
+/* The receive poll of worker i; where no descriptor tells of its frames the loop may only nap. */
+static int
+add_rx(struct pw_app *app, struct pw_loop *l, uint32_t i)
+{
+    int fd = app->nic.port.rx_fd[i];
+    int rc =
+        add(l, "rx", pw_worker_poll_rx, fd < 0 ? NULL : pw_poller_rest_until_woken, app->worker[i]);
+
+    rc = rc != 0 || fd < 0 ? rc : pw_loop_add_fd_ctl(l, fd);
+    return rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(app->worker[i]));
 }
 
 /* Order within a turn: receive, ingest, collect completions and answers, then timers and transmit,
@@ -332,23 +346,43 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
 
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         if (app->nic.plan.worker_lcore[i] == lcore) {
-            rc = add(l, "rx", pw_worker_poll_rx, app->worker[i]);
-            rc = rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(app->worker[i]));
+            rc = add_rx(app, l, i);
         }
     }
     for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
         if (app->nic.plan.ingester_lcore[i] == lcore) {
-            rc = add(l, "ingester", pw_ingester_poll, app->ingester[i]);
+            rc = add(l, "ingester", pw_ingester_poll, pw_ingester_rest_us, app->ingester[i]);
         }
     }
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         struct pw_app_door *door = &app->door[i];
 
         if (app->nic.plan.worker_lcore[i] == lcore) {
-            rc = add(l, "distributor", pw_distributor_poll, door->distributor);
-            rc = rc != 0 ? rc : add(l, "answers", pw_jobs_poll, door->jobs);
-            rc = rc != 0 ? rc : add(l, "http", pw_http_server_poll, door->http);
-            rc = rc != 0 ? rc : add(l, "timers", pw_worker_poll_timers, app->worker[i]);
+            pw_jobs_client_bind_bell_ctl(door->jobs, l->bell);
+            rc = add(l, "distributor", pw_distributor_poll, pw_distributor_rest_us,
+                     door->distributor);
+            rc = rc != 0 ? rc
+                         : add(l, "answers", pw_jobs_poll, pw_poller_rest_until_woken, door->jobs);
+            rc = rc != 0 ? rc
+                         : add(l, "http", pw_http_server_poll, pw_http_server_rest_us, door->http);
+            rc = rc != 0
+                     ? rc
+                     : add(l, "timers", pw_worker_poll_timers, pw_worker_rest_us, app->worker[i]);
+        }
+    }
+    return rc;
+}
+
+/* Records make work for ingesters, completions for workers: whoever did something wakes all others. A
+ * loop that was woken for nothing takes one turn. */
+static int
+make_peers(struct pw_app *app)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < app->loops; i++) {
+        for (uint32_t k = 0; k < app->loops && rc == 0; k++) {
+            rc = i == k ? 0 : pw_loop_add_peer_ctl(app->loop[i], &app->bell[k]);
         }
     }
     return rc;
@@ -367,13 +401,17 @@ start_loops(struct pw_app *app)
         if (app->loop[i] != NULL) {
             app->loops++;
             pw_loop_init_ctl(app->loop[i], i + 1, &app->clock, idle);
+            rc = pw_bell_init_ctl(&app->bell[i]);
+        }
+        if (rc == 0) {
+            pw_loop_set_bell_ctl(app->loop[i], &app->bell[i]);
             rc = fill_loop(app, app->loop[i], i + 1);
         }
         if (rc != 0) {
             return failed("loop", rc, NULL);
         }
     }
-    return 0;
+    return make_peers(app) == 0 ? 0 : failed("loop", PW_ENOSPC, NULL);
 }
 
 static int
@@ -528,6 +566,9 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
     }
     app->cfg = cfg;
     app->start_wall_ns = pw_wall_ns();
+    for (uint32_t i = 0; i < PW_PLAN_LCORES_MAX; i++) {
+        app->bell[i].fd = -1;
+    }
     pthread_mutex_init(&app->overrides_mutex, NULL);
     pw_text_fixed(&why, why_bytes, sizeof(why_bytes));
     rc = random_bytes(&app->hash_key, sizeof(app->hash_key));
@@ -596,6 +637,9 @@ pw_app_stop(struct pw_app *app)
     pw_catalog_destroy_ctl(app->catalog);
     if (app->admin != NULL) {
         pw_admin_destroy_ctl(app->admin);
+    }
+    for (uint32_t i = 0; i < PW_PLAN_LCORES_MAX; i++) {
+        pw_bell_fini_ctl(&app->bell[i]);
     }
     rte_mempool_free(app->listener_pool);
     pw_nic_close_ctl(&app->nic);

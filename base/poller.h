@@ -16,8 +16,20 @@ struct pw_poller {
     const char *name; /* for /metrics: "rx", "ingester", ... */
     uint32_t (*poll)(void *ctx, uint64_t now_tsc);
     void *ctx;
+    /* How long, in microseconds, an idle loop may sleep without a poll unless a descriptor of the loop
+     * or its bell wakes it; asked after a turn in which poll did nothing. NULL: it has to be polled every
+     * few hundred microseconds, which costs an idle appliance percents of a core. */
+    uint32_t (*rest_us)(void *ctx);
     uint64_t busy_tsc; /* written by the loop: cycles spent in calls that returned non-zero */
     uint64_t turns;    /* calls that returned non-zero */
 };
+
+/* rest_us of a poller whose work always comes with a wake-up. */
+static inline uint32_t
+pw_poller_rest_until_woken(void *ctx)
+{
+    (void)ctx;
+    return UINT32_MAX;
+}
 
 #endif

@@ -67,6 +67,9 @@ const struct pw_stream_app *pw_http_server_stream_app(struct pw_http_server *srv
  * Call it every turn of the loop; returns how many connections it acted on. */
 uint32_t pw_http_server_poll(void *srv, uint64_t now_tsc);
 
+/* rest_us of that poller. */
+uint32_t pw_http_server_rest_us(void *srv);
+
 /* From now on every reply closes, idle connections close at the next poll, new ones are refused. */
 void pw_http_server_drain(struct pw_http_server *srv);
 /* Connections open now. */

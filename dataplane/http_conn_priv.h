@@ -29,6 +29,7 @@ enum {
     REPLY_BUF_BYTES = INTERIM_BYTES_MAX + PW_HTTP_REPLY_HEAD_MAX + PW_HTTP_REPLY_COPY_MAX,
     COALESCE_BYTES_MAX = 1024, /* a segment up to this is copied behind the one before it */
     REQUESTS_PER_RUN = 32,     /* pipelined requests of one connection before others get a turn */
+    STARVED_REST_US = 1000,    /* between looks whether receive buffers came back */
     RUNS_PER_POLL = 32,        /* such connections before the NIC gets one */
     /* A request costs by its body: after this much of bodies, too, others get their turn. */
     BODY_BYTES_PER_RUN = 64 << 10,

@@ -147,3 +147,17 @@ pw_http_server_poll(void *ctx, uint64_t now_tsc)
     }
     return work;
 }
+
+uint32_t
+pw_http_server_rest_us(void *ctx)
+{
+    const struct pw_http_server *srv = ctx;
+
+    if (srv->ready != NULL) {
+        return 0;
+    }
+    if (srv->starved != NULL) {
+        return STARVED_REST_US;
+    }
+    return srv->deadline_used > 0 ? PW_HTTP_SWEEP_MS * 1000 / 4 : UINT32_MAX;
+}

@@ -1,6 +1,7 @@
 #include "dataplane/loop.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <sys/prctl.h>
 
 void
@@ -30,6 +31,32 @@ pw_loop_add_driver_ctl(struct pw_loop *l, const uint64_t *driver_tsc)
     return 0;
 }
 
+void
+pw_loop_set_bell_ctl(struct pw_loop *l, struct pw_bell *bell)
+{
+    l->bell = bell;
+}
+
+int
+pw_loop_add_peer_ctl(struct pw_loop *l, struct pw_bell *bell)
+{
+    if (l->peer_count == PW_LOOP_PEERS_MAX) {
+        return PW_ENOSPC;
+    }
+    l->peer[l->peer_count++] = bell;
+    return 0;
+}
+
+int
+pw_loop_add_fd_ctl(struct pw_loop *l, int fd)
+{
+    if (l->fd_count == PW_POLLERS_MAX) {
+        return PW_ENOSPC;
+    }
+    l->fd[l->fd_count++] = fd;
+    return 0;
+}
+
 uint32_t
 pw_loop_turn(struct pw_loop *l, uint64_t now_tsc)
 {
@@ -55,11 +82,56 @@ pw_loop_turn(struct pw_loop *l, uint64_t now_tsc)
     l->busy_tsc += busy;
     l->idle_tsc += t0 - start - busy;
     l->turns++;
+    for (uint32_t i = 0; i < l->peer_count && total != 0; i++) {
+        pw_bell_ring(l->peer[i]);
+    }
     return total;
 }
 
-/* How long an idle loop rests: pauses first, because the next packet of a burst is microseconds
- * away, then sleeps that double up to PW_LOOP_SLEEP_US_MAX. */
+static bool
+may_doze(const struct pw_loop *l)
+{
+    for (uint32_t i = 0; i < l->poller_count; i++) {
+        if (l->poller[i].rest_us == NULL) {
+            return false;
+        }
+    }
+    return l->bell != NULL && l->bell->fd >= 0;
+}
+
+/* Sleeps until a descriptor or the bell says that there is work, or a poller wants its turn. */
+static void
+doze(struct pw_loop *l)
+{
+    struct pollfd fds[PW_POLLERS_MAX + 1] = {{.fd = l->bell->fd, .events = POLLIN}};
+    uint64_t us = PW_LOOP_DOZE_US_MAX;
+    bool rang = false;
+
+    pw_bell_listen(l->bell);
+    /* The last look: what was handed over before anybody could see that we sleep. */
+    if (pw_loop_turn(l, pw_rdtsc()) != 0) {
+        l->idle_turns = 0;
+        us = 0;
+    }
+    for (uint32_t i = 0; i < l->poller_count && us > 0; i++) {
+        uint32_t rest = l->poller[i].rest_us(l->poller[i].ctx);
+
+        us = rest < us ? rest : us;
+    }
+    if (us > 0 && !atomic_load_explicit(&l->stop, memory_order_relaxed)) {
+        const struct timespec ts = {.tv_nsec = (long)(us * 1000)};
+
+        for (uint32_t i = 0; i < l->fd_count; i++) {
+            fds[i + 1] = (struct pollfd){.fd = l->fd[i], .events = POLLIN};
+        }
+        rang = ppoll(fds, l->fd_count + 1, &ts, NULL) > 0 && fds[0].revents != 0;
+        l->sleeps++;
+    }
+    pw_bell_awake(l->bell, rang);
+}
+
+/* How an idle loop rests: pauses first, because the next packet of a burst is microseconds away, then
+ * naps that double, then dozing where something wakes it and naps of the longest kind where nothing does. */
 static void
 back_off(struct pw_loop *l)
 {
@@ -69,7 +141,12 @@ back_off(struct pw_loop *l)
         return;
     }
     uint64_t doublings = (l->idle_turns - PW_LOOP_PAUSE_TURNS) / 8;
-    uint64_t us = doublings >= 9 ? PW_LOOP_SLEEP_US_MAX : 1ULL << doublings;
+    uint64_t us = doublings >= 9 ? PW_LOOP_NAP_US_MAX : 1ULL << doublings;
+
+    if (us > PW_LOOP_DOZE_AFTER_US && may_doze(l)) {
+        doze(l);
+        return;
+    }
     struct timespec ts = {.tv_nsec = (long)(us * 1000)};
 
     nanosleep(&ts, NULL);
@@ -99,6 +176,9 @@ void
 pw_loop_stop_ctl(struct pw_loop *l)
 {
     atomic_store_explicit(&l->stop, true, memory_order_relaxed);
+    if (l->bell != NULL) {
+        pw_bell_ring(l->bell);
+    }
 }
 
 uint64_t
@@ -144,6 +224,11 @@ pw_loop_metrics(struct pw_loop *const *l, uint32_t n, struct pw_text *out)
     for (uint32_t i = 0; i < n; i++) {
         pw_text_printf(out, "pyrowire_loop_turns_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n",
                        l[i]->index, l[i]->turns);
+    }
+    metric_head(out, "sleeps_total", "counter", "Times the loop slept for want of work.");
+    for (uint32_t i = 0; i < n; i++) {
+        pw_text_printf(out, "pyrowire_loop_sleeps_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n",
+                       l[i]->index, l[i]->sleeps);
     }
     metric_head(out, "poller_busy_seconds_total", "counter",
                 "Time in polls that did work, by poller, NIC driver included.");

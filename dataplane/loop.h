@@ -5,11 +5,14 @@
  * Context  init, stop, metrics: control thread. run/turn: the polling thread.
  * Units    TSC ticks; microseconds where the name says us.
  * Errors   -
- * Limits   PW_POLLERS_MAX. A sleeping loop wakes within PW_LOOP_SLEEP_US_MAX and the kernel's delay.
+ * Limits   PW_POLLERS_MAX. A napping loop wakes within PW_LOOP_NAP_US_MAX and the kernel's delay. One whose
+ *          pollers all have rest_us dozes: it wakes by a descriptor, its bell, or after the shortest rest,
+ *          PW_LOOP_DOZE_US_MAX at the latest.
  */
 #ifndef PW_DATAPLANE_LOOP_H
 #define PW_DATAPLANE_LOOP_H
 
+#include "base/bell.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -18,10 +21,17 @@
 
 #include <stdatomic.h>
 
-enum { PW_LOOP_SLEEP_US_MAX = 500, PW_LOOP_PAUSE_TURNS = 256 };
+enum {
+    PW_LOOP_PAUSE_TURNS = 256,
+    PW_LOOP_NAP_US_MAX = 500,
+    PW_LOOP_DOZE_AFTER_US = 64, /* naps grow to this, then a loop that may doze does */
+    PW_LOOP_DOZE_US_MAX = 10000,
+};
+
+enum { PW_LOOP_PEERS_MAX = PW_WORKERS_MAX + PW_INGESTERS_MAX };
 
 enum pw_loop_idle {
-    PW_LOOP_IDLE_BACKOFF, /* pause, then sleep up to PW_LOOP_SLEEP_US_MAX: an idle core rests */
+    PW_LOOP_IDLE_BACKOFF, /* pause, then nap, then doze: an idle core rests */
     PW_LOOP_IDLE_SPIN,    /* pause only: for latency work */
 };
 
@@ -36,13 +46,18 @@ struct pw_loop {
      */
     const uint64_t *driver_tsc[PW_POLLERS_MAX];
     uint32_t driver_count;
+    struct pw_bell *bell;                    /* NULL: nobody can wake this loop */
+    struct pw_bell *peer[PW_LOOP_PEERS_MAX]; /* of loops that this one's work may make work for */
+    uint32_t peer_count;
+    int fd[PW_POLLERS_MAX]; /* readable when a poller has work */
+    uint32_t fd_count;
 
     /* Written by the polling thread. */
     uint64_t turns;
     uint64_t idle_turns; /* consecutive, drives the back-off */
     uint64_t busy_tsc;   /* calls that did work, driver included; see pw_loop_busy_tsc */
     uint64_t idle_tsc;   /* everything else, sleep included */
-    uint64_t sleeps;
+    uint64_t sleeps;     /* naps and dozes */
 
     /* Written by the control thread. */
     atomic_bool stop;
@@ -52,6 +67,11 @@ void pw_loop_init_ctl(struct pw_loop *l, uint32_t index, const struct pw_clock *
                       enum pw_loop_idle idle);
 /* Copies p: read its counters back from l->poller[]. PW_ENOSPC when the list is full. */
 PW_MUST_USE int pw_loop_add_ctl(struct pw_loop *l, struct pw_poller p);
+/* Both borrow for the life of the loop. PW_ENOSPC when there are too many. */
+void pw_loop_set_bell_ctl(struct pw_loop *l, struct pw_bell *bell);
+PW_MUST_USE int pw_loop_add_peer_ctl(struct pw_loop *l, struct pw_bell *bell);
+/* A descriptor that is readable when a poller has work; polled, never read. */
+PW_MUST_USE int pw_loop_add_fd_ctl(struct pw_loop *l, int fd);
 /* Borrows the counter for the life of the loop (pw_worker_driver_tsc). */
 PW_MUST_USE int pw_loop_add_driver_ctl(struct pw_loop *l, const uint64_t *driver_tsc);
 

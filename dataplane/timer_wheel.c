@@ -115,6 +115,25 @@ pw_timer_wheel_advance(struct pw_timer_wheel *w, uint64_t now_tick)
     }
 }
 
+uint64_t
+pw_timer_wheel_next(const struct pw_timer_wheel *w, uint32_t max)
+{
+    uint64_t at = w->tick + 1;
+    uint64_t last = w->tick + (max < PW_TIMER_NEAR_SLOTS ? max : PW_TIMER_NEAR_SLOTS - 1);
+
+    if (w->armed == 0) {
+        return w->tick + max;
+    }
+    if (w->due != NULL) {
+        return w->tick;
+    }
+    while (at < last && at % PW_TIMER_NEAR_SLOTS != 0 &&
+           w->near[at % PW_TIMER_NEAR_SLOTS] == NULL) {
+        at++;
+    }
+    return at;
+}
+
 struct pw_timer *
 pw_timer_wheel_pop(struct pw_timer_wheel *w)
 {

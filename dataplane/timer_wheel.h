@@ -50,6 +50,8 @@ void pw_timer_arm(struct pw_timer_wheel *w, struct pw_timer *t, uint64_t deadlin
 void pw_timer_cancel(struct pw_timer_wheel *w, struct pw_timer *t);
 /* Makes everything with a deadline up to now_tick due. */
 void pw_timer_wheel_advance(struct pw_timer_wheel *w, uint64_t now_tick);
+/* The next tick at which advance may find something, at most `max` ticks from the last one. */
+uint64_t pw_timer_wheel_next(const struct pw_timer_wheel *w, uint32_t max);
 /* A due timer, no longer armed; NULL when there is none. */
 struct pw_timer *pw_timer_wheel_pop(struct pw_timer_wheel *w);
 

@@ -10,7 +10,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { TIMERS_PER_POLL_MAX = 64 };
+enum {
+    TIMERS_PER_POLL_MAX = 64,
+    REST_TICKS_MAX = 100,
+    STARVED_REST_US = 1000, /* between looks whether send buffers came back */
+};
 
 static uint16_t
 ethdev_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
@@ -363,6 +367,24 @@ pw_worker_poll_timers(void *ctx, uint64_t now_tsc)
     work += pw_tcp_flush(w);
     work += tx_flush(w);
     return poll_end(w, work);
+}
+
+uint32_t
+pw_worker_rest_us(void *ctx)
+{
+    const struct pw_worker *w = ctx;
+    uint64_t now = pw_rdtsc();
+
+    if (w->tx_count > 0 || !TAILQ_EMPTY(&w->tcp.out)) {
+        return 0;
+    }
+    if (!TAILQ_EMPTY(&w->tcp.starved)) {
+        return STARVED_REST_US;
+    }
+    uint64_t tick = pw_timer_wheel_next(&w->tcp.wheel, REST_TICKS_MAX);
+    uint64_t at = w->start_tsc + tick * w->tsc_per_tick;
+
+    return at <= now ? 0 : (uint32_t)((at - now) * 1000 / w->tsc_per_tick);
 }
 
 uint32_t

@@ -70,6 +70,10 @@ uint32_t pw_worker_poll_rx(void *ctx, uint64_t now_tsc);
 /* Expired timers, at most a burst per call; then sends what they and other pollers left to send. */
 uint32_t pw_worker_poll_timers(void *ctx, uint64_t now_tsc);
 
+/* rest_us of a poller list with both polls: until the next timer, nothing while something waits to be
+ * sent. Frames have to wake the loop by other means. */
+uint32_t pw_worker_rest_us(void *ctx);
+
 /* Stops accepting: a SYN is answered with RST from now on. Any thread, once. Returns open_count. */
 uint32_t pw_worker_drain(struct pw_worker *w);
 /* Connections whose application still has them (TIME_WAIT and half-open ones are not counted). */

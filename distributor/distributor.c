@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { LOG_EVERY_MS = 1000, LOG_BURST = 10 };
+enum { LOG_EVERY_MS = 1000, LOG_BURST = 10, DEADLINE_REST_US = 10000 };
 #define BODY_LIMIT_NONE (1ULL << 30) /* ingestion_body_limit_mb: 0 is "off", memory is not */
 
 enum route { ROUTE_PUSH, ROUTE_INGEST, ROUTE_OTLP };
@@ -257,6 +257,14 @@ pw_distributor_poll(void *ctx, uint64_t now_tsc)
     struct pw_distributor *d = ctx;
 
     return pw_fanout_poll(&d->fanout, now_tsc);
+}
+
+uint32_t
+pw_distributor_rest_us(void *ctx)
+{
+    const struct pw_distributor *d = ctx;
+
+    return pw_fanout_in_flight(&d->fanout) > 0 ? DEADLINE_REST_US : UINT32_MAX;
 }
 
 uint32_t

@@ -60,6 +60,8 @@ void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
 
 /* struct pw_poller function: completions from the ingesters, deadlines (push timeout 5 s). */
 uint32_t pw_distributor_poll(void *ctx, uint64_t now_tsc);
+/* rest_us of that poller: ingester loops ring; only the deadlines come without. */
+uint32_t pw_distributor_rest_us(void *ctx);
 /* Requests waiting for an ingester: zero when drained. */
 uint32_t pw_distributor_in_flight(const struct pw_distributor *d);
 /* Prometheus text of n distributors, per reason and tenant, names of write-path.md 7. */

@@ -174,6 +174,19 @@ pw_ingester_poll(void *ctx, uint64_t now_tsc)
     return taken;
 }
 
+uint32_t
+pw_ingester_rest_us(void *ctx)
+{
+    const struct pw_ingester *ing = ctx;
+
+    for (uint32_t i = 0; i < ing->lanes_count; i++) {
+        if (ing->lane[i].first != ing->lane[i].count) {
+            return 0; /* its worker takes completions soon, and does not ring for that */
+        }
+    }
+    return UINT32_MAX;
+}
+
 void
 pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st)
 {

@@ -35,6 +35,8 @@ PW_MUST_USE int pw_ingester_create_ctl(struct pw_ingester **ing, const struct pw
 void pw_ingester_destroy_ctl(struct pw_ingester *ing);
 /* struct pw_poller function; ctx is the struct pw_ingester. Returns records taken. */
 uint32_t pw_ingester_poll(void *ctx, uint64_t now_tsc);
+/* rest_us of that poller: records come with a bell. */
+uint32_t pw_ingester_rest_us(void *ctx);
 void pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st);
 /* Prometheus text of n ingesters and of their heads. */
 void pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n,

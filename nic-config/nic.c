@@ -97,7 +97,8 @@ open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct
 {
     struct pw_port_cfg port = {.queues = (uint16_t)nic->plan.workers,
                                .mtu = mtu,
-                               .mbufs_per_queue = pw_port_mbufs_for(cfg->rx_buffer_bytes)};
+                               .mbufs_per_queue = pw_port_mbufs_for(cfg->rx_buffer_bytes),
+                               .wakes = nic->has_xdp && busy_budget(cfg, &nic->xdp.dev) == 0};
     int err;
 
     if (rte_eth_dev_count_avail() == 0) {

@@ -6,7 +6,10 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
     PORT_MEMPOOL_CACHE = 256,
@@ -118,6 +121,52 @@ check_limits(const struct rte_eth_dev_info *info, const struct pw_port_cfg *cfg,
     return 0;
 }
 
+/* The descriptors of this process that are AF_XDP sockets; how many. */
+static uint32_t
+xdp_sockets(int fd[PW_WORKERS_MAX + 1])
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+    uint32_t n = 0;
+
+    while (d != NULL && n <= PW_WORKERS_MAX && (e = readdir(d)) != NULL) {
+        int at = atoi(e->d_name);
+        int domain = 0;
+        socklen_t len = sizeof(domain);
+
+        if (getsockopt(at, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_XDP) {
+            fd[n++] = at;
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    return n;
+}
+
+/* rte_eth_rx_queue_setup, and the socket it opened: DPDK 22.11 has no receive interrupts for net_af_xdp
+ * and keeps the descriptor to itself, but poll(2) on it is how one waits for its frames. */
+static int
+setup_rx_queue(struct pw_port *p, uint16_t q, uint16_t desc, unsigned socket)
+{
+    int before[PW_WORKERS_MAX + 1], after[PW_WORKERS_MAX + 1];
+    uint32_t had = xdp_sockets(before);
+    int err = rte_eth_rx_queue_setup(p->port_id, q, desc, socket, NULL, p->pool[q]);
+    uint32_t has = xdp_sockets(after);
+
+    for (uint32_t i = 0; i < has; i++) {
+        uint32_t k = 0;
+
+        while (k < had && before[k] != after[i]) {
+            k++;
+        }
+        if (k == had) {
+            p->rx_fd[q] = has == had + 1 ? after[i] : -1;
+        }
+    }
+    return err;
+}
+
 static int
 setup_queue(struct pw_port *p, uint16_t q, uint16_t desc, bool af_xdp, struct pw_text *why)
 {
@@ -137,7 +186,7 @@ setup_queue(struct pw_port *p, uint16_t q, uint16_t desc, bool af_xdp, struct pw
     }
     err = rte_eth_dev_adjust_nb_rx_tx_desc(p->port_id, &rx_desc, &tx_desc);
     if (err == 0) {
-        err = rte_eth_rx_queue_setup(p->port_id, q, rx_desc, (unsigned)socket, NULL, p->pool[q]);
+        err = setup_rx_queue(p, q, rx_desc, (unsigned)socket);
     }
     if (err == 0) {
         err = rte_eth_tx_queue_setup(p->port_id, q, tx_desc, (unsigned)socket, NULL);
@@ -193,6 +242,9 @@ pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_tex
         return err;
     }
     af_xdp = strcmp(p->driver, "net_af_xdp") == 0;
+    for (uint16_t q = 0; q < PW_WORKERS_MAX; q++) {
+        p->rx_fd[q] = -1;
+    }
     for (uint16_t q = 0; q < p->queues && err == 0; q++) {
         err = setup_queue(p, q, cfg->desc != 0 ? cfg->desc : PW_PORT_DESC_DEFAULT, af_xdp, why);
     }
@@ -208,6 +260,9 @@ pw_port_open_ctl(struct pw_port *p, const struct pw_port_cfg *cfg, struct pw_tex
     if (err != 0) {
         pw_port_close_ctl(p);
         return err;
+    }
+    for (uint16_t q = 0; q < p->queues && !cfg->wakes; q++) {
+        p->rx_fd[q] = -1;
     }
     p->started = true;
     pw_log(PW_LOG_INFO, "pw.nic.port",

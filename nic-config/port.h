@@ -35,6 +35,7 @@ struct pw_port_cfg {
     uint16_t desc;            /* 0: PW_PORT_DESC_DEFAULT */
     uint16_t mtu;             /* 0: 1500. An AF_XDP port must be given the interface's own MTU. */
     uint32_t mbufs_per_queue; /* 0: PW_PORT_MBUFS_DEFAULT */
+    bool wakes;               /* AF_XDP whose ring the kernel's softirq fills: rx_fd is wanted */
 };
 
 struct pw_port {
@@ -46,6 +47,8 @@ struct pw_port {
     uint32_t mbufs_per_queue;
     char driver[32];
     bool started;
+    int rx_fd
+        [PW_WORKERS_MAX]; /* readable while queue i has frames; -1: poll it. The driver's own */
     struct rte_mempool *pool[PW_WORKERS_MAX]; /* of queue i, both directions: see README.md */
 };
 

@@ -3,9 +3,13 @@
 #include "tests/support/cmocka_pw.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct fake {
     uint32_t work;
+    uint32_t rest;
     uint64_t calls;
     uint64_t last_now;
     uint64_t driver;
@@ -92,6 +96,14 @@ test_loop_add__list_full__no_space(void **state)
                      PW_ENOSPC);
 }
 
+static void
+nap_ms(long ms)
+{
+    struct timespec rest = {.tv_nsec = ms > 0 ? ms * 1000000 : 50000};
+
+    nanosleep(&rest, NULL);
+}
+
 static void *
 run_thread(void *arg)
 {
@@ -114,17 +126,13 @@ test_loop_run__idle_back_off__rests_and_reacts(void **state)
     assert_int_equal(pw_loop_add_ctl(&l, (struct pw_poller){.poll = poll_knock, .ctx = &f}), 0);
     assert_int_equal(pthread_create(&thread, NULL, run_thread, &l), 0);
     for (int i = 0; i < 20; i++) {
-        struct timespec rest = {.tv_nsec = 20000000};
-
-        nanosleep(&rest, NULL); /* long enough for the deepest sleep */
+        nap_ms(20); /* long enough for the deepest sleep */
         atomic_store(&f.seen_tsc, 0);
         uint64_t t0 = pw_rdtsc();
 
         atomic_store(&f.knock, true);
         while (atomic_load(&f.seen_tsc) == 0) {
-            struct timespec nap = {.tv_nsec = 50000};
-
-            nanosleep(&nap, NULL);
+            nap_ms(0);
             assert_true(pw_clock_tsc_to_ns(&clock, pw_rdtsc() - t0) < 2000000000);
         }
         uint64_t ns = pw_clock_tsc_to_ns(&clock, atomic_load(&f.seen_tsc) - t0);
@@ -138,6 +146,180 @@ test_loop_run__idle_back_off__rests_and_reacts(void **state)
     assert_true(l.idle_tsc > 10 * l.busy_tsc);
 }
 
+/* --- Dozing ----------------------------------------------------------------------------------- */
+
+static uint32_t
+rest_fixed(void *ctx)
+{
+    const struct fake *f = ctx;
+
+    return f->rest;
+}
+
+struct dozer {
+    struct pw_clock clock;
+    struct pw_loop l;
+    struct pw_bell bell;
+    struct fake f;
+    pthread_t thread;
+};
+
+static void
+dozer_start(struct dozer *d, uint32_t rest, int fd)
+{
+    *d = (struct dozer){.clock = clock_now(), .f.rest = rest};
+    pw_loop_init_ctl(&d->l, 0, &d->clock, PW_LOOP_IDLE_BACKOFF);
+    assert_int_equal(pw_bell_init_ctl(&d->bell), 0);
+    pw_loop_set_bell_ctl(&d->l, &d->bell);
+    assert_int_equal(
+        pw_loop_add_ctl(
+            &d->l, (struct pw_poller){.poll = poll_knock, .rest_us = rest_fixed, .ctx = &d->f}),
+        0);
+    if (fd >= 0) {
+        assert_int_equal(pw_loop_add_fd_ctl(&d->l, fd), 0);
+    }
+    assert_int_equal(pthread_create(&d->thread, NULL, run_thread, &d->l), 0);
+    nap_ms(30); /* long enough to be dozing */
+}
+
+static void
+dozer_stop(struct dozer *d)
+{
+    pw_loop_stop_ctl(&d->l);
+    assert_int_equal(pthread_join(d->thread, NULL), 0);
+    pw_bell_fini_ctl(&d->bell);
+}
+
+static void
+test_loop_run__every_poller_may_rest__dozes_longest(void **state)
+{
+    static struct dozer d;
+
+    dozer_start(&d, UINT32_MAX, -1);
+    uint64_t before = __atomic_load_n(&d.l.sleeps, __ATOMIC_RELAXED);
+
+    nap_ms(200);
+    /* 20 dozes of 10 ms; a loop that naps makes about 350. */
+    assert_in_range(__atomic_load_n(&d.l.sleeps, __ATOMIC_RELAXED) - before, 1, 60);
+    dozer_stop(&d);
+}
+
+static void
+test_loop_run__a_poller_wants_its_turn_soon__dozes_no_longer(void **state)
+{
+    static struct dozer d;
+
+    dozer_start(&d, 1000, -1);
+    uint64_t before = __atomic_load_n(&d.l.sleeps, __ATOMIC_RELAXED);
+
+    nap_ms(400);
+    assert_true(__atomic_load_n(&d.l.sleeps, __ATOMIC_RELAXED) - before > 60);
+    dozer_stop(&d);
+}
+
+static int
+compare_u64(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The median of some waits; a few depend on what else the machine does. The knocks come when a doze has just
+ * begun, so without the wake-up they wait for its end, 10 ms. */
+static uint64_t
+median_wait_ns(struct dozer *d, void (*wake)(struct dozer *d, int fd), int fd)
+{
+    enum { TIMES = 21 };
+    uint64_t ns[TIMES];
+
+    for (int i = 0; i < TIMES; i++) {
+        nap_ms(20); /* through the naps since the last knock */
+        uint64_t sleeps = __atomic_load_n(&d->l.sleeps, __ATOMIC_RELAXED);
+
+        atomic_store(&d->f.seen_tsc, 0);
+        while (__atomic_load_n(&d->l.sleeps, __ATOMIC_RELAXED) == sleeps) {
+            nap_ms(0);
+        }
+        uint64_t t0 = pw_rdtsc();
+
+        atomic_store(&d->f.knock, true);
+        wake(d, fd);
+        while (atomic_load(&d->f.seen_tsc) == 0) {
+            nap_ms(0);
+        }
+        ns[i] = pw_clock_tsc_to_ns(&d->clock, atomic_load(&d->f.seen_tsc) - t0);
+    }
+    qsort(ns, TIMES, sizeof(ns[0]), compare_u64);
+    return ns[TIMES / 2];
+}
+
+static void
+wake_by_bell(struct dozer *d, int fd)
+{
+    (void)fd;
+    pw_bell_ring(&d->bell);
+}
+
+static void
+test_loop_run__bell_rings_while_it_dozes__turns_at_once(void **state)
+{
+    static struct dozer d;
+
+    dozer_start(&d, UINT32_MAX, -1);
+    assert_true(median_wait_ns(&d, wake_by_bell, -1) < PW_LOOP_DOZE_US_MAX * 1000 / 2);
+    dozer_stop(&d);
+}
+
+static void
+wake_by_fd(struct dozer *d, int fd)
+{
+    const uint64_t one = 1;
+
+    (void)d;
+    assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+}
+
+static void
+test_loop_run__descriptor_readable_while_it_dozes__turns_at_once(void **state)
+{
+    static struct dozer d;
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    dozer_start(&d, UINT32_MAX, fd);
+    assert_true(median_wait_ns(&d, wake_by_fd, fd) < PW_LOOP_DOZE_US_MAX * 1000 / 2);
+    dozer_stop(&d);
+    (void)close(fd);
+}
+
+static void
+test_loop_turn__work_done__rings_sleeping_peers_only(void **state)
+{
+    struct pw_clock clock = clock_now();
+    static struct pw_loop l;
+    struct fake busy = {.work = 1};
+    struct pw_bell bell;
+    uint64_t times;
+
+    assert_int_equal(pw_bell_init_ctl(&bell), 0);
+    pw_loop_init_ctl(&l, 0, &clock, PW_LOOP_IDLE_SPIN);
+    assert_int_equal(pw_loop_add_peer_ctl(&l, &bell), 0);
+    assert_int_equal(pw_loop_add_ctl(&l, (struct pw_poller){.poll = poll_fixed, .ctx = &busy}), 0);
+    pw_loop_turn(&l, 1);
+    assert_int_equal(read(bell.fd, &times, sizeof(times)), -1); /* awake: not rung */
+    pw_bell_listen(&bell);
+    busy.work = 0;
+    pw_loop_turn(&l, 2);
+    assert_int_equal(read(bell.fd, &times, sizeof(times)), -1); /* nothing done */
+    busy.work = 1;
+    pw_loop_turn(&l, 3);
+    assert_int_equal(read(bell.fd, &times, sizeof(times)), sizeof(times));
+    pw_bell_awake(&bell, false);
+    pw_loop_turn(&l, 4);
+    assert_int_equal(read(bell.fd, &times, sizeof(times)), -1);
+    pw_bell_fini_ctl(&bell);
+}
+
 int
 main(void)
 {
@@ -145,6 +327,11 @@ main(void)
         cmocka_unit_test(test_loop_turn__one_busy_one_idle__one_clock_and_cycles_apart),
         cmocka_unit_test(test_loop_add__list_full__no_space),
         cmocka_unit_test(test_loop_run__idle_back_off__rests_and_reacts),
+        cmocka_unit_test(test_loop_run__every_poller_may_rest__dozes_longest),
+        cmocka_unit_test(test_loop_run__a_poller_wants_its_turn_soon__dozes_no_longer),
+        cmocka_unit_test(test_loop_run__bell_rings_while_it_dozes__turns_at_once),
+        cmocka_unit_test(test_loop_run__descriptor_readable_while_it_dozes__turns_at_once),
+        cmocka_unit_test(test_loop_turn__work_done__rings_sleeping_peers_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,37 @@ test_timer_wheel_advance__each_distance__due_at_its_tick_not_before(void **state
     }
 }
 
+/* Whoever sleeps until the tick it names misses nothing, and most of the time it sleeps long. */
+static void
+test_timer_wheel_next__each_distance__never_behind_the_deadline(void **state)
+{
+    static struct pw_timer_wheel w;
+
+    for (uint64_t start = 0; start < 3000; start += 97) {
+        for (uint64_t distance = 1; distance < 1500; distance += 7) {
+            struct pw_timer t = {0};
+            uint64_t deadline = start + distance;
+            uint64_t at = start;
+            uint32_t looks = 0;
+
+            pw_timer_wheel_init(&w, start);
+            assert_int_equal(pw_timer_wheel_next(&w, 100), start + 100);
+            pw_timer_arm(&w, &t, deadline);
+            while (at < deadline) {
+                uint64_t next = pw_timer_wheel_next(&w, 100);
+
+                assert_in_range(next, at + 1, deadline < at + 100 ? deadline : at + 100);
+                at = next;
+                pw_timer_wheel_advance(&w, at);
+                looks++;
+            }
+            assert_in_range(looks, 1, distance / 100 + 3);      /* a level's edge is a look more */
+            assert_int_equal(pw_timer_wheel_next(&w, 100), at); /* due already */
+            assert_ptr_equal(pw_timer_wheel_pop(&w), &t);
+        }
+    }
+}
+
 static void
 test_timer_wheel_arm__deadline_moves_later__fires_at_the_new_one(void **state)
 {
@@ -185,6 +216,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timer_wheel_advance__each_distance__due_at_its_tick_not_before),
         cmocka_unit_test(test_timer_wheel_arm__deadline_moves_later__fires_at_the_new_one),
+        cmocka_unit_test(test_timer_wheel_next__each_distance__never_behind_the_deadline),
         cmocka_unit_test(test_timer_wheel_arm__deadline_moves_earlier__fires_at_the_new_one),
         cmocka_unit_test(test_timer_wheel_arm__deadline_in_the_past__due_at_the_next_tick),
         cmocka_unit_test(test_timer_wheel_cancel__due_but_not_handled__never_given_out),
