@@ -70,7 +70,8 @@ struct pw_config {
     uint32_t dataplane_connections_per_address;
     uint64_t dataplane_rx_buffer_bytes;
     uint32_t ingester_cores;
-    uint64_t ingester_head_max_bytes; /* all cores together */
+    uint64_t ingester_head_max_bytes;      /* all cores together */
+    uint64_t ingester_head_prefault_bytes; /* of each head */
     uint32_t query_threads;
 
     struct pw_limits limits;               /* the defaults of every tenant */

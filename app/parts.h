@@ -15,6 +15,7 @@
 #include "app/config.h"
 #include "app/jobs.h"
 #include "app/listener.h"
+#include "app/prefault.h"
 #include "app/routes.h"
 #include "app/runtime_config.h"
 #include "base/clock.h"
@@ -53,6 +54,7 @@ struct pw_app {
 
     uint32_t ingesters;
     struct pw_catalog *catalog;                     /* what query threads read: heads */
+    struct pw_prefault *prefault;                   /* a thread; touches memory of heads ahead */
     struct pw_head_set *heads[PW_INGESTERS_MAX];    /* writer: ingester i */
     struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */
 

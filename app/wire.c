@@ -101,7 +101,9 @@ start_heads(struct pw_app *app)
         pw_text_size_iec(&why, each);
         return failed("head", rc, &why);
     }
-    return 0;
+    rc = pw_prefault_start_ctl(&app->prefault, app->catalog, app->cfg->ingester_head_prefault_bytes,
+                               &app->nic.plan);
+    return rc == 0 ? 0 : failed("prefault", rc, NULL);
 }
 
 static int
@@ -627,6 +629,9 @@ pw_app_stop(struct pw_app *app)
     stop_doors(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);
+    }
+    if (app->prefault != NULL) {
+        pw_prefault_stop_ctl(app->prefault);
     }
     for (uint32_t i = 0; i < app->ingesters; i++) {
         if (app->ingester[i] != NULL) {

@@ -373,10 +373,10 @@ widen_time(struct pw_head *h, int64_t time)
     }
 }
 
-void
-pw_head_prefault(struct pw_head *h)
+size_t
+pw_head_prefault_cold(struct pw_head *h, size_t ahead)
 {
-    pw_region_prefault(&h->mem.region);
+    return pw_region_prefault(&h->mem.region, ahead);
 }
 
 void
@@ -384,7 +384,8 @@ pw_head_limit(struct pw_head *h, uint64_t bytes)
 {
     struct pw_region *r = &h->mem.region;
 
-    r->limit = bytes < r->cap ? bytes : r->cap;
+    /* pw_region_prefault reads it */
+    __atomic_store_n(&r->limit, bytes < r->cap ? bytes : r->cap, __ATOMIC_RELAXED);
 }
 
 uint64_t
@@ -402,7 +403,7 @@ pw_head_is_empty(const struct pw_head *h)
 void
 pw_head_touch_ctl(struct pw_head *h, uint64_t bytes)
 {
-    pw_region_touch_ctl(&h->mem.region, bytes);
+    (void)pw_region_prefault(&h->mem.region, bytes);
 }
 
 int

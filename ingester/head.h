@@ -49,9 +49,10 @@ void pw_head_destroy_ctl(struct pw_head *h);
 PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
                                uint64_t series_limit, struct pw_head_append_info *info);
 
-/* Writer, in a turn without records: touches memory that the next records will be written to, so that
- * they do not wait for the kernel to clear a huge page. At most one page fault a call. */
-void pw_head_prefault(struct pw_head *h);
+/* One thread beside the writer, on a CPU that does not poll: touches what will be written next, so many bytes
+ * ahead, so that the writer does not wait for the kernel to find and clear a huge page (5 ms in a virtual
+ * machine whose host has to find it first). Returns how many bytes that took. */
+size_t pw_head_prefault_cold(struct pw_head *h, size_t ahead);
 
 /* Writer: bytes_used may not pass `bytes` (at most bytes_max of the configuration) from here on. */
 void pw_head_limit(struct pw_head *h, uint64_t bytes);

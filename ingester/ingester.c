@@ -168,9 +168,6 @@ pw_ingester_poll(void *ctx, uint64_t now_tsc)
     for (uint32_t i = 0; i < ing->lanes_count; i++) {
         taken += poll_lane(ing, &ing->lane[i]);
     }
-    if (taken == 0) {
-        pw_head_prefault(ing->head); /* not work: an idle turn stays one */
-    }
     return taken;
 }
 

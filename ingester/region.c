@@ -6,8 +6,7 @@
 
 enum {
     FIRST_BYTES = 64, /* so that no reference is 0 */
-    HUGE_PAGE_BYTES = 2 << 20,
-    SMALL_PAGE_BYTES = 4096,
+    PAGE_BYTES = 4096,
 };
 
 int
@@ -16,7 +15,7 @@ pw_region_init_ctl(struct pw_region *r, size_t cap)
     if (cap < PW_HEAD_BYTES_MIN || cap > PW_HEAD_BYTES_MAX) {
         return PW_EINVAL;
     }
-    /* Address space only: pages come when the writer first touches them, on its own NUMA node. */
+    /* Address space only: pages come with pw_region_prefault, or when the writer first touches them. */
     void *p =
         mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -29,29 +28,24 @@ pw_region_init_ctl(struct pw_region *r, size_t cap)
     return 0;
 }
 
-void
-pw_region_touch_ctl(struct pw_region *r, size_t n)
+size_t
+pw_region_prefault(struct pw_region *r, size_t ahead)
 {
-    n = n < r->cap ? n : r->cap;
-    for (size_t at = r->touched; at < n; at += SMALL_PAGE_BYTES) {
-        *(volatile uint8_t *)(r->base + at) = 0;
-    }
-    r->touched = n > r->touched ? n : r->touched;
-}
+    size_t used = __atomic_load_n(&r->used, __ATOMIC_RELAXED);
+    size_t limit = __atomic_load_n(&r->limit, __ATOMIC_RELAXED);
+    size_t from = r->touched > used ? r->touched : used;
+    size_t end = limit > used && limit - used < ahead ? limit : used + ahead;
 
-void
-pw_region_prefault(struct pw_region *r)
-{
-    size_t page = (size_t)HUGE_PAGE_BYTES;
-
-    if (r->touched < r->used) { /* the page used ends in was touched by whoever wrote there */
-        r->touched = pw_align_up((uintptr_t)r->base + r->used, page) - (uintptr_t)r->base;
+    end = end < r->cap ? end : r->cap;
+    if (limit <= used || from >= end) {
+        return 0;
     }
-    if (r->touched >= r->limit || r->touched - r->used >= 2 * page) {
-        return;
+    for (size_t at = from; at < end; at += PAGE_BYTES) {
+        /* Adds nothing, atomically: the writer may have come so far by now. */
+        __atomic_fetch_or(r->base + at, 0, __ATOMIC_RELAXED);
     }
-    *(volatile uint8_t *)(r->base + r->touched) = 0; /* beyond used: is zero already */
-    r->touched += page;
+    r->touched = end;
+    return end - from;
 }
 
 void

@@ -1,7 +1,8 @@
 /* ingester/region.h - the bytes of one head: one mapping, handed out from the front.
  *
  * Purpose  everything a head keeps lies here, so that its byte limit is exact and nothing ever moves.
- * Owner    the writer of the head. Readers only follow references into what was published.
+ * Owner    the writer of the head. Readers only follow references into what was published. One more
+ *          thread may prefault.
  * Context  alloc: hot. create/destroy: control thread.
  * Units    bytes; a reference (ref8) is an offset in units of 8 bytes, 0 is never a valid one.
  * Errors   NULL when the limit is reached.
@@ -27,17 +28,16 @@ struct pw_region {
     size_t cap;
     size_t limit; /* of used; at most cap, moves with what the core's other heads hold */
     size_t used;
-    size_t touched; /* pages below it are there */
+    size_t touched; /* pages below it are there; of whoever calls pw_region_prefault */
     size_t kind_bytes[PW_REGION_KINDS];
 };
 
 PW_MUST_USE int pw_region_init_ctl(struct pw_region *r, size_t cap);
 void pw_region_fini_ctl(struct pw_region *r);
 
-/* Makes the first n bytes real: for a thread that may wait, before the writer has the region. */
-void pw_region_touch_ctl(struct pw_region *r, size_t n);
-/* Makes one more huge page of what comes next real, if less than two of them are. */
-void pw_region_prefault(struct pw_region *r);
+/* Any one thread, beside the writer: makes what comes next real, so many bytes beyond what is used.
+ * Returns how many bytes that took. */
+size_t pw_region_prefault(struct pw_region *r, size_t ahead);
 
 static inline size_t
 pw_region_left(const struct pw_region *r)
@@ -55,7 +55,7 @@ pw_region_alloc(struct pw_region *r, enum pw_region_kind kind, size_t n, size_t 
         return NULL;
     }
     r->kind_bytes[kind] += at + n - r->used;
-    r->used = at + n;
+    __atomic_store_n(&r->used, at + n, __ATOMIC_RELAXED); /* pw_region_prefault reads it */
     return r->base + at;
 }
 

@@ -191,7 +191,7 @@ print_slowest(struct state *s, const char *name, int idle_turns)
     fill_once(s);
     for (uint32_t i = 0; i < 4 * PUSHES; i++) {
         for (int k = 0; k < idle_turns; k++) {
-            pw_head_prefault(s->head);
+            (void)pw_head_prefault_cold(s->head, 4 << 20);
         }
         uint64_t start = pw_rdtsc();
 
