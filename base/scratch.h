@@ -11,6 +11,7 @@
 #define PW_BASE_SCRATCH_H
 
 #include "base/err.h"
+#include "base/fiber.h"
 #include "base/types.h"
 
 struct pw_scratch {
@@ -18,6 +19,7 @@ struct pw_scratch {
     size_t cap;
     size_t used;
     size_t peak;
+    struct pw_fiber *fiber; /* the work it is for runs on this one; NULL: straight to its end */
 };
 
 /* Maps cap bytes (anonymous, huge pages where the kernel gives them). Touched lazily. */

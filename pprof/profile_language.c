@@ -46,6 +46,7 @@ pw_profile_language(const struct pw_profile *p)
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice s = p->string_table[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (!worth_a_look(s)) {
             continue;
         }
@@ -100,6 +101,9 @@ strip_shapes(struct pw_profile *p, struct pw_slice *s)
     p->string_loose_bytes += s->len;
 }
 
+/* Enough for a checkpoint: a look at so many bytes costs some microseconds. */
+enum { LOOK_BYTES = 64 << 10 };
+
 /* memchr runs at memory speed where memmem hashes every byte: 10 us against 1 us on the mix. */
 static bool
 has_shape(struct pw_slice s)
@@ -119,17 +123,35 @@ has_shape(struct pw_slice s)
     return false;
 }
 
+/* Whether s has one anywhere, in looks that overlap. */
+static bool
+has_shape_long(struct pw_fiber *fiber, struct pw_slice s)
+{
+    while (s.len > LOOK_BYTES + SHAPE_LEN) {
+        if (has_shape(pw_slice(s.ptr, LOOK_BYTES + SHAPE_LEN))) {
+            return true;
+        }
+        s = pw_slice(s.ptr + LOOK_BYTES, s.len - LOOK_BYTES);
+        pw_fiber_pause(fiber);
+    }
+    return has_shape(s);
+}
+
 void
 pw_profile_fix_go(struct pw_profile *p)
 {
+    struct pw_fiber *fiber = p->scratch->fiber;
+
     /* Profiles without generics are the rule: one look at the whole wire settles them. */
-    if (!has_shape(p->bytes)) {
+    if (!has_shape_long(fiber, p->bytes)) {
         return;
     }
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice *s = &p->string_table[i];
 
-        if (has_shape(*s)) {
+        PW_FIBER_PAUSE_EVERY(fiber, i, 256);
+        if (has_shape_long(fiber, *s)) {
+            pw_fiber_pause(fiber);
             strip_shapes(p, s);
             if (i < p->string_hashed) {
                 p->string_hashed = i; /* hashed again by normalise */

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { ERR_TEXT_MAX = 96 };
+enum { ERR_TEXT_MAX = 96, LONG_MESSAGE_BYTES = 4096 };
 
 static bool
 wrong_type(struct pw_walk *w, uint32_t type, const char *field)
@@ -38,6 +38,15 @@ pw_walk_named(struct pw_walk *w, const char *message, const char *err)
     return text;
 }
 
+/* A checkpoint in a message longer than any that an encoder has reason to write. */
+static inline void
+long_message_pause(const struct pw_wire *r, struct pw_slice bytes)
+{
+    if (PW_UNLIKELY(bytes.len > LONG_MESSAGE_BYTES)) {
+        pw_fiber_pause(r->fiber);
+    }
+}
+
 /* A message whose known fields are all varints: v[number] gets the last value of each. Booleans
  * (numbers from bool_first on) become 0 or 1. *unknown gets the bytes of other fields. */
 struct scalar_message {
@@ -63,8 +72,9 @@ read_scalars(struct pw_walk *w, const struct scalar_message *m, struct pw_slice 
     struct pw_wire_field f;
     int rc;
 
-    pw_wire_init(&r, bytes);
+    pw_walk_wire_init(&r, bytes, w->p->scratch->fiber);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        long_message_pause(&r, bytes);
         bool known = f.number - 1U < m->last;
 
         if (known && f.type != PW_WIRE_VARINT) {
@@ -143,6 +153,7 @@ widen(struct pw_walk *w)
     }
     for (uint32_t i = 0; i < p->loc_ids_count; i++) {
         p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
     }
     return true;
 }
@@ -174,6 +185,7 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
     struct pw_slice s = f->bytes;
     size_t at = 0;
     uint64_t v = f->varint;
+    uint32_t turn = 0;
 
     do {
         if (f->type == PW_WIRE_LEN) {
@@ -187,6 +199,8 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
                 return false;
             }
             at += (size_t)n;
+            PW_FIBER_PAUSE_EVERY(w->p->scratch->fiber, turn, 4096);
+            turn++;
         }
         if (f->number == 1) {
             if (!push_loc(w, v)) {
@@ -221,8 +235,9 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     *s = (struct pw_sample){.loc_first = p->loc_ids_count,
                             .label_first = w->label_count,
                             .value_first = w->value_count};
-    pw_wire_init(&r, bytes);
+    pw_walk_wire_init(&r, bytes, w->p->scratch->fiber);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        long_message_pause(&r, bytes);
         bool known = f.number - 1U < 3, ok = true;
 
         if (known && f.type != PW_WIRE_LEN && (f.number == 3 || f.type != PW_WIRE_VARINT)) {
@@ -316,8 +331,9 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (p->location_count >= w->cap.location) {
         return pw_walk_full(w);
     }
-    pw_wire_init(&r, bytes);
+    pw_walk_wire_init(&r, bytes, w->p->scratch->fiber);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        long_message_pause(&r, bytes);
         bool known = f.number - 1U < 5;
 
         if (known && f.type != (f.number == 4 ? PW_WIRE_LEN : PW_WIRE_VARINT)) {
@@ -402,6 +418,7 @@ read_comment(struct pw_walk *w, const struct pw_wire_field *f)
 {
     size_t at = 0;
     uint64_t v = f->varint;
+    uint32_t turn = 0;
 
     if (f->type == PW_WIRE_VARINT) {
         w->comment_bytes += pw_varint_size(v);
@@ -415,6 +432,8 @@ read_comment(struct pw_walk *w, const struct pw_wire_field *f)
             return false;
         }
         at += (size_t)n;
+        PW_FIBER_PAUSE_EVERY(w->p->scratch->fiber, turn, 4096);
+        turn++;
         w->comment_bytes += pw_varint_size(v);
     }
     return true;
@@ -426,7 +445,7 @@ read_string(struct pw_walk *w, struct pw_slice s, uint64_t *size)
     if (w->p->string_count >= w->cap.string) {
         return pw_walk_full(w);
     }
-    pw_walk_put_string(w, s);
+    pw_walk_put_string(w, s, w->p->scratch->fiber);
     *size += pw_len_field_size(s.len);
     return true;
 }

@@ -40,7 +40,7 @@ zeroed_slots(struct pw_scratch *s, uint64_t size)
     uint32_t *slot = pw_scratch_array(s, size, sizeof(*slot));
 
     if (slot != NULL) {
-        memset(slot, 0, size * sizeof(*slot));
+        pw_fiber_clear(s->fiber, slot, size * sizeof(*slot));
     }
     return slot;
 }
@@ -95,7 +95,8 @@ hash_strings(struct pw_profile *p)
     for (uint32_t i = p->string_hashed; i < p->string_count; i++) {
         struct pw_slice s = p->string_table[i];
 
-        p->string_hash[i] = pw_text_hash(&p->text_key, s, s.len, &all);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        p->string_hash[i] = pw_text_hash(&p->text_key, s, s.len, &all, p->scratch->fiber);
     }
     p->string_hashed = p->string_count;
 }
@@ -126,11 +127,13 @@ clamp_refs(struct pw_profile *p)
     clamp_ref(p, &p->period_type.unit_ref);
     clamp_ref(p, &p->default_sample_type_ref);
     for (uint32_t i = 0; p->max_function_ref >= p->string_count && i < p->function_count; i++) {
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         clamp_ref(p, &p->function[i].name_ref);
         clamp_ref(p, &p->function[i].system_name_ref);
         clamp_ref(p, &p->function[i].filename_ref);
     }
     for (uint32_t i = 0; p->max_mapping_ref >= p->string_count && i < p->mapping_count; i++) {
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         clamp_ref(p, &p->mapping[i].filename_ref);
         clamp_ref(p, &p->mapping[i].build_id_ref);
     }
@@ -160,6 +163,7 @@ prepare_mappings(struct pw_profile *p, struct id_map *ids)
     for (uint32_t i = 0; i < p->mapping_count; i++) {
         struct pw_mapping *m = &p->mapping[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (m->has_functions) {
             m->memory_start = m->memory_limit = m->file_offset = 0;
         }
@@ -196,6 +200,7 @@ prepare_functions(struct pw_profile *p, struct id_map *ids)
         uint64_t name = pw_hash_mix(sh[f->name_ref], sh[f->system_name_ref]);
         uint64_t place = pw_hash_mix(sh[f->filename_ref], (uint64_t)f->start_line);
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         f->hash = pw_hash_mix(name, place);
         if (ids->slot != NULL) {
             id_map_put(ids, f->id, i);
@@ -214,6 +219,7 @@ resolve_lines(struct pw_profile *p, const struct id_map *functions, struct pw_lo
     for (uint32_t i = 0; i < l->line_count; i++) {
         uint32_t f = id_map_get(functions, line[i].function_id);
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (f == NOT_FOUND) {
             return false;
         }
@@ -259,6 +265,7 @@ prepare_locations(struct pw_profile *p, const struct id_map *mappings,
     for (uint32_t i = 0; i < p->location_count; i++) {
         struct pw_location *l = &p->location[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (ids->slot != NULL) {
             id_map_put(ids, l->id, i);
         }
@@ -278,13 +285,16 @@ values_count(const struct pw_profile *p, const struct pw_sample *s)
     const int64_t *v = p->value + s->value_first;
     int64_t all = 0;
 
+    if (s->value_count != p->sample_type_count) {
+        return false;
+    }
     for (uint32_t i = 0; i < s->value_count; i++) {
         all |= v[i]; /* negative as soon as one is */
     }
-    return all > 0 && s->value_count == p->sample_type_count;
+    return all > 0;
 }
 
-enum { STACK_BLOCK = 128 };
+enum { STACK_BLOCK = 128, IDS_PER_LOOK = 128 << 10 };
 
 /* One constant per position of a block: what makes order count. They need not be secret, as the
  * location hashes they meet are keyed. */
@@ -326,7 +336,8 @@ static const uint64_t position_key[STACK_BLOCK] = {
  * mixes would; a chain only from block to block. Written once for both widths of ids. The compiler is
  * kept from seeing the keys, or it makes each an immediate, unrolls, and runs out of registers. */
 #define DEFINE_STACK_HASH(name, id_type)                                                           \
-    static uint64_t name(uint64_t h, const uint64_t *loc_hash, const id_type *id, size_t n)        \
+    static uint64_t name(struct pw_fiber *fiber, uint64_t h, const uint64_t *loc_hash,             \
+                         const id_type *id, size_t n)                                              \
     {                                                                                              \
         const uint64_t *key = position_key;                                                        \
         uint64_t odd;                                                                              \
@@ -345,6 +356,7 @@ static const uint64_t position_key[STACK_BLOCK] = {
             h = pw_hash_mix(h, sum);                                                               \
             id += block;                                                                           \
             n -= block;                                                                            \
+            PW_FIBER_PAUSE_EVERY(fiber, n / STACK_BLOCK, 64);                                      \
         }                                                                                          \
         return h;                                                                                  \
     }
@@ -355,10 +367,10 @@ DEFINE_STACK_HASH(stack_hash_wide, uint64_t)
 static uint64_t
 stack_hash(const struct pw_profile *p, const uint64_t *loc_hash, const struct pw_sample *s)
 {
-    return p->loc_ids_wide != NULL
-               ? stack_hash_wide(p->hash_key, loc_hash, p->loc_ids_wide + s->loc_first,
-                                 s->loc_count)
-               : stack_hash_narrow(p->hash_key, loc_hash, p->loc_ids + s->loc_first, s->loc_count);
+    return p->loc_ids_wide != NULL ? stack_hash_wide(p->scratch->fiber, p->hash_key, loc_hash,
+                                                     p->loc_ids_wide + s->loc_first, s->loc_count)
+                                   : stack_hash_narrow(p->scratch->fiber, p->hash_key, loc_hash,
+                                                       p->loc_ids + s->loc_first, s->loc_count);
 }
 
 /* The hashes side by side: what the loop over stacks touches then fits the first-level cache. */
@@ -369,6 +381,7 @@ location_hashes(const struct pw_profile *p)
 
     for (uint32_t i = 0; h != NULL && i < p->location_count; i++) {
         h[i] = p->location[i].hash;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     return h;
 }
@@ -382,8 +395,14 @@ stacks_are_plain(const struct pw_profile *p, bool any_dropped)
     if (any_dropped || !p->dense_locations || p->loc_ids_wide != NULL) {
         return false;
     }
-    for (uint32_t i = 0; i < p->loc_ids_count; i++) {
-        max = p->loc_ids[i] > max ? p->loc_ids[i] : max;
+    for (uint32_t i = 0; i < p->loc_ids_count;) {
+        uint32_t end =
+            p->loc_ids_count - i < IDS_PER_LOOK ? p->loc_ids_count : i + (uint32_t)IDS_PER_LOOK;
+
+        for (; i < end; i++) {
+            max = p->loc_ids[i] > max ? p->loc_ids[i] : max;
+        }
+        pw_fiber_pause(p->scratch->fiber);
     }
     return p->loc_ids_count == 0 || max < p->location_count;
 }
@@ -398,6 +417,7 @@ widen_ids(struct pw_profile *p)
     p->loc_ids_wide = pw_scratch_array(p->scratch, p->loc_ids_count, sizeof(*p->loc_ids_wide));
     for (uint32_t i = 0; p->loc_ids_wide != NULL && i < p->loc_ids_count; i++) {
         p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
     }
     return p->loc_ids_wide != NULL;
 }
@@ -415,6 +435,7 @@ resolve_stack(struct pw_profile *p, const struct id_map *locations, const struct
         if (l == NOT_FOUND || p->location[l].dropped) {
             return false;
         }
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (p->loc_ids_wide != NULL) {
             p->loc_ids_wide[i] = l;
         } else {
@@ -446,6 +467,7 @@ sample_tables_init(struct pw_profile *p, struct sample_tables *t)
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
         labels += p->sample[i].label_count;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     t->mask = table_size(p->sample_count) - 1;
     t->stack_mask = 2 * t->mask + 1;
@@ -506,6 +528,7 @@ intern_set(struct pw_profile *p, struct sample_tables *t, uint32_t n)
 
     for (uint32_t j = 1; j < n; j++) {
         insert_pair(p, pair, j, pair[j]);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 64);
     }
     for (uint32_t j = 0; j < n; j++) {
         h = pw_hash_mix(h, pw_hash_mix(p->string_hash[pair[j].key], p->string_hash[pair[j].str]));
@@ -542,6 +565,7 @@ resolve_label_set(struct pw_profile *p, struct sample_tables *t, const struct pw
                 (struct pw_label_set_pair){.key = (uint32_t)key, .str = (uint32_t)str};
             h = pw_hash_mix(h, key << 32 | str);
         }
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 1024);
     }
     if (n == 0) {
         return 0;
@@ -620,6 +644,7 @@ drop_empty_set(struct pw_profile *p, const struct sample_tables *t)
     p->label_set_count--;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         p->sample[i].label_set--;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
 }
 
@@ -640,6 +665,7 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample *s = &p->sample[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
         if (!values_count(p, s) || (!plain && !resolve_stack(p, locations, s))) {
             continue;
         }

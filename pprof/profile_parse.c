@@ -17,31 +17,43 @@
 #include "pprof/profile_fast.h"
 #include "pprof/profile_walk.h"
 
-enum { GUESS_BYTES_MAX = 1 << 20, SPARE = 64 };
+enum {
+    GUESS_BYTES_MAX = 1 << 20,
+    SPARE = 64,
+    STEP_BYTES = 8 << 10, /* of wire between checkpoints: 60 us of the worst kind */
+};
 
 /* Varints in a packed field, as many as end in it. */
 static size_t
-packed_count(struct pw_slice s)
+packed_count(struct pw_fiber *fiber, struct pw_slice s)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < s.len; i++) {
-        n += s.ptr[i] < 0x80;
+    for (size_t at = 0; at < s.len;) {
+        size_t end = s.len - at < STEP_BYTES ? s.len : at + STEP_BYTES;
+
+        for (; at < end; at++) {
+            n += s.ptr[at] < 0x80;
+        }
+        if (at < s.len) {
+            pw_fiber_pause(fiber);
+        }
     }
     return n;
 }
 
 static void
-count_sample(struct pw_walk_counts *c, struct pw_slice bytes)
+count_sample(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
 {
     struct pw_wire r;
     struct pw_wire_field f;
 
-    pw_wire_init(&r, bytes);
+    pw_walk_wire_init(&r, bytes, fiber);
     c->sample++;
-    while (pw_wire_next(&r, &f) == 1) {
-        size_t n = f.type == PW_WIRE_LEN ? packed_count(f.bytes) : 1;
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        size_t n = f.type == PW_WIRE_LEN ? packed_count(fiber, f.bytes) : 1;
 
+        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
         c->loc += f.number == 1 ? n : 0;
         c->value += f.number == 2 ? n : 0;
         c->label += f.number == 3;
@@ -49,39 +61,41 @@ count_sample(struct pw_walk_counts *c, struct pw_slice bytes)
 }
 
 static void
-count_location(struct pw_walk_counts *c, struct pw_slice bytes)
+count_location(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
 {
     struct pw_wire r;
     struct pw_wire_field f;
 
-    pw_wire_init(&r, bytes);
+    pw_walk_wire_init(&r, bytes, fiber);
     c->location++;
-    while (pw_wire_next(&r, &f) == 1) {
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
         c->line += f.number == 4;
     }
 }
 
 /* Stops quietly at the first fault: the second walk meets the same one and names it. */
 static void
-count_profile(struct pw_walk_counts *c, struct pw_slice bytes)
+count_profile(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
 {
     struct pw_wire r;
     struct pw_wire_field f;
 
-    pw_wire_init(&r, bytes);
-    while (pw_wire_next(&r, &f) == 1) {
+    pw_walk_wire_init(&r, bytes, fiber);
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        PW_FIBER_PAUSE_EVERY(fiber, i, 512);
         if (f.type != PW_WIRE_LEN) {
             continue;
         }
         switch (f.number) {
         case 2:
-            count_sample(c, f.bytes);
+            count_sample(c, fiber, f.bytes);
             break;
         case 3:
             c->mapping++;
             break;
         case 4:
-            count_location(c, f.bytes);
+            count_location(c, fiber, f.bytes);
             break;
         case 5:
             c->function++;
@@ -185,20 +199,21 @@ put_string(struct pw_walk *w, struct pw_slice s)
     if (PW_UNLIKELY(w->p->string_count == w->cap.string)) {
         return false;
     }
-    pw_walk_put_string(w, s);
+    pw_walk_put_string(w, s, NULL); /* below 16 KiB, by its length in two bytes */
     return true;
 }
 
-/* Takes fields from *at on while their tag is one of the four and their length has one or two bytes
+/* Takes fields from *at on, those that begin before stop, while their tag is one of the four and their length has one or two bytes
  * and needs them. Only the length decides where the next field begins, so this chain is kept short,
  * and which list a field goes to is no branch: locations and functions come mixed. */
 static bool
-outline_usual(struct pw_walk *w, struct lists *l, const uint8_t **at, const uint8_t *end)
+outline_usual(struct pw_walk *w, struct lists *l, const uint8_t **at, const uint8_t *stop,
+              const uint8_t *end)
 {
     const uint8_t *base = w->p->bytes.ptr, *p = *at;
     bool room = true;
 
-    while (end - p >= 4) {
+    while (p < stop) {
         uint32_t name = list_of_tag[p[0]], len = p[1], head = 2;
 
         if (len >= 0x80) {
@@ -231,13 +246,19 @@ outline(struct pw_walk *w, struct lists *l)
     struct pw_wire_field f;
     int rc = 1;
 
-    pw_wire_init(&r, w->p->bytes);
+    pw_walk_wire_init(&r, w->p->bytes, w->p->scratch->fiber);
     while (rc == 1) {
+        size_t left = (size_t)(r.end - r.p);
+        const uint8_t *stop = r.p + (left > STEP_BYTES ? STEP_BYTES : left < 4 ? 0 : left - 3);
         const uint8_t *at;
         uint32_t name;
 
-        if (!outline_usual(w, l, &r.p, r.end)) {
+        if (!outline_usual(w, l, &r.p, stop, r.end)) {
             return pw_walk_full(w);
+        }
+        pw_fiber_pause(r.fiber);
+        if (r.p >= stop && left > STEP_BYTES) {
+            continue;
         }
         at = r.p;
         rc = pw_wire_next(&r, &f);
@@ -265,6 +286,16 @@ item_bytes(const struct pw_walk *w, const struct item *x, bool *roomy)
     return pw_slice(w->p->bytes.ptr + x->off, x->len);
 }
 
+/* A checkpoint when the items have come to *stop. */
+static inline void
+step_pause(const struct pw_walk *w, const struct item *x, uint32_t *stop)
+{
+    if (PW_UNLIKELY(x->off >= *stop)) {
+        *stop = x->off + STEP_BYTES;
+        pw_fiber_pause(w->p->scratch->fiber);
+    }
+}
+
 static bool
 read_slowly(struct pw_walk *w, uint32_t number, struct pw_slice s)
 {
@@ -278,10 +309,13 @@ read_slowly(struct pw_walk *w, uint32_t number, struct pw_slice s)
 static __attribute__((noinline)) bool
 read_samples(struct pw_walk *w, const struct lists *l)
 {
+    uint32_t stop = STEP_BYTES;
+
     for (const struct item *x = l->first[LIST_SAMPLE]; x < l->next[LIST_SAMPLE]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
+        step_pause(w, x, &stop);
         if (!(roomy && pw_fast_sample(w, s)) && !read_slowly(w, 2, s)) {
             return false;
         }
@@ -306,11 +340,13 @@ read_locations(struct pw_walk *w, const struct lists *l)
                                     .line = p->line + p->line_count,
                                     .line_cap = p->line + w->cap.line,
                                     .dense = true};
+    uint32_t stop = STEP_BYTES;
 
     for (const struct item *x = l->first[LIST_LOCATION]; x < l->next[LIST_LOCATION]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
+        step_pause(w, x, &stop);
         if (PW_LIKELY(roomy && all.count < w->cap.location &&
                       pw_fast_location(&all, p->line, &p->location[all.count], s))) {
             continue;
@@ -331,11 +367,13 @@ read_functions(struct pw_walk *w, const struct lists *l)
 {
     struct pw_profile *p = w->p;
     struct pw_fast_functions all = {.count = p->function_count, .dense = true};
+    uint32_t stop = STEP_BYTES;
 
     for (const struct item *x = l->first[LIST_FUNCTION]; x < l->next[LIST_FUNCTION]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
+        step_pause(w, x, &stop);
         if (PW_LIKELY(roomy && all.count < w->cap.function &&
                       pw_fast_function(&all, &p->function[all.count], s))) {
             continue;
@@ -358,8 +396,9 @@ walk_in_order(struct pw_walk *w)
     struct pw_wire_field f;
     int rc;
 
-    pw_wire_init(&r, w->p->bytes);
+    pw_walk_wire_init(&r, w->p->bytes, w->p->scratch->fiber);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
+        pw_fiber_pause(r.fiber);
         if (!pw_walk_type_fits(w, &f)) {
             return false;
         }
@@ -427,13 +466,13 @@ pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratch, uint64_t hash
     if (!guessed || w.full) {
         pw_scratch_rewind(scratch, mark);
         w = (struct pw_walk){.p = p};
-        count_profile(&w.cap, bytes);
+        count_profile(&w.cap, scratch->fiber, bytes);
         rc = attempt(&w, scratch, hash_key, bytes, walk_by_table);
     }
     if (rc == PW_EINVAL) {
         pw_scratch_rewind(scratch, mark);
         w = (struct pw_walk){.p = p};
-        count_profile(&w.cap, bytes);
+        count_profile(&w.cap, scratch->fiber, bytes);
         rc = attempt(&w, scratch, hash_key, bytes, walk_in_order);
         PW_INVARIANT(rc != 0);
     }

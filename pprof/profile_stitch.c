@@ -74,7 +74,7 @@ table_init(struct table *t, struct pw_scratch *s, uint32_t n)
     t->mask = size - 1;
     t->slot = pw_scratch_array(s, size, sizeof(*t->slot));
     if (t->slot != NULL) {
-        memset(t->slot, 0, size * sizeof(*t->slot));
+        pw_fiber_clear(s->fiber, t->slot, size * sizeof(*t->slot));
     }
     return t->slot != NULL;
 }
@@ -99,6 +99,7 @@ depth_reaches(const struct pw_profile *p, uint32_t depth)
         if (p->sample[i].loc_count >= depth) {
             return true;
         }
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     return false;
 }
@@ -129,6 +130,7 @@ group_stacks(struct stitch *st)
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
         deep += p->sample[i].loc_count >= STITCH_SUFFIX;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     st->group_of = pw_scratch_array(p->scratch, p->sample_count, sizeof(*st->group_of));
     st->group = pw_scratch_array(p->scratch, deep, sizeof(*st->group));
@@ -140,6 +142,7 @@ group_stacks(struct stitch *st)
         const uint8_t *suffix;
         uint32_t *slot;
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 256);
         if (s->loc_count < STITCH_SUFFIX) {
             st->group_of[i] = NO_GROUP;
             continue;
@@ -191,11 +194,13 @@ link_groups(struct stitch *st)
     for (uint32_t g = 0; g < st->group_count; g++) {
         uint32_t *slot = table_slot(&roots, st, st->group[g].suffix + root);
 
+        PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, g, 256);
         *slot = *slot == 0 ? g + 1 : *slot;
         st->group[g].twin = *slot - 1;
         filter_put(last_ids, st->group[g].suffix + last);
     }
     for (uint32_t g = 0; g < st->group_count; g++) {
+        PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, g, 64);
         for (uint32_t offset = STITCH_OFFSET_MAX; offset > 0; offset--) {
             const uint8_t *suffix = st->group[g].suffix;
             uint32_t child;
@@ -214,6 +219,7 @@ link_groups(struct stitch *st)
     for (uint32_t i = 0; i < st->group_count; i++) {
         struct group *g = &st->group[i];
 
+        PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, i, 1024);
         g->missing = st->group[g->twin].missing;
         g->parent = st->group[g->twin].parent;
     }
@@ -229,6 +235,7 @@ prefer_own(struct stitch *st)
     for (uint32_t i = 0; i < st->group_count; i++) {
         struct group *g = &st->group[i];
 
+        PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, i, 1024);
         if (g->parent != NO_GROUP && memcmp(g->suffix + root - g->missing * st->width,
                                             g->suffix + root, STITCH_MATCH * st->width) == 0) {
             g->parent = i;
@@ -272,6 +279,7 @@ resolve_groups(struct stitch *st)
     uint32_t first = st->group_count;
 
     while (first > 0 && resolve_group(st, first - 1)) {
+        PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, first, 1024);
         first--;
     }
     return first;
@@ -317,6 +325,7 @@ stitch_samples(struct stitch *st, uint32_t first)
     for (uint32_t i = 0; i < p->sample_count; i++) {
         uint32_t missing = frames_missing(st, i, first);
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         more += missing == 0 ? 0 : (uint64_t)p->sample[i].loc_count + missing;
     }
     if (more == 0 || more > STITCH_GROWTH_MAX * count || count + more > UINT32_MAX) {
@@ -326,11 +335,12 @@ stitch_samples(struct stitch *st, uint32_t first)
     if (ids == NULL) {
         return PW_ENOMEM;
     }
-    memcpy(ids, st->ids, count * st->width);
+    pw_fiber_copy(p->scratch->fiber, ids, st->ids, count * st->width);
     out = ids + count * st->width;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         uint32_t missing = frames_missing(st, i, first);
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 64);
         if (missing != 0) {
             uint32_t at = (uint32_t)((size_t)(out - ids) / st->width);
 

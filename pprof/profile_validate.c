@@ -5,7 +5,11 @@
 
 #include <string.h>
 
-enum { NS_PER_MS = 1000000 };
+enum {
+    NS_PER_MS = 1000000,
+    SHOWN_BYTES_MAX = 64 << 10, /* of a string in a text; texts are cut at 128 KiB anyway */
+    UTF8_STEP_BYTES = 16 << 10,
+};
 
 static enum pw_profile_reason
 malformed(struct pw_profile_finding *f, const char *text)
@@ -35,6 +39,7 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample *s = &p->sample[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (s->loc_count > depth) { /* the leaf comes first: keep the root side */
             s->loc_first += s->loc_count - depth;
             s->loc_count = depth;
@@ -55,6 +60,7 @@ cut_strings(struct pw_profile *p, uint32_t max)
     for (uint32_t i = 0; max != 0 && i < p->string_count; i++) {
         struct pw_slice *s = &p->string_table[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (s->len > max) {
             s->ptr += s->len - max;
             s->len = max;
@@ -70,6 +76,7 @@ value_counts_match(const struct pw_profile *p)
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
         ok &= p->sample[i].value_count == p->sample_type_count;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     return ok;
 }
@@ -91,7 +98,9 @@ string_refs_fault(const struct pw_profile *p)
         for (uint32_t i = 0; i < p->sample_count; i++) {
             const struct pw_sample_label *l = p->sample_label + p->sample[i].label_first;
 
+            PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
             for (uint32_t j = 0; j < p->sample[i].label_count; j++) {
+                PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 4096);
                 if (l[j].key_ref >= n || l[j].key_ref < 0 || l[j].str_ref >= n ||
                     l[j].num_unit_ref >= n || l[j].num_unit_ref < 0) {
                     return "sample label string index out of range";
@@ -102,6 +111,7 @@ string_refs_fault(const struct pw_profile *p)
     for (uint32_t i = 0; p->max_function_ref >= p->string_count && i < p->function_count; i++) {
         const struct pw_function *f = &p->function[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (f->name_ref >= n) {
             return "function name string index out of range";
         }
@@ -113,6 +123,7 @@ string_refs_fault(const struct pw_profile *p)
         }
     }
     for (uint32_t i = 0; p->max_mapping_ref >= p->string_count && i < p->mapping_count; i++) {
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (p->mapping[i].filename_ref >= n) {
             return "mapping file name string index out of range";
         }
@@ -141,9 +152,11 @@ invalid_utf8_text(struct pw_profile *p, struct pw_slice s)
 {
     static const char head[] = "invalid utf8 string hex: ";
     static const char hex[] = "0123456789abcdef";
-    char *text = pw_scratch_alloc(p->scratch, sizeof(head) + 2 * s.len);
+    char *text;
     char *at;
 
+    s.len = s.len < SHOWN_BYTES_MAX ? s.len : SHOWN_BYTES_MAX;
+    text = pw_scratch_alloc(p->scratch, sizeof(head) + 2 * s.len);
     if (text == NULL) {
         return head;
     }
@@ -157,12 +170,34 @@ invalid_utf8_text(struct pw_profile *p, struct pw_slice s)
     return text;
 }
 
+/* As pw_utf8_valid, in steps that end where a character does. */
+static bool
+utf8_valid(struct pw_fiber *fiber, struct pw_slice s)
+{
+    size_t at = 0;
+
+    while (s.len - at > UTF8_STEP_BYTES) {
+        size_t end = at + UTF8_STEP_BYTES;
+
+        for (int i = 0; i < 3 && (s.ptr[end] & 0xC0) == 0x80; i++) {
+            end--;
+        }
+        if (!pw_utf8_valid(s.ptr + at, end - at)) {
+            return false;
+        }
+        at = end;
+        pw_fiber_pause(fiber);
+    }
+    return pw_utf8_valid(s.ptr + at, s.len - at);
+}
+
 /* Row 13 for strings from first to before end; NULL when they are UTF-8. */
 static const char *
 utf8_fault(struct pw_profile *p, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++) {
-        if (!pw_utf8_valid(p->string_table[i].ptr, p->string_table[i].len)) {
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        if (!utf8_valid(p->scratch->fiber, p->string_table[i])) {
             return invalid_utf8_text(p, p->string_table[i]);
         }
     }

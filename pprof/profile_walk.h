@@ -35,6 +35,13 @@ struct pw_walk {
     const char *err;
 };
 
+static inline void
+pw_walk_wire_init(struct pw_wire *r, struct pw_slice s, struct pw_fiber *fiber)
+{
+    pw_wire_init(r, s);
+    r->fiber = fiber;
+}
+
 static inline uint64_t
 pw_varint_size(uint64_t v)
 {
@@ -63,16 +70,15 @@ pw_walk_full(struct pw_walk *w)
     return false;
 }
 
-/* The caller has seen that there is room. */
+/* The caller has seen that there is room. fiber: for a long one. */
 static inline void
-pw_walk_put_string(struct pw_walk *w, struct pw_slice s)
+pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
 {
     struct pw_profile *p = w->p;
     size_t readable = (size_t)(p->bytes.ptr + p->bytes.len - s.ptr);
-
     pw_text_words all = {0};
 
-    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &all);
+    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &all, fiber);
     p->string_table[p->string_count++] = s;
     w->string_bytes += s.len;
     if (PW_UNLIKELY(!pw_text_is_ascii(all))) {

@@ -13,6 +13,7 @@
 #ifndef PW_PPROF_TEXT_HASH_H
 #define PW_PPROF_TEXT_HASH_H
 
+#include "base/fiber.h"
 #include "base/hash.h"
 #include "base/types.h"
 
@@ -73,9 +74,10 @@ pw_text_hash_block(const uint64_t *k, const uint8_t *p, size_t n, pw_text_words 
     return sum;
 }
 
-/* readable: bytes from s.ptr on that may be touched, at least s.len. */
+/* readable: bytes from s.ptr on that may be touched, at least s.len. fiber: checkpoints, or NULL. */
 static inline uint64_t
-pw_text_hash(const struct pw_text_key *k, struct pw_slice s, size_t readable, pw_text_words *all)
+pw_text_hash(const struct pw_text_key *k, struct pw_slice s, size_t readable, pw_text_words *all,
+             struct pw_fiber *fiber)
 {
     uint64_t h = k->seed ^ s.len;
     uint8_t copy[PW_TEXT_HASH_BLOCK] = {0};
@@ -84,6 +86,7 @@ pw_text_hash(const struct pw_text_key *k, struct pw_slice s, size_t readable, pw
 
     for (; s.len - at > PW_TEXT_HASH_BLOCK; at += PW_TEXT_HASH_BLOCK) {
         h = pw_hash_mix(h, pw_text_hash_block(k->word, s.ptr + at, PW_TEXT_HASH_BLOCK, all));
+        PW_FIBER_PAUSE_EVERY(fiber, at / PW_TEXT_HASH_BLOCK, 1024);
     }
     last = s.ptr + at;
     if (readable - at < PW_TEXT_HASH_BLOCK) {

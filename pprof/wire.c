@@ -60,7 +60,8 @@ skip_group(struct pw_wire *r)
     uint64_t tag, v;
     uint32_t depth = 1;
 
-    while (depth > 0) { /* every turn consumes at least one byte */
+    for (uint32_t i = 0; depth > 0; i++) { /* every turn consumes at least one byte */
+        PW_FIBER_PAUSE_EVERY(r->fiber, i, 1024);
         if (!take_varint(r, &tag)) {
             return false;
         }

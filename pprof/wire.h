@@ -14,6 +14,7 @@
 #define PW_PPROF_WIRE_H
 
 #include "base/err.h"
+#include "base/fiber.h"
 #include "base/types.h"
 
 enum { PW_WIRE_DEPTH_MAX = 32 };
@@ -23,6 +24,7 @@ struct pw_wire {
     const uint8_t *p;
     const uint8_t *end;
     const char *err;
+    struct pw_fiber *fiber; /* for checkpoints within a long group; NULL: none */
 };
 
 struct pw_wire_field {
@@ -62,7 +64,8 @@ PW_MUST_USE int pw_wire_next(struct pw_wire *r, struct pw_wire_field *f);
 /* Writers, for small messages; append to a pw_text (base/text.h). */
 struct pw_text;
 void pw_wire_put_varint(struct pw_text *t, uint64_t v);
-void pw_wire_put_tag_varint(struct pw_text *t, uint32_t number, uint64_t v); /* proto3: 0 is left out */
+void pw_wire_put_tag_varint(struct pw_text *t, uint32_t number,
+                            uint64_t v); /* proto3: 0 is left out */
 void pw_wire_put_bytes(struct pw_text *t, uint32_t number, struct pw_slice s);
 
 #endif
