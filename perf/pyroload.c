@@ -16,7 +16,7 @@
 struct options {
     const char *addr, *corpus, *get, *tenant, *arrivals;
     double rate, duration, warmup, timeout;
-    double connections, idle, pods, services, variants, count, cpu, seed;
+    double connections, idle, pods, services, variants, count, cpu, fifo, seed;
     double unpack, spin, allow_errors, help;
 };
 
@@ -52,6 +52,8 @@ static const struct option_row {
     ROW("get", TEXT, get, 0, 0, "GET this path instead of pushing"),
     ROW("tenant", TEXT, tenant, 0, 0, "X-Scope-OrgID"),
     ROW("cpu", NUMBER, cpu, 0, 1023, "run on this CPU"),
+    ROW("fifo", NUMBER, fifo, 0, 99,
+        "real-time priority while it sends, as on a machine of its own; 0 = none (0)"),
     ROW("seed", NUMBER, seed, 0, 1e15, "of arrivals and ids (1)"),
     ROW("unpack", SWITCH, unpack, 0, 1,
         "send nothing: time libdeflate on the profiles of the prepared bodies"),
@@ -261,6 +263,7 @@ print_result(const struct options *o, const struct pyroload_set *set,
     print_us("p99_us", pw_hist_quantile(&r->latency, 0.99));
     print_us("p999_us", pw_hist_quantile(&r->latency, 0.999));
     print_us("max_us", r->latency.max);
+    print_u64("stalls", r->stalls);
     print_us("mean_us", r->latency.count == 0 ? 0 : r->latency.sum / r->latency.count);
     if (o->rate > 0) {
         print_us("issue_p99_us", pw_hist_quantile(&r->issue, 0.99));
@@ -286,8 +289,8 @@ unpack_all(const struct pyroload_set *set, struct libdeflate_decompressor *d, ui
         const uint8_t *gz = memmem(body, q->body_len, magic, sizeof(magic));
         size_t n, used;
 
-        if (gz == NULL || libdeflate_gzip_decompress_ex(d, gz, (size_t)(body + q->body_len - gz), out,
-                                                        UNPACK_OUT_BYTES, &used, &n) != 0) {
+        if (gz == NULL || libdeflate_gzip_decompress_ex(d, gz, (size_t)(body + q->body_len - gz),
+                                                        out, UNPACK_OUT_BYTES, &used, &n) != 0) {
             return 0;
         }
         bytes += n;
@@ -310,14 +313,16 @@ unpack(const struct pyroload_set *set)
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
         bytes = unpack_all(set, d, out);
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-        us = ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) / 1e3) / set->count;
+        us = ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) / 1e3) /
+             set->count;
         best_us = us < best_us ? us : best_us;
     }
     if (d == NULL || out == NULL || bytes == 0) {
         fprintf(stderr, "pyroload: a prepared body does not unpack\n");
         return 2;
     }
-    printf("unpack_us=%.2f\nunpack_bytes_mean=%llu\n", best_us, (unsigned long long)(bytes / set->count));
+    printf("unpack_us=%.2f\nunpack_bytes_mean=%llu\n", best_us,
+           (unsigned long long)(bytes / set->count));
     print_u64("body_bytes_mean", set->body_bytes / set->count);
     libdeflate_free_decompressor(d);
     free(out);
@@ -373,6 +378,19 @@ prepare_process(const struct options *o)
     }
 }
 
+/* Not before: preparing the requests would hold the CPU for seconds. */
+static bool
+go_real_time(const struct options *o)
+{
+    const struct sched_param p = {.sched_priority = (int)o->fifo};
+
+    if (o->fifo != 0 && sched_setscheduler(0, SCHED_FIFO, &p) != 0) {
+        fprintf(stderr, "pyroload: no real-time priority: %s\n", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -410,7 +428,7 @@ main(int argc, char **argv)
     cfg.timeout_ns = (uint64_t)(o.timeout * 1e9);
     cfg.seed = (uint64_t)o.seed;
     cfg.spin = o.spin != 0;
-    if (pyroload_run(&cfg, &result) != 0) {
+    if (!go_real_time(&o) || pyroload_run(&cfg, &result) != 0) {
         pyroload_set_free(&set);
         return 2;
     }

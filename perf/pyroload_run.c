@@ -51,6 +51,13 @@ clock_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
+static void
+record_latency(struct pyroload_result *r, uint64_t ns)
+{
+    pw_hist_record(&r->latency, ns);
+    r->stalls += ns > PYROLOAD_STALL_NS;
+}
+
 /* --- Connections ------------------------------------------------------------------------------ */
 
 static void
@@ -191,7 +198,7 @@ request_answered(struct run *run, struct pyroload_conn *c, uint64_t now)
         } else {
             keep_error_text(run, c);
         }
-        pw_hist_record(&run->r->latency, now - c->due_ns);
+        record_latency(run->r, now - c->due_ns);
     }
     if (c->reply.close || c->out.len > 0) { /* the latter: answered before it heard all */
         c->state = PYROLOAD_CONN_FREE;      /* nothing is lost by closing it */
@@ -499,7 +506,7 @@ account_rest(struct run *run, uint64_t now)
 
         if (due >= run->measure_ns && due < end) {
             run->r->unsent++;
-            pw_hist_record(&run->r->latency, end - due);
+            record_latency(run->r, end - due);
         }
     }
     for (uint32_t i = 0; i < run->cfg->connections; i++) {
@@ -507,7 +514,7 @@ account_rest(struct run *run, uint64_t now)
 
         if (c->state == PYROLOAD_CONN_BUSY && c->measured) {
             run->r->unanswered++;
-            pw_hist_record(&run->r->latency, now - c->due_ns);
+            record_latency(run->r, now - c->due_ns);
         }
     }
     uint64_t until = run->last_done_ns;

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 enum {
+    PYROLOAD_STALL_NS = 50000000,
     PYROLOAD_CONNECTIONS_MAX = 65536,
     PYROLOAD_BACKLOG_MAX = 1 << 20, /* due, but no connection was free */
     PYROLOAD_STATUS_MAX = 600,
@@ -59,6 +60,7 @@ struct pyroload_result {
     uint64_t elapsed_ns;
     uint64_t sent_bytes;
     struct pw_hist latency; /* of answered requests from when they were due, and of unsent ones */
+    uint64_t stalls;        /* of those, longer than PYROLOAD_STALL_NS */
     struct pw_hist issue; /* delay of the generator itself: due and a connection free, yet unsent */
     char error[256];      /* of the first failure */
 };

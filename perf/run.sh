@@ -2,16 +2,19 @@
 # Measures the appliance on this machine and prints one figure a line, name=value. perf/README.md says
 # what each one is. Needs root (namespace, veth, hugepages).
 #
-# usage: perf/run.sh [--quick]     --quick: within 40 s
+# usage: perf/run.sh [--quick] [--stall]     --quick: within 60 s; --stall: 100,000 pushes more, and as many GETs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "perf: a DPDK port and a network namespace need root" >&2; exit 77; }
 [ "$(nproc)" -ge 2 ] || { echo "perf: needs two CPUs" >&2; exit 77; }
-case ${1:-} in
-'') seconds=10 ;;
---quick) seconds=4 ;;
-*) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
-esac
+seconds=10 stall=
+for arg; do
+    case $arg in
+    --quick) seconds=4 ;;
+    --stall) stall=1 ;;
+    *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    esac
+done
 [ -f build/build.ninja ] || meson setup build >/dev/null
 ninja -C build app/pyrowire perf/pyroload perf/bench_wire >build/perf-build.log 2>&1 ||
     { tail -n 30 build/perf-build.log; exit 1; }
@@ -32,5 +35,5 @@ tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-addres
     -dataplane.idle=spin -dataplane.connections-max=16384 -dataplane.connections-per-address=0 -ingester.head.max-bytes=8GiB \
     -ingester.max-global-series-per-tenant=0 -distributor.ingestion-rate-limit-mb=1000000 \
     -distributor.ingestion-burst-size-mb=1000000 -log.level=warn 2>"$log"
-tb_exec env PW_PID="$TB_PID" PW_SECONDS="$seconds" taskset -c 0 \
+tb_exec env PW_PID="$TB_PID" PW_SECONDS="$seconds" PW_STALL="$stall" taskset -c 0 \
     python3 perf/run.py load "$TB_HOST:4040" || { cat "$log"; exit 1; }
