@@ -96,6 +96,17 @@ struct pw_http_app {
  * a broken invariant. HEAD replies keep Content-Length and drop the body. */
 int pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_reply *rep);
 
+/* Within `request`, when the reply will come later and the work on it goes on: what the slices of the request
+ * point to stays until the reply, until pw_http_release, or until `abandoned` was called for it. The request
+ * and its arrays of headers and pieces are borrowed as ever: copy them, or have them again. */
+void pw_http_hold(struct pw_http_server *srv, uint64_t conn);
+/* A held request once more, borrowed until the next call into this server. 0, or PW_ENOENT when it is not held
+ * (any more). */
+PW_MUST_USE int pw_http_held(struct pw_http_server *srv, uint64_t conn,
+                             struct pw_http_request *req);
+/* The receive buffers of a held request go back; harmless when it is gone. */
+void pw_http_release(struct pw_http_server *srv, uint64_t conn);
+
 /* Value of the first header of that name (ASCII case-insensitive), or a slice with ptr == NULL. */
 struct pw_slice pw_http_header(const struct pw_http_request *req, const char *name);
 

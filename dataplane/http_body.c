@@ -128,6 +128,7 @@ pw_http_release_head(struct pw_http_conn *c)
 void
 pw_http_release_request(struct pw_http_conn *c)
 {
+    c->held = false;
     pw_http_release_head(c);
     pw_http_list_free(c, &c->body);
     if (c->body_tail_skip != 0) {

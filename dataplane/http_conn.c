@@ -193,6 +193,14 @@ fill_request(struct pw_http_conn *c, struct pw_http_request *req)
 }
 
 static void
+fill_body(struct pw_http_conn *c, struct pw_http_request *req)
+{
+    req->body = c->srv->body;
+    req->body_count = pw_http_body_slices(c);
+    req->body_bytes = c->body_bytes;
+}
+
+static void
 call_too_large(struct pw_http_conn *c)
 {
     struct pw_http_server *srv = c->srv;
@@ -223,15 +231,50 @@ deliver_request(struct pw_http_conn *c)
     give_back_reservation(c);
     clear_deadline(c);
     fill_request(c, &req);
-    req.body = srv->body;
-    req.body_count = pw_http_body_slices(c);
-    req.body_bytes = c->body_bytes;
+    fill_body(c, &req);
     srv->stats.bytes_of_bodies += c->body_bytes;
     c->state = CONN_APP;
     srv->in_callback = true;
     srv->app.request(srv->app.ctx, srv, &req);
     srv->in_callback = false;
-    pw_http_release_request(c);
+    if (!c->held) {
+        pw_http_release_request(c);
+    }
+}
+
+void
+pw_http_hold(struct pw_http_server *srv, uint64_t conn)
+{
+    struct pw_http_conn *c = conn_of_handle(srv, conn);
+
+    PW_INVARIANT(srv->in_callback && c != NULL && c->state == CONN_APP);
+    c->held = true;
+}
+
+int
+pw_http_held(struct pw_http_server *srv, uint64_t conn, struct pw_http_request *req)
+{
+    struct pw_http_conn *c = conn_of_handle(srv, conn);
+
+    if (c == NULL || !c->held) {
+        return PW_ENOENT;
+    }
+    fill_request(c, req);
+    fill_body(c, req);
+    return 0;
+}
+
+void
+pw_http_release(struct pw_http_server *srv, uint64_t conn)
+{
+    struct pw_http_conn *c = conn_of_handle(srv, conn);
+
+    if (c != NULL && c->held) {
+        pw_http_release_request(c);
+        if (!c->running) {
+            report_consumed(c);
+        }
+    }
 }
 
 /* Buffers the body should have ahead of it and has not; 0: enough. A length is a promise that costs its

@@ -101,6 +101,7 @@ struct pw_http_conn {
     bool head_method; /* the request is HEAD: replies drop their body */
     bool expect_continue;
     bool version_1_0;
+    bool held;    /* the application works on the request after its callback returned */
     bool owed;    /* `head` was called and no reply was made */
     bool discard; /* answered early, the body is dropped */
     bool close;   /* FIN after the reply */
@@ -176,6 +177,17 @@ static inline void
 clear_deadline(struct pw_http_conn *c)
 {
     c->srv->deadline[pw_pool_index(&c->srv->conns, c)] = UINT64_MAX;
+}
+
+/* NULL when the connection is gone. */
+static inline struct pw_http_conn *
+conn_of_handle(const struct pw_http_server *srv, uint64_t handle)
+{
+    uint32_t idx = (uint32_t)handle;
+    struct pw_http_conn *c = idx < srv->conns.count ? pw_pool_at(&srv->conns, idx) : NULL;
+
+    return c == NULL || c->state == CONN_FREE || c->generation != (uint32_t)(handle >> 32) ? NULL
+                                                                                           : c;
 }
 
 static inline uint64_t

@@ -343,10 +343,9 @@ write_reply(struct pw_http_conn *c, const struct pw_http_reply *rep)
 int
 pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_reply *rep)
 {
-    uint32_t idx = (uint32_t)conn;
-    struct pw_http_conn *c = idx < srv->conns.count ? pw_pool_at(&srv->conns, idx) : NULL;
+    struct pw_http_conn *c = conn_of_handle(srv, conn);
 
-    if (c == NULL || c->state == CONN_FREE || c->generation != (uint32_t)(conn >> 32)) {
+    if (c == NULL) {
         if (rep->body_free != NULL) {
             rep->body_free(rep->body_arg);
         }
@@ -355,6 +354,9 @@ pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_re
     PW_INVARIANT(c->owed); /* exactly one reply per request */
     c->owed = false;
     write_reply(c, rep);
+    if (c->held) {
+        pw_http_release_request(c);
+    }
     if (c->state == CONN_APP) {
         c->state = CONN_SEND;
     } else {

@@ -121,6 +121,7 @@ struct fixture {
     uint32_t pool_level;
     uint64_t waiting; /* conn of the last request to /async */
     uint32_t abandoned;
+    uint32_t buffers_when_abandoned;
     uint32_t heads;
     uint32_t requests;
     uint32_t bodies_freed;
@@ -222,6 +223,11 @@ app_request(void *ctx, struct pw_http_server *srv, const struct pw_http_request 
         x->waiting = req->conn;
         return;
     }
+    if (pw_slice_eq_str(req->path, "/held")) {
+        x->waiting = req->conn;
+        pw_http_hold(srv, req->conn);
+        return;
+    }
     if (pw_slice_eq_str(req->path, "/big")) {
         reply_big(srv, req);
         return;
@@ -246,6 +252,7 @@ app_abandoned(void *ctx, uint64_t conn)
     struct fixture *x = ctx;
 
     x->abandoned++;
+    x->buffers_when_abandoned = rte_mempool_avail_count(x->pool);
     /* A reply to it is dropped and its body still freed. */
     assert_int_equal(pw_http_reply(x->srv, conn,
                                    &(struct pw_http_reply){.status = 200,
@@ -1306,6 +1313,119 @@ test_chaos__anything_in_any_order__everything_comes_home(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- Held requests ------------------------------------------------------------------------------ */
+
+#define HELD "POST /held?q HTTP/1.1\r\nHost: h\r\nX-Tag: t\r\nContent-Length: 100000\r\n\r\n"
+
+/* A body of 100,000 bytes to /held; its hash as app_request would print it. */
+static uint32_t
+feed_held(void)
+{
+    static uint8_t body[100000];
+    struct pw_slice one = pw_slice(body, sizeof(body));
+    struct pw_http_request req = {.body = &one, .body_count = 1};
+    uint64_t n;
+
+    for (size_t i = 0; i < sizeof(body); i++) {
+        body[i] = (uint8_t)(i * 11 >> 4);
+    }
+    feed_str(HELD);
+    feed(body, sizeof(body), 1448);
+    return body_hash(&req, &n);
+}
+
+/* A request on a connection of its own, while fx.f has one at work. */
+static void
+ask_beside(const char *text, const char *want)
+{
+    struct fake g = {.stream.ops = &fake_ops, .room = SIZE_MAX / 2, .out = malloc(OUT_BYTES)};
+    struct rte_mbuf *m = rte_pktmbuf_alloc(fx.pool);
+    void *user = fx.f.app->accept(fx.f.app->ctx, &g.stream, fx.now);
+
+    assert_non_null(user);
+    memcpy(rte_pktmbuf_append(m, (uint16_t)strlen(text)), text, strlen(text));
+    g.given = m->buf_len;
+    fx.f.app->input(user, m, fx.now);
+    g.out[g.out_len] = 0;
+    assert_string_equal((const char *)g.out, want);
+    fx.f.app->gone(user, fx.now);
+    free(g.out);
+}
+
+static void
+test_pw_http_held__after_other_heads_were_read__is_the_request_again(void **state)
+{
+    struct pw_http_request req;
+    uint64_t bytes;
+    uint32_t hash;
+
+    (void)state;
+    open_conn();
+    hash = feed_held();
+    feed_str("GET /next HTTP/1.1\r\nHost: h\r\n\r\n"); /* has to wait */
+    ask_beside("POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+               OK("23", "2 /other ?  5 4f9f2cab\n"));
+    assert_int_equal(pw_http_held(fx.srv, fx.waiting, &req), 0);
+    assert_true(pw_slice_eq_str(req.path, "/held") && pw_slice_eq_str(req.query, "q"));
+    assert_true(pw_slice_eq_str(pw_http_header(&req, "x-tag"), "t"));
+    assert_int_equal(body_hash(&req, &bytes), hash);
+    assert_int_equal(bytes, 100000);
+    assert_int_equal(req.body_bytes, 100000);
+    assert_int_equal(req.conn, fx.waiting);
+    assert_int_equal(fx.f.out_len, 0);
+    reply_text(fx.srv, fx.waiting, 200, "ok");
+    poll_after(0);
+    assert_out(OK("2", "ok") OK("22", "0 /next ?  0 811c9dc5\n"));
+}
+
+static void
+test_pw_http_reply__to_a_held_request__gives_its_buffers_back(void **state)
+{
+    struct pw_http_request req;
+
+    (void)state;
+    open_conn();
+    (void)feed_held();
+    assert_true(fx.f.consumed < fx.f.given);
+    reply_text(fx.srv, fx.waiting, 200, "ok");
+    assert_int_equal(fx.f.consumed, fx.f.given);
+    assert_int_equal(rte_mempool_avail_count(fx.pool), fx.pool_level);
+    assert_int_equal(pw_http_held(fx.srv, fx.waiting, &req), PW_ENOENT);
+    feed_str("GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_out(OK("2", "ok") OK("19", "0 /b ?  0 811c9dc5\n"));
+}
+
+static void
+test_pw_http_release__before_the_reply__gives_its_buffers_back(void **state)
+{
+    (void)state;
+    open_conn();
+    (void)feed_held();
+    pw_http_release(fx.srv, fx.waiting);
+    assert_int_equal(fx.f.consumed, fx.f.given);
+    assert_int_equal(rte_mempool_avail_count(fx.pool), fx.pool_level);
+    pw_http_release(fx.srv, fx.waiting);
+    reply_text(fx.srv, fx.waiting, 200, "ok");
+    assert_out(OK("2", "ok"));
+}
+
+static void
+test_pw_http_hold__connection_dies__told_before_the_buffers_go(void **state)
+{
+    struct pw_http_request req;
+
+    (void)state;
+    open_conn();
+    (void)feed_held();
+    fx.f.app->gone(fx.f.user, fx.now);
+    fx.f.gone = true;
+    assert_int_equal(fx.abandoned, 1);
+    assert_true(fx.buffers_when_abandoned < fx.pool_level);
+    assert_int_equal(rte_mempool_avail_count(fx.pool), fx.pool_level);
+    assert_int_equal(pw_http_held(fx.srv, fx.waiting, &req), PW_ENOENT);
+    pw_http_release(fx.srv, fx.waiting);
+}
+
 int
 main(void)
 {
@@ -1323,6 +1443,10 @@ main(void)
         T(test_expect__continue__interim_after_the_head_only),
         T(test_expect__something_else__417),
         T(test_expect__answered_early__no_interim_and_close),
+        T(test_pw_http_held__after_other_heads_were_read__is_the_request_again),
+        T(test_pw_http_reply__to_a_held_request__gives_its_buffers_back),
+        T(test_pw_http_release__before_the_reply__gives_its_buffers_back),
+        T(test_pw_http_hold__connection_dies__told_before_the_buffers_go),
         T(test_refuse__malformed_head__status_text_and_fin),
         T(test_refuse__post_without_length__411_unless_the_route_refuses_first),
         T(test_refuse__bad_chunk__400_and_abandoned),
