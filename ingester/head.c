@@ -27,6 +27,7 @@ struct insert { /* one record on its way in */
     struct pw_series_plan *plan;  /* [series_count] */
     uint32_t *stack_id;           /* [stacks_count] */
     uint32_t *tmp;                /* as long as the longest series */
+    const int64_t **value;        /* [series_count], each [samples_count][types_count] */
     struct pw_row **row;          /* [types_count] */
     uint32_t rows;
     uint32_t samples_max;
@@ -65,6 +66,7 @@ pw_head_create_ctl(struct pw_head **out, const struct pw_head_cfg *cfg)
     }
     memset(h, 0, sizeof(*h));
     h->cfg = *cfg;
+    h->mem.hash_key = cfg->hash_key;
     rc = pw_region_init_ctl(&h->mem.region, cfg->bytes_max);
     if (rc == 0) {
         rc = pw_htab_pool_init_ctl(&h->mem.htab);
@@ -162,14 +164,20 @@ measure(struct insert *in, struct pw_scratch *scratch)
     in->plan = pw_scratch_array(scratch, rec->series_count, sizeof(*in->plan));
     in->stack_id = pw_scratch_array(scratch, rec->stacks_count, sizeof(*in->stack_id));
     in->row = pw_scratch_array(scratch, types, sizeof(*in->row));
-    if (in->stat == NULL || in->plan == NULL || in->stack_id == NULL || in->row == NULL) {
+    in->value = pw_scratch_array(scratch, rec->series_count, sizeof(*in->value));
+    if (in->stat == NULL || in->plan == NULL || in->stack_id == NULL || in->row == NULL ||
+        in->value == NULL) {
         return PW_ENOMEM;
     }
     for (uint32_t i = 0; i < rec->series_count; i++) {
         struct pw_samples_stat *stat = &in->stat[(size_t)i * types];
         uint32_t n = in->rs[i].samples_count;
 
-        pw_samples_measure(rec, &in->rs[i], stat);
+        in->value[i] = pw_samples_values(scratch, rec, &in->rs[i]);
+        if (in->value[i] == NULL) {
+            return PW_ENOMEM;
+        }
+        pw_samples_measure(in->value[i], n, types, stat);
         in->samples_max = n > in->samples_max ? n : in->samples_max;
         for (uint32_t t = 0; t < types; t++) {
             in->rows += stat[t].nonzero != 0;
@@ -295,6 +303,7 @@ write_rows(struct pw_head *h, struct insert *in)
             .rec = rec,
             .rs = &in->rs[i],
             .stat = stat,
+            .value = in->value[i],
             .stack_id = in->stack_id,
             .tmp = in->tmp,
             .span_base = span_base,

@@ -6,14 +6,47 @@ width_of(uint64_t max)
     return max <= UINT8_MAX ? 1 : max <= UINT16_MAX ? 2 : max <= UINT32_MAX ? 4 : 8;
 }
 
-void
-pw_samples_measure(const struct pw_record *rec, const struct pw_record_series *rs,
-                   struct pw_samples_stat *stat)
-{
-    uint32_t types = rec->types_count, n = rs->samples_count;
+#define WIDEN(T)                                                                                   \
+    do {                                                                                           \
+        const T *v = PW_RECORD_AT(rec, T, rs->values_off);                                         \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            out[i] = v[i];                                                                         \
+        }                                                                                          \
+    } while (0)
 
+const int64_t *
+pw_samples_values(struct pw_scratch *scratch, const struct pw_record *rec,
+                  const struct pw_record_series *rs)
+{
+    size_t n = (size_t)rs->samples_count * rec->types_count;
+    int64_t *out;
+
+    if (rs->value_bytes == sizeof(*out)) {
+        return PW_RECORD_AT(rec, int64_t, rs->values_off);
+    }
+    out = pw_scratch_array(scratch, n, sizeof(*out));
+    if (out == NULL) {
+        return NULL;
+    }
+    switch (rs->value_bytes) {
+    case 1:
+        WIDEN(uint8_t);
+        break;
+    case 2:
+        WIDEN(uint16_t);
+        break;
+    default:
+        WIDEN(uint32_t);
+        break;
+    }
+    return out;
+}
+
+void
+pw_samples_measure(const int64_t *value, uint32_t n, uint32_t types, struct pw_samples_stat *stat)
+{
     for (uint32_t t = 0; t < types; t++) {
-        const int64_t *v = PW_RECORD_AT(rec, int64_t, rs->values_off) + t;
+        const int64_t *v = value + t;
         uint64_t total = 0, any = 0;
         uint32_t nonzero = 0;
 
@@ -81,7 +114,7 @@ values_write(struct pw_region *r, const struct pw_samples_in *in, uint32_t t)
 {
     uint32_t types = in->rec->types_count, n = in->rs->samples_count;
     uint32_t width = in->stat[t].value_width;
-    const int64_t *v = PW_RECORD_AT(in->rec, int64_t, in->rs->values_off) + t;
+    const int64_t *v = in->value + t;
     /* One more: a trailing zero is written behind the last before it is found to be zero. */
     void *column =
         pw_region_alloc(r, PW_REGION_SAMPLES, ((size_t)in->stat[t].nonzero + 1) * width, 8);
@@ -107,19 +140,17 @@ static void
 stacks_write(struct pw_region *r, const struct pw_samples_in *in, uint32_t t, struct pw_row *row)
 {
     uint32_t types = in->rec->types_count, n = in->rs->samples_count, kept = 0;
-    const struct pw_record_sample *s =
-        PW_RECORD_AT(in->rec, struct pw_record_sample, in->rs->samples_off);
-    const int64_t *v = PW_RECORD_AT(in->rec, int64_t, in->rs->values_off) + t;
+    const int64_t *v = in->value + t;
     uint32_t min = UINT32_MAX, max = 0, any_span = 0;
 
     for (uint32_t i = 0; i < n; i++, v += types) {
         if (*v != 0) {
-            uint32_t id = in->stack_id[s[i].stack];
+            uint32_t id = in->stack_id[pw_record_sample_stack(in->rec, in->rs, i)];
 
             in->tmp[kept++] = id;
             min = id < min ? id : min;
             max = id > max ? id : max;
-            any_span |= s[i].span;
+            any_span |= pw_record_sample_span(in->rec, in->rs, i);
         }
     }
     row->stack_base = min;
@@ -129,11 +160,11 @@ stacks_write(struct pw_region *r, const struct pw_samples_in *in, uint32_t t, st
     if (any_span == 0) {
         return;
     }
-    v = PW_RECORD_AT(in->rec, int64_t, in->rs->values_off) + t;
+    v = in->value + t;
     kept = 0;
     for (uint32_t i = 0; i < n; i++, v += types) {
         if (*v != 0) {
-            in->tmp[kept++] = s[i].span;
+            in->tmp[kept++] = pw_record_sample_span(in->rec, in->rs, i);
         }
     }
     row->span_base = in->span_base;
@@ -146,7 +177,7 @@ static bool
 same_samples(const struct pw_samples_in *in, uint32_t t, uint32_t u)
 {
     uint32_t types = in->rec->types_count, n = in->rs->samples_count;
-    const int64_t *v = PW_RECORD_AT(in->rec, int64_t, in->rs->values_off);
+    const int64_t *v = in->value;
     uint32_t differ = 0;
 
     if (in->stat[t].nonzero != in->stat[u].nonzero) {

@@ -45,8 +45,12 @@ struct pw_samples_stat { /* of one series of a record and one sample type */
     uint32_t value_width;
 };
 
-/* What the series' samples of each type amount to; stat[types_count]. */
-void pw_samples_measure(const struct pw_record *rec, const struct pw_record_series *rs,
+/* The values of a series 64 bits wide, [samples_count][types_count]: in place or in scratch, NULL
+ * when that is exhausted. */
+const int64_t *pw_samples_values(struct pw_scratch *scratch, const struct pw_record *rec,
+                                 const struct pw_record_series *rs);
+/* What n samples of each type amount to; stat[types]. */
+void pw_samples_measure(const int64_t *value, uint32_t n, uint32_t types,
                         struct pw_samples_stat *stat);
 /* Most that write allocates for the series, scratch included in neither. */
 size_t pw_samples_bytes_max(const struct pw_record *rec, const struct pw_record_series *rs,
@@ -56,6 +60,7 @@ struct pw_samples_in {
     const struct pw_record *rec;
     const struct pw_record_series *rs;
     const struct pw_samples_stat *stat;
+    const int64_t *value;     /* pw_samples_values */
     const uint32_t *stack_id; /* per stack of the record */
     uint32_t *tmp;            /* rs->samples_count */
     uint32_t span_base;       /* spans of the tenant before this record */

@@ -22,6 +22,7 @@ struct pw_head_mem {
     struct pw_region region;
     struct pw_htab_pool htab;
     struct pw_scratch scratch; /* of one append */
+    uint64_t hash_key;
 };
 
 /* Offset in the region and length in one word, so that a string's entry is 8 bytes. */

@@ -42,9 +42,10 @@ struct pw_sample {
     uint32_t label_count;
     uint32_t value_count; /* as sent; values at value[value_first ...] */
     uint32_t value_first;
-    uint32_t label_set;  /* after normalise: index into label_set */
-    uint32_t stack;      /* after normalise: index into stack */
-    uint64_t stack_hash; /* after normalise: keyed hash of the content of the stack */
+    uint32_t label_set; /* after normalise: index into label_set */
+    uint32_t stack;     /* after normalise: index into stack */
+    uint32_t ids_off; /* its ids in bytes: minimal varints in one piece; ids_len 0: they are not */
+    uint32_t ids_len;
 };
 
 struct pw_mapping {
@@ -85,6 +86,10 @@ struct pw_stack {
     uint64_t hash;      /* keyed, of the content of its locations in order, and of their number */
     uint32_t loc_first; /* into loc_ids, leaf first */
     uint32_t loc_count;
+    uint32_t ids_off; /* the same as varints of index + 1 in bytes; ids_len 0: nowhere */
+    uint32_t ids_len;
+    uint32_t wire_len; /* at least what they take as varints */
+    uint32_t pad;
 };
 
 /* One distinct set of string labels of samples: pairs sorted by (key, str) text, str never empty. */
@@ -125,7 +130,8 @@ struct pw_profile {
     uint32_t function_count;
     struct pw_stack *stack; /* after normalise */
     uint32_t stack_count;
-    struct pw_label_set *label_set; /* after normalise; [0] is the empty set when any sample has it */
+    struct pw_label_set
+        *label_set; /* after normalise; [0] is the empty set when any sample has it */
     uint32_t label_set_count;
     struct pw_label_set_pair *label_set_pair;
 
@@ -137,15 +143,24 @@ struct pw_profile {
     uint64_t encoded_bytes; /* size of the canonical re-encoding (write-path.md 3.2 step 3) */
 
     /* What the walk saw, so that the usual profile needs no second look. */
-    struct pw_slice string_stretch; /* the wire from the first string to the last, when it holds hardly
+    struct pw_slice
+        string_stretch;        /* the wire from the first string to the last, when it holds hardly
                                        anything else; empty otherwise */
-    size_t string_loose_bytes;      /* of strings outside of it */
+    size_t string_loose_bytes; /* of strings that are not there with their length before them */
+    uint32_t string_loose_count;
     struct pw_text_key text_key;
-    uint32_t string_hashed; /* the first so many entries of string_hash are filled */
+    uint32_t string_hashed;        /* the first so many entries of string_hash are filled */
     uint32_t wide_first, wide_end; /* among those, where the ones that are not ASCII lie */
     uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
     bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
     bool zero_location_id, zero_function_id;
+
+    /* What normalise saw, for the widths of a record: all bits that are set in any of them. */
+    uint64_t number_bits;    /* lines in files */
+    uint64_t address_bits;   /* of locations */
+    uint64_t value_bits;     /* of samples, merged */
+    uint32_t depth_bits;     /* of stacks */
+    size_t stack_wire_bytes; /* of all stacks: wire_len */
 };
 
 enum { PW_PROFILE_STRINGS_EXTRA = 4096 }; /* room for fix-ups that add names */
@@ -166,12 +181,12 @@ void pw_profile_keep_types(struct pw_profile *p, const bool *keep);
 /* The reasons of write-path.md 3.3 in its order; texts and names are in distributor/reason.def. */
 enum pw_profile_reason {
     PW_PROFILE_FINE = 0,
-    PW_PROFILE_EMPTY,            /* row 1 */
-    PW_PROFILE_NOT_IN_WINDOW,    /* row 2 */
-    PW_PROFILE_SIZE_LIMIT,       /* row 3 */
-    PW_PROFILE_SAMPLES_LIMIT,    /* row 4 */
+    PW_PROFILE_EMPTY,               /* row 1 */
+    PW_PROFILE_NOT_IN_WINDOW,       /* row 2 */
+    PW_PROFILE_SIZE_LIMIT,          /* row 3 */
+    PW_PROFILE_SAMPLES_LIMIT,       /* row 4 */
     PW_PROFILE_SAMPLE_LABELS_LIMIT, /* row 5 */
-    PW_PROFILE_MALFORMED,        /* rows 7-13: text says which */
+    PW_PROFILE_MALFORMED,           /* rows 7-13: text says which */
 };
 
 struct pw_profile_limits { /* 0 disables a limit */

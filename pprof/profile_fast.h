@@ -344,6 +344,7 @@ struct pw_fast_sample {
     /* Bytes of their contents as a packed encoder has them; read when not one field each did it. */
     uint64_t id_bytes, value_bytes, label_bytes;
     uint32_t id_fields, value_fields;
+    const uint8_t *ids; /* the last packed field of them */
 };
 
 /* Its length says where the next field is; what is in it is not waited for. */
@@ -382,6 +383,7 @@ pw_fast_ids(struct pw_walk *w, struct pw_fast_sample *s)
     if ((ptrdiff_t)len > s->end - s->p) {
         return false;
     }
+    s->ids = s->p;
     n = pw_packed_u14_minus1(s->p, len, out);
     if (n < 0) {
         n = pw_packed_u16_minus1(s->p, len, out);
@@ -508,6 +510,8 @@ pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
     x->value_count = s.values - w->value_count;
     p->sample_count++;
     p->loc_ids_count = s.locs;
+    x->ids_off = s.id_fields == 1 ? (uint32_t)(s.ids - p->bytes.ptr) : 0;
+    x->ids_len = s.id_fields == 1 ? (uint32_t)s.id_bytes : 0;
     w->value_count = s.values;
     w->label_count = s.labels;
     if (s.id_fields > 1 || s.value_fields > 1) {

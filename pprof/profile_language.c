@@ -99,6 +99,7 @@ strip_shapes(struct pw_profile *p, struct pw_slice *s)
     }
     *s = pw_slice(out, (size_t)(o - out));
     p->string_loose_bytes += s->len;
+    p->string_loose_count++;
 }
 
 /* Enough for a checkpoint: a look at so many bytes costs some microseconds. */

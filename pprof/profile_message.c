@@ -260,7 +260,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     s->loc_count = p->loc_ids_count - s->loc_first;
     s->label_count = w->label_count - s->label_first;
     s->value_count = w->value_count - s->value_first;
-    p->sample_count++;
+    p->sample_count++; /* ids_len stays 0 */
     rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
     rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);
     *size += pw_len_field_size(rest);
@@ -505,25 +505,30 @@ pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f, uint64_t wire_by
         return false;
     }
     w->shrink += (int64_t)wire_bytes - (int64_t)size;
+    w->padded_strings |= f->number == 6 && wire_bytes != size;
     return true;
 }
 
 /* Strings mostly follow one another: then a record takes them with one copy, tags and all. */
 static void
-find_stretch(struct pw_profile *p, size_t string_bytes)
+find_stretch(struct pw_walk *w)
 {
     enum { GAP_MAX = 8 };
+    struct pw_profile *p = w->p;
     const struct pw_slice *first = p->string_table, *last = first + p->string_count - 1;
-    size_t bytes;
+    size_t string_bytes = w->string_bytes, bytes;
+    const uint8_t *from;
 
     p->string_loose_bytes = string_bytes;
-    if (p->string_count == 0) {
+    p->string_loose_count = p->string_count;
+    if (p->string_count == 0 || w->padded_strings) {
         return;
     }
-    bytes = (size_t)(last->ptr + last->len - first->ptr); /* wire order is table order */
+    from = first->ptr - pw_varint_size(first->len);
+    bytes = (size_t)(last->ptr + last->len - from); /* wire order is table order */
     if (bytes <= string_bytes + (size_t)p->string_count * GAP_MAX) {
-        p->string_stretch = pw_slice(first->ptr, bytes);
-        p->string_loose_bytes = 0;
+        p->string_stretch = pw_slice(from, bytes);
+        p->string_loose_bytes = p->string_loose_count = 0;
     }
 }
 
@@ -548,6 +553,6 @@ pw_walk_finish(struct pw_walk *w)
     p->period_type = (struct pw_value_type){.type_ref = (int64_t)w->period_type[1],
                                             .unit_ref = (int64_t)w->period_type[2]};
     p->string_hashed = p->string_count;
-    find_stretch(p, w->string_bytes);
+    find_stretch(w);
     p->encoded_bytes = (uint64_t)((int64_t)p->bytes.len - w->shrink) + size;
 }

@@ -117,6 +117,7 @@ clamp_refs(struct pw_profile *p)
         (void)pw_profile_add_string(p, pw_slice("", 0));
     } else if (p->string_table[0].len != 0) {
         p->string_table[0] = pw_slice("", 0);
+        p->string_loose_count++;
         p->string_hashed = 0;
     }
     for (uint32_t i = 0; i < p->sample_type_count; i++) {
@@ -253,6 +254,28 @@ resolve_location(struct pw_profile *p, const struct id_map *mappings,
     return resolve_lines(p, functions, l);
 }
 
+/* For the widths of a record's columns. */
+static void
+record_bits(struct pw_profile *p)
+{
+    uint64_t number = 0, address = 0;
+
+    for (uint32_t i = 0; i < p->function_count; i++) {
+        number |= (uint64_t)p->function[i].start_line;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+    }
+    for (uint32_t i = 0; i < p->line_count; i++) {
+        number |= (uint64_t)p->line[i].line;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+    }
+    for (uint32_t i = 0; i < p->location_count; i++) {
+        address |= p->location[i].address;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+    }
+    p->number_bits = number;
+    p->address_bits = address;
+}
+
 static bool
 prepare_locations(struct pw_profile *p, const struct id_map *mappings,
                   const struct id_map *functions, struct id_map *ids, bool *any_dropped)
@@ -269,18 +292,19 @@ prepare_locations(struct pw_profile *p, const struct id_map *mappings,
         if (ids->slot != NULL) {
             id_map_put(ids, l->id, i);
         }
-        if (!resolve_location(p, mappings, functions, l, &stub)) {
+        if (PW_UNLIKELY(!resolve_location(p, mappings, functions, l, &stub))) {
             l->dropped = *any_dropped = true;
             l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
             l->line_count = 0;
         }
     }
+    record_bits(p);
     return true;
 }
 
 /* Steps 2 and 5: what makes a sample worth keeping before its stack is looked at. */
 static bool
-values_count(const struct pw_profile *p, const struct pw_sample *s)
+values_count(const struct pw_profile *p, const struct pw_sample *s, int64_t *bits)
 {
     const int64_t *v = p->value + s->value_first;
     int64_t all = 0;
@@ -291,6 +315,7 @@ values_count(const struct pw_profile *p, const struct pw_sample *s)
     for (uint32_t i = 0; i < s->value_count; i++) {
         all |= v[i]; /* negative as soon as one is */
     }
+    *bits = all;
     return all > 0;
 }
 
@@ -456,8 +481,20 @@ struct sample_tables {
     uint64_t mask;
     uint64_t stack_mask; /* at most a quarter full: every sample looks here */
     uint32_t pair_count;
+    uint32_t id_bytes; /* of the longest location index + 1 as varint */
     bool empty_set_used;
 };
+
+static uint32_t
+varint_bytes(uint32_t v)
+{
+    uint32_t n = 1;
+
+    for (; v >= 0x80; v >>= 7) {
+        n++;
+    }
+    return n;
+}
 
 static bool
 sample_tables_init(struct pw_profile *p, struct sample_tables *t)
@@ -587,26 +624,36 @@ add_values(struct pw_profile *p, const struct pw_sample *to, const struct pw_sam
 
     for (uint32_t v = 0; v < from->value_count; v++) {
         sum[v] += (uint64_t)p->value[from->value_first + v]; /* wraps, as the reference does */
+        p->value_bits |= sum[v];
     }
 }
 
 /* The stack of s: a known one, or a new one whose first sample will be at index n. */
 static bool
-intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s, uint32_t n)
+intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s, uint64_t hash,
+             uint32_t n)
 {
-    uint64_t i = s->stack_hash & t->stack_mask;
+    uint64_t i = hash & t->stack_mask;
+    uint32_t wire_len = s->ids_len;
 
     for (; t->stack_slot[i] != 0; i = (i + 1) & t->stack_mask) {
         s->stack = t->stack_slot[i] - 1;
-        if (p->stack[s->stack].hash == s->stack_hash) {
+        if (p->stack[s->stack].hash == hash) {
             return false;
         }
     }
     s->stack = p->stack_count++;
     t->stack_slot[i] = s->stack + 1;
     t->stack_first[s->stack] = n;
-    p->stack[s->stack] = (struct pw_stack){
-        .hash = s->stack_hash, .loc_first = s->loc_first, .loc_count = s->loc_count};
+    if (PW_UNLIKELY(wire_len == 0)) {
+        wire_len = s->loc_count * t->id_bytes;
+    }
+    p->stack[s->stack] = (struct pw_stack){.hash = hash,
+                                           .loc_first = s->loc_first,
+                                           .loc_count = s->loc_count,
+                                           .ids_off = s->ids_off,
+                                           .ids_len = s->ids_len,
+                                           .wire_len = wire_len};
     return true;
 }
 
@@ -616,7 +663,7 @@ static bool
 merge_sample(struct pw_profile *p, struct sample_tables *t, const struct pw_sample *s, uint32_t n)
 {
     const struct pw_sample *o = &p->sample[t->stack_first[s->stack]];
-    uint64_t i = pw_hash_mix(s->stack_hash, s->label_set) & t->mask;
+    uint64_t i = pw_hash_mix(p->stack[s->stack].hash, s->label_set) & t->mask;
 
     if (o->label_set == s->label_set) {
         add_values(p, o, s);
@@ -653,6 +700,7 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
 {
     struct sample_tables t = {0};
     const uint64_t *loc_hash;
+    uint64_t all_bits = 0;
     bool plain;
     uint32_t n = 0;
 
@@ -660,19 +708,24 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
         return false;
     }
     plain = stacks_are_plain(p, any_dropped);
+    t.id_bytes = varint_bytes(p->location_count);
     p->label_set[0] = (struct pw_label_set){0};
     p->label_set_count = 1;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample *s = &p->sample[i];
+        uint64_t hash;
+        int64_t bits;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
-        if (!values_count(p, s) || (!plain && !resolve_stack(p, locations, s))) {
+        if (!values_count(p, s, &bits) || (!plain && !resolve_stack(p, locations, s))) {
             continue;
         }
-        s->stack_hash = stack_hash(p, loc_hash, s);
+        hash = stack_hash(p, loc_hash, s);
+        s->ids_len = plain ? s->ids_len : 0; /* else ids are not what their index says */
+        all_bits |= (uint64_t)bits;
         s->label_set = s->label_count == 0 ? 0 : resolve_label_set(p, &t, s);
         t.empty_set_used |= s->label_set == 0;
-        if (intern_stack(p, &t, s, n) || !merge_sample(p, &t, s, n)) {
+        if (intern_stack(p, &t, s, hash, n) || !merge_sample(p, &t, s, n)) {
             if (n != i) {
                 p->sample[n] = *s;
             }
@@ -680,6 +733,12 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
         }
     }
     p->sample_count = n;
+    p->value_bits |= all_bits; /* and sums */
+    for (uint32_t i = 0; i < p->stack_count; i++) {
+        p->stack_wire_bytes += p->stack[i].wire_len;
+        p->depth_bits |= p->stack[i].loc_count;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+    }
     drop_empty_set(p, &t);
     return true;
 }

@@ -488,6 +488,7 @@ pw_profile_add_string(struct pw_profile *p, struct pw_slice s)
     }
     p->string_table[p->string_count] = s;
     p->string_loose_bytes += s.len;
+    p->string_loose_count++;
     return p->string_count++;
 }
 

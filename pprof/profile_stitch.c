@@ -347,6 +347,7 @@ stitch_samples(struct stitch *st, uint32_t first)
             out = put_stitched(st, i, out);
             p->sample[i].loc_first = at;
             p->sample[i].loc_count += missing;
+            p->sample[i].ids_len = 0;
         }
     }
     p->loc_ids_count = (uint32_t)(count + more);

@@ -43,6 +43,7 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
         if (s->loc_count > depth) { /* the leaf comes first: keep the root side */
             s->loc_first += s->loc_count - depth;
             s->loc_count = depth;
+            s->ids_len = 0;
         }
         if (s->label_count > labels) {
             f->actual = s->label_count;
@@ -64,6 +65,8 @@ cut_strings(struct pw_profile *p, uint32_t max)
         if (s->len > max) {
             s->ptr += s->len - max;
             s->len = max;
+            p->string_loose_bytes += max;
+            p->string_loose_count++;
             p->string_hashed = i < p->string_hashed ? i : p->string_hashed;
         }
     }

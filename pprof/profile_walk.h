@@ -23,7 +23,8 @@ struct pw_walk_counts {
 struct pw_walk {
     struct pw_profile *p;
     struct pw_walk_counts cap;
-    bool full; /* a guessed table was too small: start again with exact counts */
+    bool padded_strings; /* a tag or length of one is longer than needed */
+    bool full;           /* a guessed table was too small: start again with exact counts */
     uint32_t label_count;
     uint32_t value_count;
     size_t string_bytes;

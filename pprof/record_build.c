@@ -1,24 +1,34 @@
 /* Writes a record: the tables of the profile as they stand, indices unchanged, then the stacks and
  * series of the groups. Symbols that no sample of the groups uses stay in: leaving them out would
- * cost a pass over all of them and a renumbering, and the head never looks at them. */
+ * cost a pass over all of them and a renumbering, and the head never looks at them.
+ *
+ * Texts lie in the wire as a length and its bytes, and lists of locations as varints of ids that, in
+ * all profiles but a few, are their indices plus one: both are copied as they are. */
 #include "pprof/record.h"
 
 #include "base/check.h"
-#include "base/hash.h"
+#include "pprof/record_write.h"
 
-enum { RECORD_ALIGN = 16, SECTION_ALIGN = 8 };
+enum { VARINT_MAX = 5, SECTIONS = 24, COPY_BLOCK = 64 };
 
-struct writer {
-    const struct pw_record_source *src;
-    struct pw_record *rec;
-    uint8_t *base;
-    size_t used;
-    size_t cap;
-    uint32_t *stack_at;    /* by stack of the profile: index + 1 in the record */
-    uint32_t *sample_at;   /* by stack of the record: the last sample without a span that has it */
-    uint32_t *sample_slot; /* samples with a span, by stack and span: index + 1 in the series */
-    uint64_t slot_mask;
+static_assert((int)COPY_BLOCK <= (int)PW_RECORD_LOCS_SLACK, "what write_locs puts behind a list");
+
+struct widths {
+    uint32_t ref, number, address, stack;
 };
+
+static struct widths
+widths_of(const struct pw_profile *p)
+{
+    uint64_t refs = p->string_count | (uint64_t)p->function_count | p->line_count |
+                    (2ULL * p->mapping_count + 1);
+    uint32_t address = p->address_bits == 0 ? 0 : pw_record_width(p->address_bits, 4);
+
+    return (struct widths){.ref = pw_record_width(refs, 2),
+                           .number = pw_record_width(p->number_bits, 2),
+                           .address = address,
+                           .stack = pw_record_width(p->stack_count | p->depth_bits, 2)};
+}
 
 static size_t
 type_text_bytes(const struct pw_profile *p)
@@ -37,92 +47,94 @@ size_t
 pw_record_bytes_max(const struct pw_record_source *src)
 {
     const struct pw_profile *p = src->profile;
+    struct widths width = widths_of(p);
     size_t n = sizeof(struct pw_record) + src->tenant.len + type_text_bytes(p);
 
-    n += p->string_count * sizeof(struct pw_record_string);
-    n += p->string_stretch.len + p->string_loose_bytes;
+    n += p->string_count * sizeof(uint32_t) + p->string_stretch.len + VARINT_MAX;
+    n += p->string_loose_bytes + (size_t)p->string_loose_count * VARINT_MAX;
     n += p->mapping_count * sizeof(struct pw_record_mapping);
-    n += p->function_count * sizeof(struct pw_record_function);
-    n += p->line_count * sizeof(struct pw_record_line);
-    n += p->location_count * sizeof(struct pw_record_location);
-    n += p->stack_count * sizeof(struct pw_record_stack);
-    n += p->loc_ids_count * sizeof(uint32_t);
+    n += p->function_count * (3 * (size_t)width.ref + width.number);
+    n += p->line_count * ((size_t)width.ref + width.number);
+    n += p->location_count * (sizeof(uint64_t) + width.address + 2 * (size_t)width.ref) + width.ref;
+    n += p->stack_count * (sizeof(uint64_t) + sizeof(uint32_t) + width.stack) + sizeof(uint32_t);
+    n += p->stack_wire_bytes + PW_RECORD_LOCS_SLACK;
     n += src->span_count * sizeof(struct pw_record_span_id);
     n += p->sample_type_count * sizeof(struct pw_record_type);
-    for (uint32_t g = 0; g < src->group_count; g++) {
-        const struct pw_record_group *group = &src->group[g];
-
-        n += sizeof(struct pw_record_series) + 3 * SECTION_ALIGN;
-        n += group->labels->count * sizeof(struct pw_record_label);
-        for (uint32_t i = 0; i < group->labels->count; i++) {
-            n += group->labels->pair[i].name.len + group->labels->pair[i].value.len;
-        }
-        n += group->sample_count *
-             (sizeof(struct pw_record_sample) + p->sample_type_count * sizeof(int64_t));
-    }
-    return pw_align_up(n + 16 * SECTION_ALIGN, RECORD_ALIGN);
+    n += pw_record_series_bytes_max(src, width.stack);
+    return pw_align_up(n + (size_t)SECTIONS * PW_RECORD_SECTION_ALIGN, PW_RECORD_ALIGN);
 }
 
-/* Room for n * size bytes, aligned; NULL when the record would be larger than cap or 4 GiB. */
-static void *
-section(struct writer *w, size_t n, size_t size, uint32_t *off)
+static size_t
+varint_put(uint8_t *to, uint32_t v)
 {
-    size_t at = pw_align_up(w->used, SECTION_ALIGN);
-    size_t bytes = n * size; /* n comes from tables that fit memory, size is a small constant */
+    size_t n = 0;
 
-    if (at > w->cap || bytes > w->cap - at || at + bytes > UINT32_MAX) {
-        return NULL;
+    for (; v >= 0x80; v >>= 7) {
+        to[n++] = (uint8_t)(v | 0x80);
     }
-    w->used = at + bytes;
-    *off = (uint32_t)at;
-    return w->base + at;
+    to[n++] = (uint8_t)v;
+    return n;
 }
 
+/* Whether the bytes before s are its length, as a record has it; then how many. */
+static uint32_t
+length_before(struct pw_slice s, size_t room)
+{
+    uint8_t want[VARINT_MAX];
+    size_t n;
+
+    if (PW_LIKELY(s.len < 0x80 && room > 0)) {
+        return s.ptr[-1] == s.len;
+    }
+    n = varint_put(want, (uint32_t)s.len);
+    return n <= room && memcmp(s.ptr - n, want, n) == 0 ? (uint32_t)n : 0;
+}
+
+/* A string that does not lie in the wire as it is, with its length. */
 static bool
-put_text(struct writer *w, struct pw_slice s, struct pw_record_span *span)
+put_loose(struct pw_record_writer *w, struct pw_slice s, uint32_t *off)
 {
-    if (s.len > w->cap - w->used || w->used + s.len > UINT32_MAX) {
+    uint8_t head[VARINT_MAX];
+    struct pw_record_span span;
+
+    if (!pw_record_put_text(w, pw_slice(head, varint_put(head, (uint32_t)s.len)), &span)) {
         return false;
     }
-    *span = (struct pw_record_span){.off = (uint32_t)w->used, .len = (uint32_t)s.len};
-    if (s.len != 0) {
-        memcpy(w->base + w->used, s.ptr, s.len);
-        w->used += s.len;
-    }
-    return true;
+    *off = span.off;
+    return pw_record_put_text(w, s, &span);
 }
 
 static bool
-write_strings(struct writer *w)
+write_strings(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    struct pw_record_string *out = section(w, p->string_count, sizeof(*out), &w->rec->strings_off);
+    uint32_t *out = pw_record_section(w, p->string_count, sizeof(*out), &w->rec->strings_off);
     struct pw_record_span stretch;
 
-    if (out == NULL || !put_text(w, p->string_stretch, &stretch)) {
+    if (out == NULL || !pw_record_put_text(w, p->string_stretch, &stretch)) {
         return false;
     }
     w->rec->strings_count = p->string_count;
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice s = p->string_table[i];
         uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->string_stretch.ptr;
-        struct pw_record_span own = {.off = stretch.off + (uint32_t)at};
+        uint32_t n;
 
-        if (at >= p->string_stretch.len && !put_text(w, s, &own)) {
+        if (PW_LIKELY(at <= p->string_stretch.len && (n = length_before(s, at)) != 0)) {
+            out[i] = stretch.off + (uint32_t)at - n;
+        } else if (!put_loose(w, s, &out[i])) {
             return false;
         }
-        out[i] = (struct pw_record_string){
-            .off = own.off, .len = (uint32_t)s.len, .hash = p->string_hash[i]};
     }
     return true;
 }
 
 static bool
-write_mappings(struct writer *w)
+write_mappings(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
     struct pw_record_mapping *out =
-        section(w, p->mapping_count, sizeof(*out), &w->rec->mappings_off);
+        pw_record_section(w, p->mapping_count, sizeof(*out), &w->rec->mappings_off);
 
     if (out == NULL) {
         return false;
@@ -144,83 +156,114 @@ write_mappings(struct writer *w)
     return true;
 }
 
-static bool
-write_functions(struct writer *w)
+/* The loops over symbols, made once for the widths of most profiles and once for all others. */
+struct columns {
+    void *function_refs, *start_lines, *line_functions, *line_numbers;
+    uint64_t *location_hashes;
+    void *addresses, *location_lines, *location_mappings;
+};
+
+static inline __attribute__((always_inline)) void
+fill_columns(const struct pw_profile *p, const struct columns *restrict c, uint32_t ref,
+             uint32_t number, uint32_t address)
 {
-    const struct pw_profile *p = w->src->profile;
-    struct pw_record_function *out =
-        section(w, p->function_count, sizeof(*out), &w->rec->functions_off);
+    uint32_t functions = p->function_count, lines = p->line_count, locations = p->location_count;
+    const struct pw_function *f = p->function;
+    const struct pw_line *line = p->line;
+    const struct pw_location *l = p->location;
 
-    if (out == NULL) {
-        return false;
+    for (uint32_t i = 0; i < functions; i++, f++) {
+        pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i, (uint64_t)f->name_ref);
+        pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 1, (uint64_t)f->system_name_ref);
+        pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 2, (uint64_t)f->filename_ref);
+        pw_record_put_uint(c->start_lines, number, i, (uint64_t)f->start_line);
     }
-    w->rec->functions_count = p->function_count;
-    for (uint32_t i = 0; i < p->function_count; i++) {
-        const struct pw_function *f = &p->function[i];
-
-        out[i] = (struct pw_record_function){.name = (uint32_t)f->name_ref,
-                                             .system_name = (uint32_t)f->system_name_ref,
-                                             .filename = (uint32_t)f->filename_ref,
-                                             .start_line = f->start_line,
-                                             .hash = f->hash};
-    }
-    return true;
-}
-
-static bool
-write_locations(struct writer *w)
-{
-    const struct pw_profile *p = w->src->profile;
-    struct pw_record_line *line = section(w, p->line_count, sizeof(*line), &w->rec->lines_off);
-    struct pw_record_location *out =
-        line == NULL ? NULL : section(w, p->location_count, sizeof(*out), &w->rec->locations_off);
-
-    if (out == NULL) {
-        return false;
-    }
-    w->rec->lines_count = p->line_count;
-    w->rec->locations_count = p->location_count;
-    for (uint32_t i = 0; i < p->line_count; i++) {
+    for (uint32_t i = 0; i < lines; i++, line++) {
         /* Lines of dropped locations can still hold a wire id; nothing refers to them. */
-        uint64_t f = p->line[i].function_id < p->function_count ? p->line[i].function_id : 0;
+        uint64_t function = line->function_id < functions ? line->function_id : 0;
 
-        line[i] = (struct pw_record_line){.function = (uint32_t)f, .line = p->line[i].line};
+        pw_record_put_uint(c->line_functions, ref, i, function);
+        pw_record_put_uint(c->line_numbers, number, i, (uint64_t)line->line);
     }
-    for (uint32_t i = 0; i < p->location_count; i++) {
-        const struct pw_location *l = &p->location[i];
+    for (uint32_t i = 0; i < locations; i++, l++) {
+        c->location_hashes[i] = l->hash;
+        pw_record_put_uint(c->addresses, address, i, l->address);
+        pw_record_put_uint(c->location_lines, ref, i, l->line_first);
+        pw_record_put_uint(c->location_mappings, ref, i, 2 * l->mapping_id + l->is_folded);
+    }
+    pw_record_put_uint(c->location_lines, ref, locations, lines);
+}
 
-        out[i] = (struct pw_record_location){.address = l->address,
-                                             .hash = l->hash,
-                                             .mapping = (uint32_t)l->mapping_id,
-                                             .line_first = l->line_first,
-                                             .line_count = l->line_count,
-                                             .is_folded = l->is_folded};
+static bool
+write_symbols(struct pw_record_writer *w)
+{
+    const struct pw_profile *p = w->src->profile;
+    struct pw_record *r = w->rec;
+    struct widths width = widths_of(p);
+    struct columns c = {
+        .location_hashes =
+            pw_record_section(w, p->location_count, sizeof(uint64_t), &r->location_hashes_off),
+        .addresses = pw_record_section(w, p->location_count, width.address, &r->addresses_off),
+        .start_lines = pw_record_section(w, p->function_count, width.number, &r->start_lines_off),
+        .line_numbers = pw_record_section(w, p->line_count, width.number, &r->line_numbers_off),
+        .function_refs =
+            pw_record_section(w, 3 * (size_t)p->function_count, width.ref, &r->functions_off),
+        .line_functions = pw_record_section(w, p->line_count, width.ref, &r->line_functions_off),
+        .location_lines =
+            pw_record_section(w, (size_t)p->location_count + 1, width.ref, &r->location_lines_off),
+        .location_mappings =
+            pw_record_section(w, p->location_count, width.ref, &r->location_mappings_off),
+    };
+
+    if (!c.location_hashes || !c.addresses || !c.start_lines || !c.line_numbers ||
+        !c.function_refs || !c.line_functions || !c.location_lines || !c.location_mappings) {
+        return false;
+    }
+    r->ref_bytes = (uint8_t)width.ref;
+    r->number_bytes = (uint8_t)width.number;
+    r->address_bytes = (uint8_t)width.address;
+    r->stack_bytes = (uint8_t)width.stack;
+    r->functions_count = p->function_count;
+    r->lines_count = p->line_count;
+    r->locations_count = p->location_count;
+    if (width.ref == 2 && width.number == 2 && width.address == 0) {
+        fill_columns(p, &c, 2, 2, 0);
+    } else if (width.ref == 2 && width.number == 2 && width.address == 8) {
+        fill_columns(p, &c, 2, 2, 8);
+    } else {
+        fill_columns(p, &c, width.ref, width.number, width.address);
     }
     return true;
 }
 
 static bool
-write_types(struct writer *w)
+write_types(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    struct pw_record_type *out = section(w, p->sample_type_count, sizeof(*out), &w->rec->types_off);
+    struct pw_record_type *out =
+        pw_record_section(w, p->sample_type_count, sizeof(*out), &w->rec->types_off);
     bool ok = out != NULL;
 
     w->rec->types_count = (uint16_t)p->sample_type_count;
     for (uint32_t i = 0; ok && i < p->sample_type_count; i++) {
-        ok = put_text(w, pw_profile_string(p, p->sample_type[i].type_ref), &out[i].type) &&
-             put_text(w, pw_profile_string(p, p->sample_type[i].unit_ref), &out[i].unit);
+        struct pw_value_type t = p->sample_type[i];
+
+        ok = pw_record_put_text(w, pw_profile_string(p, t.type_ref), &out[i].type) &&
+             pw_record_put_text(w, pw_profile_string(p, t.unit_ref), &out[i].unit);
     }
-    return ok && put_text(w, pw_profile_string(p, p->period_type.type_ref), &w->rec->period_type) &&
-           put_text(w, pw_profile_string(p, p->period_type.unit_ref), &w->rec->period_unit) &&
-           put_text(w, w->src->tenant, &w->rec->tenant);
+    return ok &&
+           pw_record_put_text(w, pw_profile_string(p, p->period_type.type_ref),
+                              &w->rec->period_type) &&
+           pw_record_put_text(w, pw_profile_string(p, p->period_type.unit_ref),
+                              &w->rec->period_unit) &&
+           pw_record_put_text(w, w->src->tenant, &w->rec->tenant);
 }
 
 static bool
-write_spans(struct writer *w)
+write_spans(struct pw_record_writer *w)
 {
     struct pw_record_span_id *out =
-        section(w, w->src->span_count, sizeof(*out), &w->rec->spans_off);
+        pw_record_section(w, w->src->span_count, sizeof(*out), &w->rec->spans_off);
 
     if (out == NULL) {
         return false;
@@ -232,210 +275,112 @@ write_spans(struct writer *w)
     return true;
 }
 
-/* Location ids of count entries from first on. */
+/* Numbers the stacks the groups use, in the order they meet them. */
 static void
-copy_locs(const struct pw_profile *p, uint32_t first, uint32_t count, uint8_t *out, uint32_t width)
-{
-    uint64_t *wide = p->loc_ids_wide;
-
-    if (wide == NULL) { /* as wide as in the record: normalise widens what has more locations */
-        memcpy(out, p->loc_ids + first, count * sizeof(uint16_t));
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (width == sizeof(uint16_t)) {
-            ((uint16_t *)(void *)out)[i] = (uint16_t)wide[first + i];
-        } else {
-            ((uint32_t *)(void *)out)[i] = (uint32_t)wide[first + i];
-        }
-    }
-}
-
-/* Stacks the groups use, in the order they meet them; stacks that lie side by side are copied
- * together. */
-static bool
-write_stacks(struct writer *w)
+number_stacks(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    uint32_t width = p->location_count <= UINT16_MAX ? 2 : 4, count = 0, locs = 0;
-    uint32_t from = 0, pending = 0; /* ids found, not yet copied */
-    struct pw_record_stack *out = section(w, p->stack_count, sizeof(*out), &w->rec->stacks_off);
-    uint8_t *loc =
-        out == NULL ? NULL : section(w, p->loc_ids_count, sizeof(uint32_t), &w->rec->locs_off);
+    uint32_t count = 0;
 
-    if (loc == NULL) {
-        return false;
-    }
     for (uint32_t g = 0; g < w->src->group_count; g++) {
         const struct pw_record_group *group = &w->src->group[g];
 
         for (uint32_t i = 0; i < group->sample_count; i++) {
             uint32_t stack = p->sample[group->sample[i]].stack;
-            const struct pw_stack *s = &p->stack[stack];
 
-            if (w->stack_at[stack] != 0) {
-                continue;
+            if (w->stack_at[stack] == 0) {
+                w->stack_from[count] = stack;
+                w->stack_at[stack] = ++count;
             }
-            if (s->loc_first != from + pending) {
-                copy_locs(p, from, pending, loc + (size_t)(locs - pending) * width, width);
-                from = s->loc_first;
-                pending = 0;
-            }
-            out[count] = (struct pw_record_stack){
-                .hash = s->hash, .loc_first = locs, .loc_count = s->loc_count};
-            locs += s->loc_count;
-            pending += s->loc_count;
-            w->stack_at[stack] = ++count;
         }
     }
-    copy_locs(p, from, pending, loc + (size_t)(locs - pending) * width, width);
     w->rec->stacks_count = count;
-    w->rec->locs_count = locs;
-    w->rec->loc_bytes = width;
-    w->used = w->rec->locs_off + (size_t)locs * width;
-    return true;
+}
+
+/* The list of one stack to `to`, behind which there are COPY_BLOCK bytes to spill over; its end. */
+static uint8_t *
+write_locs(const struct pw_profile *p, const struct pw_stack *s, uint8_t *to)
+{
+    const uint8_t *from = p->bytes.ptr + s->ids_off;
+
+    if (PW_UNLIKELY(s->ids_len == 0)) {
+        for (uint32_t i = s->loc_first; i < s->loc_first + s->loc_count; i++) {
+            uint64_t at = p->loc_ids_wide != NULL ? p->loc_ids_wide[i] : p->loc_ids[i];
+
+            to += varint_put(to, (uint32_t)at + 1);
+        }
+        return to;
+    }
+    if (PW_UNLIKELY((size_t)s->ids_off + s->ids_len + COPY_BLOCK > p->bytes.len)) {
+        memcpy(to, from, s->ids_len);
+        return to + s->ids_len;
+    }
+    memcpy(to, from, COPY_BLOCK); /* most lists end here; a loop would not be guessed right */
+    for (uint32_t i = COPY_BLOCK; i < s->ids_len; i += COPY_BLOCK) {
+        memcpy(to + i, from + i, COPY_BLOCK);
+    }
+    return to + s->ids_len;
 }
 
 static bool
-write_labels(struct writer *w, const struct pw_labels *labels, struct pw_record_series *series)
-{
-    struct pw_record_label *out = section(w, labels->count, sizeof(*out), &series->labels_off);
-    bool ok = out != NULL;
-
-    series->labels_count = labels->count;
-    for (uint32_t i = 0; ok && i < labels->count; i++) {
-        ok = put_text(w, labels->pair[i].name, &out[i].name) &&
-             put_text(w, labels->pair[i].value, &out[i].value);
-    }
-    return ok;
-}
-
-/* The place of (stack, span) among the n samples of this series: an earlier one or n. Tables are
- * shared by all series and not cleared in between: an entry counts only when it points at an equal
- * sample. */
-static uint32_t
-sample_place(struct writer *w, const struct pw_record_sample *out, uint32_t n,
-             struct pw_record_sample x)
-{
-    uint64_t i;
-
-    if (x.span == 0) {
-        uint32_t at = w->sample_at[x.stack];
-
-        if (at < n && out[at].stack == x.stack && out[at].span == 0) {
-            return at;
-        }
-        w->sample_at[x.stack] = n;
-        return n;
-    }
-    i = pw_hash_mix(w->src->profile->hash_key, (uint64_t)x.stack << 32 | x.span) & w->slot_mask;
-    for (; w->sample_slot[i] != 0; i = (i + 1) & w->slot_mask) {
-        uint32_t at = w->sample_slot[i] - 1;
-
-        if (at < n && out[at].stack == x.stack && out[at].span == x.span) {
-            return at;
-        }
-    }
-    w->sample_slot[i] = n + 1;
-    return n;
-}
-
-static bool
-write_samples(struct writer *w, const struct pw_record_group *group,
-              struct pw_record_series *series)
+write_stacks(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    uint32_t types = p->sample_type_count, n = 0;
-    struct pw_record_sample *out =
-        section(w, group->sample_count, sizeof(*out), &series->samples_off);
-    int64_t *value = out == NULL ? NULL
-                                 : section(w, (size_t)group->sample_count * types, sizeof(*value),
-                                           &series->values_off);
+    struct pw_record *r = w->rec;
+    uint32_t n = r->stacks_count, width = r->stack_bytes;
+    uint64_t *hash = pw_record_section(w, n, sizeof(*hash), &r->stack_hashes_off);
+    uint32_t *at = pw_record_section(w, (size_t)n + 1, sizeof(*at), &r->stack_locs_off);
+    void *depth = pw_record_section(w, n, width, &r->stack_depths_off);
+    size_t bytes = 0;
+    uint8_t *first, *to;
 
-    if (value == NULL) {
+    for (uint32_t i = 0; i < n; i++) {
+        bytes += p->stack[w->stack_from[i]].wire_len;
+    }
+    first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
+    if (hash == NULL || at == NULL || depth == NULL || first == NULL) {
         return false;
     }
-    if (group->span != NULL) {
-        memset(w->sample_slot, 0, (w->slot_mask + 1) * sizeof(*w->sample_slot));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct pw_stack *s = &p->stack[w->stack_from[i]];
+
+        hash[i] = s->hash;
+        at[i] = (uint32_t)(to - first);
+        pw_record_put_uint(depth, width, i, s->loc_count);
+        to = write_locs(p, s, to);
     }
-    for (uint32_t i = 0; i < group->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[group->sample[i]];
-        struct pw_record_sample x = {.stack = w->stack_at[s->stack] - 1,
-                                     .span = group->span == NULL ? 0 : group->span[i]};
-        uint32_t at = sample_place(w, out, n, x);
-        uint64_t *to = (uint64_t *)value + (size_t)at * types;
-        const int64_t *from = p->value + s->value_first;
-
-        if (at == n) {
-            out[n++] = x;
-            memcpy(to, from, types * sizeof(*to));
-            continue;
-        }
-        for (uint32_t t = 0; t < types; t++) {
-            to[t] += (uint64_t)from[t];
-        }
-    }
-    series->samples_count = n;
-    w->used = series->values_off + (size_t)n * types * sizeof(*value);
-    return true;
-}
-
-static bool
-write_series(struct writer *w)
-{
-    const struct pw_profile *p = w->src->profile;
-    struct pw_record_series *out =
-        section(w, w->src->group_count, sizeof(*out), &w->rec->series_off);
-
-    if (out == NULL) {
-        return false;
-    }
-    w->rec->series_count = w->src->group_count;
-    for (uint32_t g = 0; g < w->src->group_count; g++) {
-        const struct pw_record_group *group = &w->src->group[g];
-        uint64_t key = p->hash_key;
-
-        out[g] = (struct pw_record_series){0};
-        memcpy(out[g].uuid, group->uuid, sizeof(out[g].uuid));
-        for (uint32_t i = 0; i < group->labels->count; i++) {
-            const struct pw_label_pair *l = &group->labels->pair[i];
-
-            key = pw_hash_mix(key, pw_hash_keyed(p->hash_key, l->name.ptr, l->name.len));
-            key = pw_hash_mix(key, pw_hash_keyed(p->hash_key, l->value.ptr, l->value.len));
-        }
-        for (uint32_t t = 0; t < p->sample_type_count; t++) {
-            key = pw_hash_mix(key, p->string_hash[p->sample_type[t].type_ref]);
-            key = pw_hash_mix(key, p->string_hash[p->sample_type[t].unit_ref]);
-        }
-        out[g].key = pw_hash_mix(key, group->labels->count);
-        if (!write_labels(w, group->labels, &out[g]) || !write_samples(w, group, &out[g])) {
-            return false;
-        }
-    }
+    at[n] = (uint32_t)(to - first);
+    r->locs_bytes = at[n];
+    PW_INVARIANT(r->locs_bytes <= bytes);
+    memset(to, 0, PW_RECORD_LOCS_SLACK); /* nothing of what lay behind the lists leaves with it */
+    w->used = r->locs_off + (size_t)r->locs_bytes + PW_RECORD_LOCS_SLACK;
     return true;
 }
 
 /* Working memory for stacks and samples, from the profile's scratch and given back after. */
 static bool
-writer_tables(struct writer *w)
+writer_tables(struct pw_record_writer *w)
 {
     struct pw_scratch *scratch = w->src->profile->scratch;
     uint32_t stacks = w->src->profile->stack_count, most = 0;
     uint64_t size = 16;
 
     for (uint32_t g = 0; g < w->src->group_count; g++) {
-        most = w->src->group[g].sample_count > most ? w->src->group[g].sample_count : most;
+        const struct pw_record_group *group = &w->src->group[g];
+
+        most = group->span != NULL && group->sample_count > most ? group->sample_count : most;
     }
     while (size < 2ULL * most) { /* at most 33 turns */
         size *= 2;
     }
     w->slot_mask = size - 1;
-    w->stack_at = pw_scratch_array(scratch, 2ULL * stacks, sizeof(*w->stack_at));
+    w->stack_at = pw_scratch_array(scratch, 3ULL * stacks, sizeof(*w->stack_at));
     w->sample_slot = pw_scratch_array(scratch, size, sizeof(*w->sample_slot));
     if (w->stack_at == NULL || w->sample_slot == NULL) {
         return false;
     }
     w->sample_at = w->stack_at + stacks;
+    w->stack_from = w->sample_at + stacks;
     memset(w->stack_at, 0, 2ULL * stacks * sizeof(*w->stack_at));
     return true;
 }
@@ -444,11 +389,12 @@ int64_t
 pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
 {
     const struct pw_profile *p = src->profile;
-    struct writer w = {.src = src, .rec = out, .base = out, .cap = cap, .used = sizeof(*w.rec)};
+    struct pw_record_writer w = {
+        .src = src, .rec = out, .base = out, .cap = cap, .used = sizeof(*w.rec)};
     size_t mark = p->scratch->used, bytes;
     bool ok;
 
-    PW_INVARIANT(((uintptr_t)out & (RECORD_ALIGN - 1)) == 0);
+    PW_INVARIANT(((uintptr_t)out & (PW_RECORD_ALIGN - 1)) == 0);
     if (cap < sizeof(*w.rec)) {
         return PW_ENOSPC;
     }
@@ -457,11 +403,14 @@ pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
                                 .duration_nanos = p->duration_nanos,
                                 .period = p->period,
                                 .has_period_type = p->has_period_type};
-    ok = writer_tables(&w) && write_strings(&w) && write_mappings(&w) && write_functions(&w) &&
-         write_locations(&w) && write_types(&w) && write_spans(&w) && write_stacks(&w) &&
-         write_series(&w);
+    ok = writer_tables(&w);
+    if (ok) {
+        number_stacks(&w);
+        ok = write_strings(&w) && write_mappings(&w) && write_symbols(&w) && write_types(&w) &&
+             write_spans(&w) && write_stacks(&w) && pw_record_write_series(&w);
+    }
     pw_scratch_rewind(p->scratch, mark);
-    bytes = pw_align_up(w.used, RECORD_ALIGN);
+    bytes = pw_align_up(w.used, PW_RECORD_ALIGN);
     if (!ok || bytes > cap || bytes > UINT32_MAX) {
         return PW_ENOSPC;
     }

@@ -19,24 +19,67 @@ span_fits(const struct range *in, struct pw_record_span s)
     return s.off <= in->len && s.len <= in->len - s.off;
 }
 
+/* A column of refs, numbers or the like: where it lies, and each entry below a bound. */
 static bool
-window_fits(uint32_t first, uint32_t count, uint32_t total)
+column_fits(const struct range *in, uint32_t off, uint64_t count, uint32_t width)
 {
-    return first <= total && count <= total - first;
+    return width == 0 ? off <= in->len : section_fits(in, off, count, width);
+}
+
+static bool
+refs_below(const struct range *in, uint32_t off, uint64_t count, uint64_t bound)
+{
+    if (!column_fits(in, off, count, in->r->ref_bytes)) {
+        return false;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        if (pw_record_ref(in->r, off, i) >= bound) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The varint at *at, of at most 32 bits, which ends before end. */
+static bool
+varint_ok(const uint8_t *base, size_t *at, size_t end, uint32_t *v)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t shift = 0; shift < 35 && *at < end; shift += 7) {
+        uint8_t b = base[(*at)++];
+
+        sum |= (uint64_t)(b & 0x7F) << shift;
+        if (b < 0x80) {
+            *v = (uint32_t)sum;
+            return sum <= UINT32_MAX;
+        }
+    }
+    return false;
+}
+
+static bool
+widths_ok(const struct pw_record *r)
+{
+    return (r->ref_bytes == 2 || r->ref_bytes == 4) &&
+           (r->number_bytes == 2 || r->number_bytes == 4 || r->number_bytes == 8) &&
+           (r->address_bytes == 0 || r->address_bytes == 4 || r->address_bytes == 8) &&
+           (r->stack_bytes == 2 || r->stack_bytes == 4);
 }
 
 static bool
 strings_ok(const struct range *in)
 {
     const struct pw_record *r = in->r;
-    const struct pw_record_string *s;
 
-    if (!section_fits(in, r->strings_off, r->strings_count, sizeof(*s))) {
+    if (!section_fits(in, r->strings_off, r->strings_count, sizeof(uint32_t))) {
         return false;
     }
-    s = PW_RECORD_AT(r, struct pw_record_string, r->strings_off);
     for (uint32_t i = 0; i < r->strings_count; i++) {
-        if (!span_fits(in, (struct pw_record_span){.off = s[i].off, .len = s[i].len})) {
+        size_t at = PW_RECORD_AT(r, uint32_t, r->strings_off)[i];
+        uint32_t len;
+
+        if (!varint_ok((const uint8_t *)r, &at, in->len, &len) || len > in->len - at) {
             return false;
         }
     }
@@ -48,22 +91,15 @@ functions_ok(const struct range *in)
 {
     const struct pw_record *r = in->r;
     const struct pw_record_mapping *m;
-    const struct pw_record_function *f;
 
     if (!section_fits(in, r->mappings_off, r->mappings_count, sizeof(*m)) ||
-        !section_fits(in, r->functions_off, r->functions_count, sizeof(*f))) {
+        !column_fits(in, r->start_lines_off, r->functions_count, r->number_bytes) ||
+        !refs_below(in, r->functions_off, 3ULL * r->functions_count, r->strings_count)) {
         return false;
     }
     m = PW_RECORD_AT(r, struct pw_record_mapping, r->mappings_off);
     for (uint32_t i = 0; i < r->mappings_count; i++) {
         if (m[i].filename >= r->strings_count || m[i].build_id >= r->strings_count) {
-            return false;
-        }
-    }
-    f = PW_RECORD_AT(r, struct pw_record_function, r->functions_off);
-    for (uint32_t i = 0; i < r->functions_count; i++) {
-        if (f[i].name >= r->strings_count || f[i].system_name >= r->strings_count ||
-            f[i].filename >= r->strings_count) {
             return false;
         }
     }
@@ -74,54 +110,63 @@ static bool
 locations_ok(const struct range *in)
 {
     const struct pw_record *r = in->r;
-    const struct pw_record_line *line;
-    const struct pw_record_location *l;
+    uint64_t n = r->locations_count;
 
-    if (!section_fits(in, r->lines_off, r->lines_count, sizeof(*line)) ||
-        !section_fits(in, r->locations_off, r->locations_count, sizeof(*l))) {
+    /* A line that no location uses can stand in a record without functions. */
+    if (!refs_below(in, r->line_functions_off, r->lines_count,
+                    r->functions_count == 0 ? 1 : r->functions_count) ||
+        !column_fits(in, r->line_numbers_off, r->lines_count, r->number_bytes) ||
+        !section_fits(in, r->location_hashes_off, n, sizeof(uint64_t)) ||
+        !column_fits(in, r->addresses_off, n, r->address_bytes) ||
+        !refs_below(in, r->location_mappings_off, n, 2ULL * r->mappings_count) ||
+        !refs_below(in, r->location_lines_off, n + 1, r->lines_count + 1ULL)) {
         return false;
     }
-    line = PW_RECORD_AT(r, struct pw_record_line, r->lines_off);
-    for (uint32_t i = 0; i < r->lines_count; i++) {
-        /* A line that no location uses can stand in a record without functions. */
-        if (line[i].function >= r->functions_count && line[i].function != 0) {
-            return false;
-        }
-    }
-    l = PW_RECORD_AT(r, struct pw_record_location, r->locations_off);
-    for (uint32_t i = 0; i < r->locations_count; i++) {
-        if (l[i].mapping >= r->mappings_count ||
-            !window_fits(l[i].line_first, l[i].line_count, r->lines_count) ||
-            (l[i].line_count != 0 && r->functions_count == 0)) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (pw_record_ref(r, r->location_lines_off, i) >
+            pw_record_ref(r, r->location_lines_off, i + 1ULL)) {
             return false;
         }
     }
     return true;
 }
 
+/* Whether [at, end) of the lists is `depth` varints of locations and nothing else. */
+static bool
+list_ok(const struct range *in, size_t at, size_t end, uint32_t depth)
+{
+    const uint8_t *locs = (const uint8_t *)in->r + in->r->locs_off;
+
+    for (uint32_t d = 0; d < depth; d++) {
+        uint32_t v;
+
+        if (!varint_ok(locs, &at, end, &v) || v - 1 >= in->r->locations_count) {
+            return false;
+        }
+        /* Where a reader of whole stacks meets an unseen location it looks at its functions. */
+        if (in->r->functions_count == 0 && pw_record_location(in->r, v - 1).line_count != 0) {
+            return false;
+        }
+    }
+    return at == end;
+}
+
 static bool
 stacks_ok(const struct range *in)
 {
     const struct pw_record *r = in->r;
-    const struct pw_record_stack *s;
-    const uint8_t *loc = (const uint8_t *)r + r->locs_off;
+    const uint32_t *at = PW_RECORD_AT(r, uint32_t, r->stack_locs_off);
+    uint64_t n = r->stacks_count;
 
-    if ((r->loc_bytes != 2 && r->loc_bytes != 4) ||
-        !section_fits(in, r->locs_off, r->locs_count, r->loc_bytes) ||
-        !section_fits(in, r->stacks_off, r->stacks_count, sizeof(*s))) {
+    if (!section_fits(in, r->stack_hashes_off, n, sizeof(uint64_t)) ||
+        !section_fits(in, r->stack_locs_off, n + 1, sizeof(*at)) ||
+        !column_fits(in, r->stack_depths_off, n, r->stack_bytes) ||
+        !section_fits(in, r->locs_off, r->locs_bytes + (uint64_t)PW_RECORD_LOCS_SLACK, 1)) {
         return false;
     }
-    for (uint32_t i = 0; i < r->locs_count; i++) {
-        uint32_t l = r->loc_bytes == 2 ? ((const uint16_t *)(const void *)loc)[i]
-                                       : ((const uint32_t *)(const void *)loc)[i];
-
-        if (l >= r->locations_count) {
-            return false;
-        }
-    }
-    s = PW_RECORD_AT(r, struct pw_record_stack, r->stacks_off);
-    for (uint32_t i = 0; i < r->stacks_count; i++) {
-        if (!window_fits(s[i].loc_first, s[i].loc_count, r->locs_count)) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (at[i] > at[i + 1] || at[i + 1] > r->locs_bytes ||
+            !list_ok(in, at[i], at[i + 1], pw_record_stack_depth(r, i))) {
             return false;
         }
     }
@@ -151,27 +196,40 @@ types_ok(const struct range *in)
 }
 
 static bool
+samples_ok(const struct range *in, const struct pw_record_series *s)
+{
+    const struct pw_record *r = in->r;
+    uint64_t values = (uint64_t)s->samples_count * r->types_count;
+
+    if ((s->value_bytes != 1 && s->value_bytes != 2 && s->value_bytes != 4 &&
+         s->value_bytes != 8) ||
+        !column_fits(in, s->samples_off, s->samples_count, r->stack_bytes) ||
+        !column_fits(in, s->values_off, values, s->value_bytes) ||
+        (s->spans_off != 0 &&
+         !section_fits(in, s->spans_off, s->samples_count, sizeof(uint32_t)))) {
+        return false;
+    }
+    for (uint32_t i = 0; i < s->samples_count; i++) {
+        if (pw_record_sample_stack(r, s, i) >= r->stacks_count ||
+            pw_record_sample_span(r, s, i) > r->spans_count) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
 one_series_ok(const struct range *in, const struct pw_record_series *s)
 {
     const struct pw_record *r = in->r;
     const struct pw_record_label *l;
-    const struct pw_record_sample *x;
 
-    if (!section_fits(in, s->labels_off, s->labels_count, sizeof(*l)) ||
-        !section_fits(in, s->samples_off, s->samples_count, sizeof(*x)) ||
-        !section_fits(in, s->values_off, (uint64_t)s->samples_count * r->types_count,
-                      sizeof(int64_t))) {
+    if (!section_fits(in, s->labels_off, s->labels_count, sizeof(*l)) || !samples_ok(in, s)) {
         return false;
     }
     l = PW_RECORD_AT(r, struct pw_record_label, s->labels_off);
     for (uint32_t i = 0; i < s->labels_count; i++) {
         if (!span_fits(in, l[i].name) || !span_fits(in, l[i].value)) {
-            return false;
-        }
-    }
-    x = PW_RECORD_AT(r, struct pw_record_sample, s->samples_off);
-    for (uint32_t i = 0; i < s->samples_count; i++) {
-        if (x[i].stack >= r->stacks_count || x[i].span > r->spans_count) {
             return false;
         }
     }
@@ -206,8 +264,8 @@ pw_record_check(const void *data, size_t len)
         r->version != PW_RECORD_VERSION) {
         return PW_EINVAL;
     }
-    return strings_ok(&in) && functions_ok(&in) && locations_ok(&in) && stacks_ok(&in) &&
-                   types_ok(&in) && series_ok(&in)
+    return widths_ok(r) && strings_ok(&in) && functions_ok(&in) && locations_ok(&in) &&
+                   stacks_ok(&in) && types_ok(&in) && series_ok(&in)
                ? 0
                : PW_EINVAL;
 }

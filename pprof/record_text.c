@@ -1,36 +1,20 @@
 #include "pprof/record_text.h"
 
-static uint32_t
-loc_at(const struct pw_record *r, uint32_t i)
-{
-    return r->loc_bytes == 2 ? PW_RECORD_AT(r, uint16_t, r->locs_off)[i]
-                             : PW_RECORD_AT(r, uint32_t, r->locs_off)[i];
-}
-
-static void
-put_string(const struct pw_record *r, uint32_t index, struct pw_text *t)
-{
-    const struct pw_record_string *s =
-        PW_RECORD_AT(r, struct pw_record_string, r->strings_off) + index;
-
-    pw_text_slice(t, pw_slice((const uint8_t *)r + s->off, s->len));
-}
+#include <stdlib.h>
 
 /* Frames of one location, outermost first: lines are stored innermost first. */
 static void
 put_location(const struct pw_record *r, uint32_t index, struct pw_text *t)
 {
-    const struct pw_record_location *l =
-        PW_RECORD_AT(r, struct pw_record_location, r->locations_off) + index;
-    const struct pw_record_line *line = PW_RECORD_AT(r, struct pw_record_line, r->lines_off);
-    const struct pw_record_function *f =
-        PW_RECORD_AT(r, struct pw_record_function, r->functions_off);
+    struct pw_record_location l = pw_record_location(r, index);
 
-    if (l->line_count == 0) {
-        pw_text_printf(t, "0x%llx", (unsigned long long)l->address);
+    if (l.line_count == 0) {
+        pw_text_printf(t, "0x%llx", (unsigned long long)l.address);
     }
-    for (uint32_t i = l->line_count; i > 0; i--) {
-        put_string(r, f[line[l->line_first + i - 1].function].name, t);
+    for (uint32_t i = l.line_count; i > 0; i--) {
+        uint32_t f = pw_record_line(r, l.line_first + i - 1).function;
+
+        pw_text_slice(t, pw_record_string(r, pw_record_function(r, f).name));
         if (i > 1) {
             pw_text_char(t, ';');
         }
@@ -40,15 +24,21 @@ put_location(const struct pw_record *r, uint32_t index, struct pw_text *t)
 static void
 put_stack(const struct pw_record *r, uint32_t index, struct pw_text *t)
 {
-    const struct pw_record_stack *s =
-        PW_RECORD_AT(r, struct pw_record_stack, r->stacks_off) + index;
+    uint32_t depth = pw_record_stack_depth(r, index);
+    uint32_t *loc = calloc((size_t)depth + 1, sizeof(*loc));
 
-    for (uint32_t i = s->loc_count; i > 0; i--) {
-        put_location(r, loc_at(r, s->loc_first + i - 1), t);
+    if (loc == NULL) {
+        pw_text_str(t, "(no memory)");
+        return;
+    }
+    pw_record_stack_locs(r, index, loc);
+    for (uint32_t i = depth; i > 0; i--) {
+        put_location(r, loc[i - 1], t);
         if (i > 1) {
             pw_text_char(t, ';');
         }
     }
+    free(loc);
 }
 
 static void
@@ -63,10 +53,8 @@ static void
 put_series(const struct pw_record *r, const struct pw_record_series *s, struct pw_text *t)
 {
     const struct pw_record_label *l = PW_RECORD_AT(r, struct pw_record_label, s->labels_off);
-    const struct pw_record_sample *x = PW_RECORD_AT(r, struct pw_record_sample, s->samples_off);
     const struct pw_record_type *type = PW_RECORD_AT(r, struct pw_record_type, r->types_off);
     const struct pw_record_span_id *span = PW_RECORD_AT(r, struct pw_record_span_id, r->spans_off);
-    const int64_t *value = PW_RECORD_AT(r, int64_t, s->values_off);
 
     pw_text_char(t, '{');
     for (uint32_t i = 0; i < s->labels_count; i++) {
@@ -84,14 +72,16 @@ put_series(const struct pw_record *r, const struct pw_record_series *s, struct p
     }
     pw_text_char(t, '\n');
     for (uint32_t i = 0; i < s->samples_count; i++) {
-        put_stack(r, x[i].stack, t);
-        if (x[i].span != 0) {
+        uint32_t span_1 = pw_record_sample_span(r, s, i);
+
+        put_stack(r, pw_record_sample_stack(r, s, i), t);
+        if (span_1 != 0) {
             pw_text_str(t, " span=");
-            put_hex(t, span[x[i].span - 1].span_id, 8);
+            put_hex(t, span[span_1 - 1].span_id, 8);
         }
         for (uint32_t v = 0; v < r->types_count; v++) {
             pw_text_char(t, ' ');
-            pw_text_i64(t, value[(size_t)i * r->types_count + v]);
+            pw_text_i64(t, pw_record_value(r, s, i, v));
         }
         pw_text_char(t, '\n');
     }

@@ -73,7 +73,7 @@ build(struct pw_profile *p)
         uint64_t in_record = 0, in_profile = 0;
 
         for (uint32_t i = 0; i < s->samples_count; i++) {
-            in_record += PW_RECORD_AT(r, uint64_t, s->values_off)[i * r->types_count + t];
+            in_record += (uint64_t)pw_record_value(r, s, i, t);
         }
         for (uint32_t i = 0; i < p->sample_count; i++) {
             in_profile += (uint64_t)p->value[p->sample[i].value_first + t];

@@ -42,7 +42,7 @@ check_record(struct fixture *fx, const struct pw_profile *p, const int64_t *want
         int64_t total = 0;
 
         for (uint32_t i = 0; i < s->samples_count; i++) {
-            total += PW_RECORD_AT(r, int64_t, s->values_off)[(size_t)i * r->types_count + t];
+            total += pw_record_value(r, s, i, t);
         }
         assert_int_equal(total, want[t]);
     }

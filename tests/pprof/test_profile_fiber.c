@@ -32,11 +32,14 @@ digest(const struct pw_profile *p)
     uint64_t h = mix(p->sample_count, p->encoded_bytes);
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        h = mix(h, p->sample[i].stack_hash);
+        h = mix(h, p->sample[i].stack);
         h = mix(h, p->sample[i].label_set);
         for (uint32_t v = 0; v < p->sample[i].value_count; v++) {
             h = mix(h, (uint64_t)p->value[p->sample[i].value_first + v]);
         }
+    }
+    for (uint32_t i = 0; i < p->stack_count; i++) {
+        h = mix(h, p->stack[i].hash);
     }
     for (uint32_t i = 0; i < p->string_count; i++) {
         h = mix(h, p->string_hash[i]);

@@ -186,6 +186,12 @@ put(struct out *o, size_t bytes, size_t align, uint32_t *off)
     return o->base + *off;
 }
 
+static void
+put_uint(void *column, uint32_t width, size_t i, uint64_t v)
+{
+    memcpy((uint8_t *)column + i * width, &v, width); /* little-endian, as everything here */
+}
+
 static struct pw_record_span
 put_text(struct out *o, const char *s, size_t n)
 {
@@ -285,26 +291,26 @@ collect(struct tables *x, const struct rb_profile *p, uint64_t seed)
 static void
 put_names(struct out *o, struct pw_record *r, const struct tables *x, uint64_t key)
 {
-    struct pw_record_string *s =
-        put(o, (r->strings_count = x->string.count) * sizeof(*s), 8, &r->strings_off);
+    uint32_t *at = put(o, (r->strings_count = x->string.count) * sizeof(*at), 8, &r->strings_off);
 
     for (uint32_t i = 0; i < x->string.count && !o->full; i++) {
         char text[128];
-        size_t n = string_text(text, sizeof(text), x->string.item[i]);
-        struct pw_record_span span = put_text(o, text, n);
+        size_t n = string_text(text + 1, sizeof(text) - 1, x->string.item[i]);
 
-        s[i] = (struct pw_record_string){
-            .off = span.off, .len = span.len, .hash = pw_hash_keyed(key, text, n)};
+        text[0] = (char)n; /* below 128: one byte of varint */
+        at[i] = put_text(o, text, n + 1).off;
     }
-    struct pw_record_function *f =
-        put(o, (r->functions_count = x->function.count) * sizeof(*f), 8, &r->functions_off);
+    r->functions_count = x->function.count;
+    void *f = put(o, 3 * (size_t)x->function.count * r->ref_bytes, 8, &r->functions_off);
+    void *start = put(o, (size_t)x->function.count * r->number_bytes, 8, &r->start_lines_off);
 
     for (uint32_t i = 0; i < x->function.count && !o->full; i++) {
-        f[i] = function_of(x->function.item[i]);
-        f[i].name = x->string.at[f[i].name];
-        f[i].system_name = x->string.at[f[i].system_name];
-        f[i].filename = x->string.at[f[i].filename];
-        f[i].hash = mix(key + 1, x->function.item[i]);
+        struct pw_record_function fn = function_of(x->function.item[i]);
+
+        put_uint(f, r->ref_bytes, 3 * i, x->string.at[fn.name]);
+        put_uint(f, r->ref_bytes, 3 * i + 1, x->string.at[fn.system_name]);
+        put_uint(f, r->ref_bytes, 3 * i + 2, x->string.at[fn.filename]);
+        put_uint(start, r->number_bytes, i, (uint64_t)fn.start_line);
     }
     struct pw_record_mapping *m =
         put(o, (r->mappings_count = x->mapping.count) * sizeof(*m), 8, &r->mappings_off);
@@ -321,46 +327,60 @@ put_names(struct out *o, struct pw_record *r, const struct tables *x, uint64_t k
 }
 
 static void
-put_stacks(struct out *o, struct pw_record *r, const struct tables *x, uint64_t key)
+put_locations(struct out *o, struct pw_record *r, const struct tables *x, uint64_t key)
 {
-    struct pw_record_location *l =
-        put(o, (r->locations_count = x->location.count) * sizeof(*l), 8, &r->locations_off);
-    struct pw_record_line *line = put(o, 4 * x->location.count * sizeof(*line), 8, &r->lines_off);
+    size_t n = r->locations_count = x->location.count;
+    uint64_t *hash = put(o, n * sizeof(*hash), 8, &r->location_hashes_off);
+    void *address = put(o, n * r->address_bytes, 8, &r->addresses_off);
+    void *mapping = put(o, n * r->ref_bytes, 8, &r->location_mappings_off);
+    void *first = put(o, (n + 1) * r->ref_bytes, 8, &r->location_lines_off);
+    void *function = put(o, 4 * n * r->ref_bytes, 8, &r->line_functions_off);
+    void *number = put(o, 4 * n * r->number_bytes, 8, &r->line_numbers_off);
 
-    for (uint32_t i = 0; i < x->location.count && !o->full; i++) {
+    for (uint32_t i = 0; i < n && !o->full; i++) {
         uint32_t u = x->location.item[i];
 
-        l[i] = (struct pw_record_location){
-            .address = 0x1000 + 16ULL * u,
-            .hash = mix(key + 3, u),
-            .mapping = x->mapping.at[loc_mapping(u)],
-            .line_first = r->lines_count,
-            .line_count = loc_lines(u),
-            .is_folded = u % 5 == 0,
-        };
-        for (uint32_t k = 0; k < loc_lines(u); k++) {
-            line[r->lines_count++] = (struct pw_record_line){
-                .function = x->function.at[loc_function(u, k)], .line = (int64_t)(u + k)};
+        hash[i] = mix(key + 3, u);
+        put_uint(address, r->address_bytes, i, 0x1000 + 16ULL * u);
+        put_uint(mapping, r->ref_bytes, i, 2 * x->mapping.at[loc_mapping(u)] + (u % 5 == 0));
+        put_uint(first, r->ref_bytes, i, r->lines_count);
+        for (uint32_t k = 0; k < loc_lines(u); k++, r->lines_count++) {
+            put_uint(function, r->ref_bytes, r->lines_count, x->function.at[loc_function(u, k)]);
+            put_uint(number, r->number_bytes, r->lines_count, u + k);
         }
     }
-    struct pw_record_stack *s =
-        put(o, (r->stacks_count = x->stack.count) * sizeof(*s), 8, &r->stacks_off);
-    void *locs = put(o, (size_t)x->stack.count * RB_DEPTH_MAX * r->loc_bytes, 8, &r->locs_off);
+    if (!o->full) {
+        put_uint(first, r->ref_bytes, n, r->lines_count);
+    }
+}
 
-    for (uint32_t i = 0; i < x->stack.count && !o->full; i++) {
+static void
+put_stacks(struct out *o, struct pw_record *r, const struct tables *x, uint64_t key)
+{
+    size_t n = r->stacks_count = x->stack.count;
+    uint64_t *hash = put(o, n * sizeof(*hash), 8, &r->stack_hashes_off);
+    uint32_t *at = put(o, (n + 1) * sizeof(*at), 8, &r->stack_locs_off);
+    void *depth = put(o, n * r->stack_bytes, 8, &r->stack_depths_off);
+    uint8_t *locs = put(o, n * RB_DEPTH_MAX * 2 + PW_RECORD_LOCS_SLACK, 8, &r->locs_off);
+
+    for (uint32_t i = 0; i < n && !o->full; i++) {
         uint32_t u = x->stack.item[i];
 
-        s[i] = (struct pw_record_stack){
-            .hash = mix(key + 4, u), .loc_first = r->locs_count, .loc_count = stack_depth(u)};
-        for (uint32_t d = 0; d < stack_depth(u); d++, r->locs_count++) {
-            uint32_t at = x->location.at[stack_loc(u, d)];
+        hash[i] = mix(key + 4, u);
+        at[i] = r->locs_bytes;
+        put_uint(depth, r->stack_bytes, i, stack_depth(u));
+        for (uint32_t d = 0; d < stack_depth(u); d++) {
+            uint32_t id = x->location.at[stack_loc(u, d)] + 1; /* below 2^14 */
 
-            if (r->loc_bytes == 2) {
-                ((uint16_t *)locs)[r->locs_count] = (uint16_t)at;
-            } else {
-                ((uint32_t *)locs)[r->locs_count] = at;
+            if (id >= 0x80) {
+                locs[r->locs_bytes++] = (uint8_t)(id | 0x80);
+                id >>= 7;
             }
+            locs[r->locs_bytes++] = (uint8_t)id;
         }
+    }
+    if (!o->full) {
+        at[n] = r->locs_bytes;
     }
 }
 
@@ -389,14 +409,29 @@ put_series(struct out *o, const struct pw_record *r, struct pw_record_series *rs
         label_value(text, sizeof(text), s->label_set, i);
         l[i].value = put_text(o, text, strlen(text));
     }
-    struct pw_record_sample *m =
-        put(o, (rs->samples_count = s->sample_count) * sizeof(*m), 8, &rs->samples_off);
-    int64_t *v = put(o, s->sample_count * r->types_count * sizeof(*v), 8, &rs->values_off);
+    size_t n = rs->samples_count = s->sample_count, types = r->types_count;
 
-    for (uint32_t i = 0; i < s->sample_count && !o->full; i++) {
-        m[i] = (struct pw_record_sample){.stack = x->stack.at[s->sample[i].stack],
-                                         .span = s->sample[i].span};
-        memcpy(v + i * r->types_count, s->sample[i].value, r->types_count * sizeof(*v));
+    rs->value_bytes = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t t = 0; t < types; t++) {
+            uint64_t v = (uint64_t)s->sample[i].value[t];
+            uint32_t need = v >> 8 == 0 ? 1 : v >> 16 == 0 ? 2 : v >> 32 == 0 ? 4 : 8;
+
+            rs->value_bytes = need > rs->value_bytes ? need : rs->value_bytes;
+        }
+    }
+    void *stack = put(o, n * r->stack_bytes, 8, &rs->samples_off);
+    uint32_t *span = r->spans_count == 0 ? NULL : put(o, n * sizeof(*span), 8, &rs->spans_off);
+    void *value = put(o, n * types * rs->value_bytes, 8, &rs->values_off);
+
+    for (uint32_t i = 0; i < n && !o->full; i++) {
+        put_uint(stack, r->stack_bytes, i, x->stack.at[s->sample[i].stack]);
+        if (span != NULL) {
+            span[i] = s->sample[i].span;
+        }
+        for (uint32_t t = 0; t < types; t++) {
+            put_uint(value, rs->value_bytes, i * types + t, (uint64_t)s->sample[i].value[t]);
+        }
     }
     memcpy(rs->uuid, s->uuid, sizeof(rs->uuid));
 }
@@ -442,14 +477,19 @@ rb_build(const struct rb_profile *p, uint64_t hash_key, uint64_t shuffle, void *
     }
     memset(buf, 0, cap < 4096 ? cap : 4096);
     collect(&x, p, shuffle);
-    r->loc_bytes = (shuffle & 1) != 0 ? 4 : 2;
+    r->ref_bytes = (shuffle & 1) != 0 ? 4 : 2;
+    r->number_bytes = (shuffle & 2) != 0 ? 8 : (shuffle & 4) != 0 ? 4 : 2;
+    r->address_bytes = (shuffle & 8) != 0 ? 4 : 8;
+    r->stack_bytes = (shuffle & 16) != 0 ? 4 : 2;
     put_header(&o, r, p);
     put_names(&o, r, &x, hash_key);
+    put_locations(&o, r, &x, hash_key);
     put_stacks(&o, r, &x, hash_key);
     struct pw_record_series *rs =
         put(&o, (r->series_count = p->series_count) * sizeof(*rs), 8, &r->series_off);
 
     for (uint32_t i = 0; i < p->series_count && !o.full; i++) {
+        rs[i] = (struct pw_record_series){0};
         rs[i].key = mix(p->series[i].label_set, p->types_count);
         put_series(&o, r, &rs[i], &p->series[i], &x);
     }

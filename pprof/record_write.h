@@ -1,0 +1,96 @@
+/* pprof/record_write.h - the inside of pw_record_build: where the next byte goes.
+ *
+ * Purpose  record_build.c writes the symbols and stacks, record_series.c the series; both append to
+ *          one buffer.
+ * Owner    one build call.
+ * Context  hot. Internal to pprof/.
+ * Units    bytes.
+ * Errors   NULL or false: the record would be larger than cap or 4 GiB.
+ * Limits   -
+ */
+#ifndef PW_PPROF_RECORD_WRITE_H
+#define PW_PPROF_RECORD_WRITE_H
+
+#include "pprof/record.h"
+
+enum { PW_RECORD_ALIGN = 16, PW_RECORD_SECTION_ALIGN = 8 };
+
+struct pw_record_writer {
+    const struct pw_record_source *src;
+    struct pw_record *rec;
+    uint8_t *base;
+    size_t used;
+    size_t cap;
+    uint32_t *stack_at;    /* by stack of the profile: index + 1 in the record */
+    uint32_t *stack_from;  /* by stack of the record: which of the profile */
+    uint32_t *sample_at;   /* by stack of the record: the last sample without a span that has it */
+    uint32_t *sample_slot; /* samples with a span, by stack and span: index + 1 in the series */
+    uint64_t slot_mask;
+};
+
+/* Room for n * size bytes, aligned. */
+static inline void *
+pw_record_section(struct pw_record_writer *w, size_t n, size_t size, uint32_t *off)
+{
+    size_t at = pw_align_up(w->used, PW_RECORD_SECTION_ALIGN);
+    size_t bytes = n * size; /* n comes from tables that fit memory, size is a small constant */
+
+    if (at > w->cap || bytes > w->cap - at || at + bytes > UINT32_MAX) {
+        return NULL;
+    }
+    w->used = at + bytes;
+    *off = (uint32_t)at;
+    return w->base + at;
+}
+
+static inline bool
+pw_record_put_text(struct pw_record_writer *w, struct pw_slice s, struct pw_record_span *span)
+{
+    if (s.len > w->cap - w->used || w->used + s.len > UINT32_MAX) {
+        return false;
+    }
+    *span = (struct pw_record_span){.off = (uint32_t)w->used, .len = (uint32_t)s.len};
+    if (s.len != 0) {
+        memcpy(w->base + w->used, s.ptr, s.len);
+        w->used += s.len;
+    }
+    return true;
+}
+
+/* Entry i of a column; where width is a constant there is no branch. */
+static inline __attribute__((always_inline)) void
+pw_record_put_uint(void *column, uint32_t width, size_t i, uint64_t v)
+{
+    switch (width) {
+    case 0:
+        break;
+    case 1:
+        ((uint8_t *)column)[i] = (uint8_t)v;
+        break;
+    case 2:
+        ((uint16_t *)column)[i] = (uint16_t)v;
+        break;
+    case 4:
+        ((uint32_t *)column)[i] = (uint32_t)v;
+        break;
+    default:
+        ((uint64_t *)column)[i] = v;
+        break;
+    }
+}
+
+/* Bytes of a column whose entries have no bits but these: the smallest of 1, 2, 4 and 8 that holds
+ * them and is not below least. */
+static inline uint32_t
+pw_record_width(uint64_t bits, uint32_t least)
+{
+    uint32_t width = bits <= UINT8_MAX ? 1 : bits <= UINT16_MAX ? 2 : bits <= UINT32_MAX ? 4 : 8;
+
+    return width < least ? least : width;
+}
+
+/* Most that write_series takes, alignment included. */
+size_t pw_record_series_bytes_max(const struct pw_record_source *src, uint32_t stack_bytes);
+PW_MUST_USE bool pw_record_write_series(struct pw_record_writer *w);
+
+#endif
