@@ -13,12 +13,13 @@ struct segment_bytes {
     uint32_t crc; /* of everything, itself zero */
     uint32_t core, cores, index, salt;
     uint64_t first_sequence;
+    uint64_t stored_before;
     uint64_t hash_key;
     int64_t created_ns;
     uint32_t record_version;
     uint32_t pad;
 };
-static_assert(sizeof(struct segment_bytes) == 64, "the header on disk");
+static_assert(sizeof(struct segment_bytes) == 72, "the header on disk");
 
 struct frame_bytes {
     uint32_t magic;
@@ -61,6 +62,7 @@ pw_wal_segment_write(const struct pw_wal_segment *seg, void *out)
         .index = seg->index,
         .salt = seg->salt,
         .first_sequence = seg->first_sequence,
+        .stored_before = seg->stored_before,
         .hash_key = seg->hash_key,
         .created_ns = seg->created_ns,
         .record_version = seg->record_version,
@@ -97,6 +99,7 @@ pw_wal_segment_read(struct pw_slice bytes, struct pw_wal_segment *seg)
         .index = b.index,
         .salt = b.salt,
         .first_sequence = b.first_sequence,
+        .stored_before = b.stored_before,
         .hash_key = b.hash_key,
         .record_version = b.record_version,
         .created_ns = b.created_ns,

@@ -45,6 +45,7 @@ struct pw_wal_segment { /* what the header says */
     uint32_t index; /* of the segment, ascending within its core */
     uint32_t salt;
     uint64_t first_sequence; /* of the first record it was begun for */
+    uint64_t stored_before;  /* the last sequence that earlier segments hold, for good */
     uint64_t hash_key;       /* the process's: the records' hashes are under it */
     uint32_t record_version; /* PW_RECORD_VERSION */
     int64_t created_ns;

@@ -81,7 +81,7 @@ test_segment__written__read_back(void **state)
     pw_wal_segment_write(&header, block);
     assert_int_equal(pw_wal_segment_read(pw_slice(block, sizeof(block)), &got), 0);
     assert_memory_equal(&got, &header, sizeof(got));
-    for (size_t i = 0; i < 64; i++) {
+    for (size_t i = 0; i < 72; i++) {
         block[i] ^= 4;
         assert_int_equal(pw_wal_segment_read(pw_slice(block, sizeof(block)), &got), PW_EINVAL);
         block[i] ^= 4;

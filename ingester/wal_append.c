@@ -1,0 +1,111 @@
+/* The polling core's side of a log: nothing here waits, allocates or calls the kernel, but for one
+ * futex wake when the writer sleeps. */
+#include "ingester/wal_priv.h"
+
+#include "base/check.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void
+bump(_Atomic uint64_t *c)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+int
+pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bool borrow)
+{
+    int state = atomic_load_explicit(&w->state, memory_order_relaxed);
+    size_t bytes = sizeof(struct pw_wal_entry) + (borrow ? 0 : rec->bytes);
+    struct pw_wal_entry *e;
+
+    PW_INVARIANT(w->reserved == 0);
+    if (state != 0) {
+        bump(state == PW_ENOSPC ? &w->refused_full : &w->refused_error);
+        return state;
+    }
+    if (bytes > pw_lane_record_bytes_max(w->lane)) {
+        return PW_EMSGSIZE;
+    }
+    e = pw_lane_reserve(w->lane, (uint32_t)bytes);
+    if (e == NULL) {
+        return PW_EAGAIN;
+    }
+    *e = (struct pw_wal_entry){
+        .sequence = atomic_load_explicit(&w->sequence, memory_order_relaxed) + 1,
+        .borrowed = borrow ? rec : NULL,
+        .bytes = rec->bytes,
+        .type = PW_WAL_TYPE_RECORD,
+    };
+    if (!borrow) {
+        memcpy(e + 1, rec, rec->bytes);
+    }
+    w->reserved = bytes;
+    return 0;
+}
+
+uint64_t
+pw_wal_commit(struct pw_wal *w)
+{
+    uint64_t sequence = atomic_load_explicit(&w->sequence, memory_order_relaxed) + 1;
+
+    PW_INVARIANT(w->reserved != 0);
+    pw_lane_commit(w->lane, PW_WAL_TYPE_RECORD, (uint32_t)w->reserved);
+    w->reserved = 0;
+    atomic_store_explicit(&w->sequence, sequence, memory_order_relaxed);
+    return sequence;
+}
+
+void
+pw_wal_cancel(struct pw_wal *w)
+{
+    PW_INVARIANT(w->reserved != 0);
+    pw_lane_cancel(w->lane);
+    w->reserved = 0;
+}
+
+void
+pw_wal_flush(struct pw_wal *w)
+{
+    pw_lane_flush(w->lane);
+    /* The writer says that it sleeps and then looks into the lane once more; we fill the lane and then
+     * look whether it sleeps. With a full fence in each, one of the two sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (PW_UNLIKELY(atomic_load_explicit(&w->sleeping, memory_order_relaxed) != 0)) {
+        atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+        syscall(SYS_futex, &w->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+bool
+pw_wal_waits(const struct pw_wal *w, bool borrow)
+{
+    return w->dir->cfg.sync == PW_WAL_SYNC_GROUP || borrow;
+}
+
+bool
+pw_wal_settled(struct pw_wal *w, struct pw_wal_settled *s)
+{
+    struct pw_lane_record rec;
+
+    if (pw_lane_pop_burst(w->settled, &rec, 1) == 0) {
+        return false;
+    }
+    memcpy(s, rec.data, sizeof(*s));
+    pw_lane_release(w->settled, 1);
+    return true;
+}
+
+void
+pw_wal_mark(const struct pw_wal *w, struct pw_wal_mark *mark)
+{
+    *mark = (struct pw_wal_mark){
+        .generation = w->dir->generation,
+        .cores = w->dir->cfg.cores,
+        .core = w->core,
+        .sequence = atomic_load_explicit(&w->sequence, memory_order_relaxed),
+    };
+}
