@@ -20,7 +20,8 @@ enum {
     PW_TCP_MSS_MIN = 64,           /* a smaller MSS option is raised to this: header-only floods */
     PW_TCP_MSS_DEFAULT = 536,      /* RFC 9293 3.7.1: no MSS option */
     PW_TCP_MSS_DEFAULT_V6 = 1220,  /* the same over IPv6 */
-    PW_TCP_OOO_SEGMENTS_MAX = 512, /* buffers in one reassembly queue */
+    PW_TCP_OOO_SEGMENTS_MAX = 512, /* buffers of one connection that wait behind a hole */
+    PW_TCP_OOO_RUNS_MAX = 64,      /* and runs of them: holes */
     PW_TCP_KEEPALIVE_PROBES = 9,
     PW_TCP_DUPACKS = 3,       /* RFC 5681 3.2 */
     PW_TCP_DELACK_PSH_MS = 4, /* see tcp_output.c: an answer usually carries the ACK before */

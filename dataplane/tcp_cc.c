@@ -190,11 +190,13 @@ cubic_acked(struct pw_tcp_cc *c, uint32_t mss, uint32_t acked, uint64_t now_ms, 
     }
 }
 
-/* 4.6, 4.7. */
+/* 4.6, 4.7. Of the window, not of what is in flight: an ACK that says both how much arrived and that more is
+ * missing comes before the flush fills the window again. 4.6 allows it where a window that is not used
+ * does not grow (cwnd_limited in tcp_recovery.c). */
 static void
-cubic_reduce(struct pw_tcp_cc *c, uint32_t mss, uint32_t flight)
+cubic_reduce(struct pw_tcp_cc *c, uint32_t mss)
 {
-    uint32_t down = (uint32_t)((uint64_t)flight * BETA_NUM / BETA_DEN);
+    uint32_t down = (uint32_t)((uint64_t)c->cwnd * BETA_NUM / BETA_DEN);
 
     /* Fast convergence: who was cut twice on the way up makes room for newcomers. */
     c->prior = c->cwnd;
@@ -208,14 +210,14 @@ cubic_reduce(struct pw_tcp_cc *c, uint32_t mss, uint32_t flight)
 static void
 cubic_lost(struct pw_tcp_cc *c, uint32_t mss, uint32_t flight)
 {
-    cubic_reduce(c, mss, flight);
+    cubic_reduce(c, mss);
     c->cwnd = c->ssthresh;
 }
 
 static void
 cubic_timeout(struct pw_tcp_cc *c, uint32_t mss, uint32_t flight)
 {
-    cubic_reduce(c, mss, flight);
+    cubic_reduce(c, mss);
     c->w_max = 0; /* 4.8: the curve starts anew where slow start ends */
     c->cwnd = mss;
 }

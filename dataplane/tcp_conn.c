@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SND_SHARE_SCARCE = 4 * PW_SND_CHUNK_BYTES, SACK_BOARDS_MAX = 4096 };
+enum { SND_SHARE_SCARCE = 4 * PW_SND_CHUNK_BYTES, IN_LOSS_MAX = 4096 };
 
 void
 pw_tcp_cfg_defaults(struct pw_tcp_cfg *c)
@@ -232,7 +232,7 @@ pw_tcp_close(struct pw_worker *w, struct pw_tcb *tcb)
         t->half_open--;
         pw_tcb_flag_clear(tcb, PW_TCB_HALF_OPEN);
     }
-    pw_tcp_reass_clear(tcb);
+    pw_tcp_ooo_clear(w, tcb);
     pw_sack_clear(w, tcb);
     pw_snd_clear(&t->chunks, &tcb->snd);
     t->rx_budget_free += tcb->rx_reserved;
@@ -413,11 +413,12 @@ pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Only connections in loss have a scoreboard; who finds none recovers without SACK. */
+/* Only connections in loss have a scoreboard, or text behind a hole; who finds none recovers without SACK, and
+ * what comes out of order is not kept. */
 static uint32_t
-boards_of(const struct pw_tcp_cfg *c)
+in_loss_max(const struct pw_tcp_cfg *c)
 {
-    return c->conns_max < SACK_BOARDS_MAX ? c->conns_max : SACK_BOARDS_MAX;
+    return c->conns_max < IN_LOSS_MAX ? c->conns_max : IN_LOSS_MAX;
 }
 
 static int
@@ -495,11 +496,17 @@ pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg, const uint8_t
     if (rc != 0) {
         goto err_tcbs;
     }
-    rc = pw_pool_init_ctl(&t->boards, boards_of(&t->cfg), sizeof(struct pw_sack_board));
+    rc = pw_pool_init_ctl(&t->boards, in_loss_max(&t->cfg), sizeof(struct pw_sack_board));
     if (rc != 0) {
         goto err_chunks;
     }
+    rc = pw_pool_init_ctl(&t->ooos, in_loss_max(&t->cfg), sizeof(struct pw_tcp_ooo));
+    if (rc != 0) {
+        goto err_boards;
+    }
     return 0;
+err_boards:
+    pw_pool_fini_ctl(&t->boards);
 err_chunks:
     pw_pool_fini_ctl(&t->chunks);
 err_tcbs:
@@ -527,7 +534,9 @@ pw_tcp_fini_ctl(struct pw_worker *w)
     PW_INVARIANT(pw_pool_used(&t->tcbs) == 0);
     PW_INVARIANT(pw_pool_used(&t->chunks) == 0);
     PW_INVARIANT(pw_pool_used(&t->boards) == 0);
+    PW_INVARIANT(pw_pool_used(&t->ooos) == 0);
     PW_INVARIANT(t->rx_budget_free == t->cfg.rx_budget_bytes);
+    pw_pool_fini_ctl(&t->ooos);
     pw_pool_fini_ctl(&t->boards);
     pw_pool_fini_ctl(&t->chunks);
     pw_pool_fini_ctl(&t->tcbs);

@@ -234,7 +234,7 @@ enter_time_wait(struct pw_worker *w, struct pw_tcb *tcb)
     tcb->rx_reserved = 0;
     tcb->rx_held_app = 0;
     tcb->rx_admitted = 0;
-    pw_tcp_reass_clear(tcb); /* text behind the FIN, if somebody sent that */
+    pw_tcp_ooo_clear(w, tcb); /* text behind the FIN, if somebody sent that */
     pw_timer_arm(&w->tcp.wheel, &tcb->timer, w->now_tick + w->tcp.cfg.time_wait_ms);
     pw_tcp_detach(w, tcb);
 }
@@ -398,7 +398,7 @@ text_in_order(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
     if (!deliver(w, tcb, m)) {
         return false;
     }
-    while ((m = pw_tcp_reass_take(w, tcb)) != NULL) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
+    while ((m = pw_tcp_ooo_take(w, tcb)) != NULL) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
         if (!deliver(w, tcb, m)) {
             return false;
         }
@@ -435,8 +435,13 @@ text_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
     if (seg->seq == tcb->rcv_nxt) {
         return text_in_order(w, tcb, seg);
     }
-    pw_tcp_reass_put(w, tcb, seg);
-    pw_tcp_ack_send(w, tcb); /* RFC 5681 4.2: at once, one per segment: the sender counts them */
+    /* RFC 5681 4.2: at once, one per segment, for the sender counts them. With SACK it counts what the blocks
+     * say (RFC 6675 2): while one run grows, one ACK for all segments of a burst says as much. */
+    if (pw_tcp_ooo_put(w, tcb, seg) && pw_tcb_is(tcb, PW_TCB_SACK)) {
+        pw_tcb_flag_set(tcb, PW_TCB_ACK_NOW);
+    } else {
+        pw_tcp_ack_send(w, tcb);
+    }
     return true;
 }
 

@@ -3,7 +3,7 @@
  *
  * ACK policy (RFC 1122 4.2.3.2, RFC 5681 4.2). Input marks a connection; the flush after the burst
  * decides once: one ACK for all segments of a burst, at least every second segment, at once when
- * text came out of order or filled a hole. A single segment waits for delack_ms, or, when the peer
+ * text came out of order or filled a hole (with SACK not while a burst makes one run of it longer). A single segment waits for delack_ms, or, when the peer
  * pushed and so probably waits for us, for PW_TCP_DELACK_PSH_MS: our answer usually comes earlier
  * and carries the ACK, and a peer that holds back a small write until we acknowledge is not held
  * for long. */

@@ -25,19 +25,6 @@ enum {
     FRAME_HDR_MAX = 14 + 60 + 60, /* Ethernet, IPv4 or IPv6 with little, TCP */
 };
 
-/* Sequence number of a buffer in the queue: the RSS hash of a received frame has served. */
-static uint32_t
-seq_of(const struct rte_mbuf *m)
-{
-    return m->hash.rss;
-}
-
-static uint32_t
-end_of(const struct rte_mbuf *m)
-{
-    return m->hash.rss + m->data_len;
-}
-
 uint64_t
 pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window)
 {
@@ -262,219 +249,20 @@ pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb)
     pw_tcp_out_later(w, tcb);
 }
 
-/* --- the queue: buffers in sequence order, disjoint, linked by m->next --- */
-
-static void
-drop_last(struct pw_worker *w, struct pw_tcb *tcb)
-{
-    struct rte_mbuf **link = &tcb->ooo;
-
-    while ((*link)->next != NULL) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
-        link = &(*link)->next;
-    }
-    tcb->rx_held_ooo -= (*link)->buf_len;
-    tcb->ooo_count--;
-    rte_pktmbuf_free_seg(*link);
-    *link = NULL;
-    tcb->ooo_last = NULL;
-    pw_worker_drop(w, PW_DROP_TCP_OOO_EVICTED);
-}
-
 bool
 pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost)
 {
-    while (held(tcb) + cost > tcb->rx_reserved && tcb->ooo != NULL) {
-        drop_last(w, tcb);
+    while (held(tcb) + cost > tcb->rx_reserved && pw_tcp_ooo_evict(w, tcb) > 0) {
     }
     /* Or a piece of a one-buffer window, on its way into the buffer of the piece before. */
     return held(tcb) + cost <= tcb->rx_reserved ||
            (held(tcb) <= w->buf_bytes && tcb->rx_reserved >= w->buf_bytes);
 }
 
-static bool
-fits(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t cost)
+bool
+pw_tcp_ooo_fits(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t cost)
 {
     uint64_t used = (uint64_t)held(tcb) + cost + SPARE_BUFS * (uint64_t)w->buf_bytes;
 
     return tcb->ooo_count < PW_TCP_OOO_SEGMENTS_MAX && used <= tcb->rx_reserved;
-}
-
-/* Cuts from m what its successors in the queue have, or removes those that m covers. Text that two
- * segments disagree about is kept as it came first where the first lies in front, RFC 9293 does not
- * say; a sender that changes its mind is at fault either way. */
-static void
-trim_behind(struct pw_tcb *tcb, struct rte_mbuf **link, struct rte_mbuf *m)
-{
-    while (*link != NULL && pw_seq_leq(end_of(*link), end_of(m))) {
-        struct rte_mbuf *covered = *link;
-
-        *link = covered->next;
-        tcb->ooo_last = covered == tcb->ooo_last ? NULL : tcb->ooo_last;
-        tcb->rx_held_ooo -= covered->buf_len;
-        tcb->ooo_count--;
-        covered->next = NULL;
-        rte_pktmbuf_free_seg(covered);
-    }
-    if (*link != NULL && pw_seq_lt(seq_of(*link), end_of(m))) {
-        uint32_t overlap = end_of(m) - seq_of(*link);
-
-        m->data_len = (uint16_t)(m->data_len - overlap);
-        m->pkt_len = m->data_len;
-    }
-}
-
-/* --- SACK (RFC 2018 4, RFC 2883 4) --- */
-
-void
-pw_tcp_dsack_note(struct pw_tcb *tcb, uint32_t left, uint32_t right)
-{
-    if (pw_tcb_is(tcb, PW_TCB_SACK) && left != right) {
-        tcb->dsack = (struct pw_tcp_range){left, right};
-        pw_tcb_flag_set(tcb, PW_TCB_DSACK);
-    }
-}
-
-/* RFC 2018 4: the first block is the one that the segment fell into that caused the ACK. */
-static void
-recent_add(struct pw_tcb *tcb, uint32_t seq)
-{
-    for (uint32_t i = PW_ARRAY_LEN(tcb->sack_recent) - 1; i > 0; i--) {
-        tcb->sack_recent[i] = tcb->sack_recent[i - 1];
-    }
-    tcb->sack_recent[0] = seq;
-}
-
-/* The block that m begins; m is moved to the first buffer behind it. */
-static struct pw_tcp_range
-block_at(const struct rte_mbuf **m)
-{
-    struct pw_tcp_range r = {.left = seq_of(*m), .right = end_of(*m)};
-
-    for (*m = (*m)->next; *m != NULL && seq_of(*m) == r.right; *m = (*m)->next) {
-        r.right = end_of(*m);
-    }
-    return r;
-}
-
-uint32_t
-pw_tcp_sack_blocks(struct pw_tcb *tcb, struct pw_tcp_range *r, uint32_t max)
-{
-    struct pw_tcp_range found[PW_ARRAY_LEN(tcb->sack_recent)] = {{0}};
-    struct pw_tcp_range other[PW_TCP_SACK_BLOCKS_MAX];
-    uint32_t others = 0;
-    uint32_t n = 0;
-
-    if (max > 0 && pw_tcb_is(tcb, PW_TCB_DSACK)) {
-        r[n++] = tcb->dsack;
-        pw_tcb_flag_clear(tcb, PW_TCB_DSACK);
-    }
-    for (const struct rte_mbuf *m = tcb->ooo; m != NULL;) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
-        struct pw_tcp_range b = block_at(&m);
-        uint32_t i = 0;
-
-        while (i < PW_ARRAY_LEN(found) && !pw_seq_in(tcb->sack_recent[i], b.left, b.right)) {
-            i++;
-        }
-        if (i < PW_ARRAY_LEN(found)) {
-            found[i] = b;
-        } else if (others < PW_ARRAY_LEN(other)) {
-            other[others++] = b;
-        }
-    }
-    for (uint32_t i = 0; i < PW_ARRAY_LEN(found) && n < max; i++) {
-        if (found[i].left != found[i].right) {
-            r[n++] = found[i];
-        }
-    }
-    for (uint32_t i = 0; i < others && n < max; i++) {
-        r[n++] = other[i];
-    }
-    return n;
-}
-
-void
-pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
-{
-    struct rte_mbuf *m = seg->m;
-    struct rte_mbuf **link = &tcb->ooo;
-    struct rte_mbuf *before = NULL;
-    uint32_t seq = seg->seq;
-
-    /* Behind a hole text comes in order, mostly. */
-    if (tcb->ooo_last != NULL && pw_seq_leq(seq_of(tcb->ooo_last), seq)) {
-        before = tcb->ooo_last;
-        link = &before->next;
-    }
-    while (*link != NULL && pw_seq_leq(seq_of(*link), seq)) { /* bound: PW_TCP_OOO_SEGMENTS_MAX */
-        before = *link;
-        link = &before->next;
-    }
-    if (before != NULL && pw_seq_gt(end_of(before), seq)) {
-        uint32_t known = end_of(before) - seq;
-
-        pw_tcp_dsack_note(tcb, seq, known < m->data_len ? seq + known : seq + m->data_len);
-        if (known >= m->data_len) {
-            recent_add(tcb, seq); /* RFC 2883 4: the block around it is the second */
-            pw_worker_drop(w, PW_DROP_TCP_DUPLICATE);
-            return;
-        }
-        (void)rte_pktmbuf_adj(m, (uint16_t)known);
-        seq += known;
-    }
-    m->hash.rss = seq;
-    m->next = NULL;
-    trim_behind(tcb, link, m);
-    w->stat[PW_STAT_TCP_OOO_IN]++;
-    if (before != NULL && end_of(before) == seq && pw_buf_coalesce(before, m)) {
-        recent_add(tcb, seq);
-        seg->m = NULL;
-        return;
-    }
-    if (!fits(w, tcb, m->buf_len)) {
-        pw_worker_drop(w, PW_DROP_TCP_OOO_FULL);
-        return;
-    }
-    m->next = *link;
-    *link = m;
-    tcb->ooo_last = m->next == NULL ? m : tcb->ooo_last;
-    tcb->rx_held_ooo += m->buf_len;
-    tcb->ooo_count++;
-    recent_add(tcb, seq);
-    seg->m = NULL;
-}
-
-struct rte_mbuf *
-pw_tcp_reass_take(struct pw_worker *w, struct pw_tcb *tcb)
-{
-    while (tcb->ooo != NULL && pw_seq_leq(seq_of(tcb->ooo), tcb->rcv_nxt)) {
-        struct rte_mbuf *m = tcb->ooo;
-        uint32_t known = tcb->rcv_nxt - seq_of(m);
-
-        tcb->ooo = m->next;
-        tcb->ooo_last = tcb->ooo == NULL ? NULL : tcb->ooo_last;
-        m->next = NULL;
-        tcb->rx_held_ooo -= m->buf_len;
-        tcb->ooo_count--;
-        if (known < m->data_len) {
-            (void)rte_pktmbuf_adj(m, (uint16_t)known);
-            return m;
-        }
-        rte_pktmbuf_free_seg(m);
-    }
-    return NULL;
-}
-
-void
-pw_tcp_reass_clear(struct pw_tcb *tcb)
-{
-    while (tcb->ooo != NULL) {
-        struct rte_mbuf *m = tcb->ooo;
-
-        tcb->ooo = m->next;
-        m->next = NULL;
-        rte_pktmbuf_free_seg(m);
-    }
-    tcb->ooo_last = NULL;
-    tcb->rx_held_ooo = 0;
-    tcb->ooo_count = 0;
 }

@@ -78,6 +78,19 @@ struct pw_snd_buf {
     uint32_t bytes; /* from snd_una on */
 };
 
+/* Text out of order (tcp_ooo.c): runs without a gap, ascending, a hole between any two. */
+struct pw_tcp_run {
+    struct pw_tcp_range at;
+    struct rte_mbuf *first; /* chained by next */
+    struct rte_mbuf *last;
+};
+
+struct pw_tcp_ooo {
+    uint32_t count;
+    uint32_t recent[PW_TCP_SACK_BLOCKS_MAX - 1]; /* numbers in the runs to report, newest first */
+    struct pw_tcp_run run[PW_TCP_OOO_RUNS_MAX];
+};
+
 /* RFC 6675 3: what lies beyond snd_una and was selectively acknowledged. Ascending, disjoint, with holes
  * between; without an end: more than fit are forgotten from the top, which only sends them again. */
 enum { PW_SACK_RANGES_MAX = 31 };
@@ -152,13 +165,13 @@ struct pw_tcb {
     uint32_t flags;         /* enum pw_tcb_flag */
     uint8_t state;          /* enum pw_tcp_state, written by pw_tcp_state_set alone */
     uint8_t snd_wscale;
-    uint16_t mss; /* payload of a full segment, options taken off */
-    struct rte_mbuf *ooo;
-    uint32_t rx_reserved; /* of the worker's budget, in buffer bytes */
-    uint32_t rx_held_app; /* buffers the application holds */
+    uint16_t mss;           /* payload of a full segment, options taken off */
+    struct pw_tcp_ooo *ooo; /* text behind a hole; NULL: none */
+    uint32_t rx_reserved;   /* of the worker's budget, in buffer bytes */
+    uint32_t rx_held_app;   /* buffers the application holds */
 
     /* Line 2: the rest of receive memory, sending. */
-    uint32_t rx_held_ooo; /* buffers in the reassembly queue */
+    uint32_t rx_held_ooo; /* buffers in ooo */
     uint32_t rx_admitted; /* what reserve() asked for, turned into buffer bytes */
     uint16_t ooo_count;
     uint8_t dupacks;
@@ -190,10 +203,7 @@ struct pw_tcb {
     uint64_t rtt_tick;
     uint64_t sent_tick;          /* last data segment */
     struct pw_sack_board *board; /* what the peer has beyond snd_una; NULL: nothing */
-    struct rte_mbuf *ooo_last; /* the end of ooo; NULL: not known */
     struct pw_tcp_range dsack;
-    uint32_t
-        sack_recent[PW_TCP_SACK_BLOCKS_MAX - 1]; /* numbers in the blocks to report, newest first */
     uint32_t una_tick; /* snd_una last moved, or the flight began: the user timeout */
     uint8_t retries;
     uint8_t keepalive_probes; /* unanswered */
@@ -232,6 +242,7 @@ struct pw_tcp {
     struct pw_pool tcbs;
     struct pw_pool chunks;
     struct pw_pool boards;
+    struct pw_pool ooos;
     struct pw_timer_wheel wheel;
     struct pw_tcb_list out;
     struct pw_tcb_list time_wait;
@@ -310,13 +321,23 @@ bool pw_tcp_parse(struct pw_worker *w, struct rte_mbuf *m, const struct pw_tcp_l
 /* Takes the mbufs of all n segments. RFC 9293 3.10.7. */
 void pw_tcp_input_burst(struct pw_worker *w, struct pw_segment *seg, uint16_t n);
 
-/* tcp_reass.c: text out of order, and the memory it may take. */
-/* Takes seg->m when it is kept (then NULL). */
-void pw_tcp_reass_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg);
-/* The next buffer that starts at or before rcv_nxt, trimmed to begin there; NULL: a hole. Gives m.
- */
-struct rte_mbuf *pw_tcp_reass_take(struct pw_worker *w, struct pw_tcb *tcb);
-void pw_tcp_reass_clear(struct pw_tcb *tcb);
+/* tcp_ooo.c: text out of order. */
+/* Takes seg->m when it is kept (then NULL). True: it only made the run longer that the last ACK reported
+ * first, so that the next one's blocks say all there is to say. */
+bool pw_tcp_ooo_put(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg);
+/* The next buffer that starts at or before rcv_nxt, trimmed to begin there; NULL: a hole. Gives m. */
+struct rte_mbuf *pw_tcp_ooo_take(struct pw_worker *w, struct pw_tcb *tcb);
+/* Gives up the last run (RFC 2018 8 allows it). Returns how many buffers came free. */
+uint32_t pw_tcp_ooo_evict(struct pw_worker *w, struct pw_tcb *tcb);
+void pw_tcp_ooo_clear(struct pw_worker *w, struct pw_tcb *tcb);
+/* Text came that the connection has: the next ACK says so (RFC 2883 4). */
+void pw_tcp_dsack_note(struct pw_tcb *tcb, uint32_t left, uint32_t right);
+/* Blocks to report with an ACK, at most max: D-SACK, then the newest, then any. Notes D-SACK as done. */
+uint32_t pw_tcp_sack_blocks(struct pw_tcb *tcb, struct pw_tcp_range *r, uint32_t max);
+
+/* tcp_reass.c: receive memory. */
+/* May one more buffer wait out of order? */
+bool pw_tcp_ooo_fits(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t cost);
 /* Makes room for cost buffer bytes of in-order text; false when the connection's share is spent. */
 bool pw_tcp_rx_admit(struct pw_worker *w, struct pw_tcb *tcb, uint32_t cost);
 /* Adjusts what the connection holds of the budget to what it needs. */
@@ -333,11 +354,6 @@ void pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb);
 PW_MUST_USE int pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes);
 /* Buffers needed behind a window of so many bytes, whatever sizes its segments have. */
 uint64_t pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window);
-
-/* Text came that the connection has: the next ACK says so (RFC 2883 4). */
-void pw_tcp_dsack_note(struct pw_tcb *tcb, uint32_t left, uint32_t right);
-/* Blocks to report with an ACK, at most max: D-SACK, then the newest, then any. Notes D-SACK as done. */
-uint32_t pw_tcp_sack_blocks(struct pw_tcb *tcb, struct pw_tcp_range *r, uint32_t max);
 
 /* tcp_sack.c: the peer's SACKs (RFC 6675). */
 /* Takes the blocks of an acceptable ACK. True: they say something new. */
