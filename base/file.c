@@ -127,6 +127,13 @@ os_unlink(void *ctx, const char *path)
 }
 
 static int
+os_rmdir(void *ctx, const char *path)
+{
+    (void)ctx;
+    return rmdir(path) == 0 ? 0 : -errno;
+}
+
+static int
 os_mkdir(void *ctx, const char *path)
 {
     (void)ctx;
@@ -195,6 +202,7 @@ pw_fs_os(void)
         .truncate = os_truncate,
         .rename = os_rename,
         .unlink = os_unlink,
+        .rmdir = os_rmdir,
         .mkdir = os_mkdir,
         .sync_dir = os_sync_dir,
         .list = os_list,

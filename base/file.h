@@ -42,6 +42,7 @@ struct pw_fs {
     int (*truncate)(void *ctx, int fd, uint64_t bytes);
     int (*rename)(void *ctx, const char *from, const char *to);
     int (*unlink)(void *ctx, const char *path);
+    int (*rmdir)(void *ctx, const char *path); /* an empty directory */
     int (*mkdir)(void *ctx, const char *path); /* 0 also when it is there; parents must be; 0700 */
     int (*sync_dir)(void *ctx, const char *path); /* names created, renamed and unlinked in it */
     int (*list)(void *ctx, const char *path, pw_fs_name_fn each, void *arg); /* unordered */

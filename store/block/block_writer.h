@@ -10,13 +10,13 @@
  *          A directory that carries the ULID's name is whole and synced, whenever the machine stopped.
  *          PW_EINVAL: the source has no row with a sample (there is no empty block).
  * Limits   memory: 4 bytes a row, 16 bytes a row of the largest series, 1.5 bits a stack and partition,
- *          20 bytes a node of the stack trees, 12 bytes a series and label, and about three times
- *          row_group_bytes.
+ *          20 bytes a node of the stack tree being written, 4 a stack and partition after that, 12 a
+ *          series and label, and about three times row_group_bytes.
  */
 #ifndef PW_STORE_BLOCK_WRITER_H
 #define PW_STORE_BLOCK_WRITER_H
 
-#include "store/block/block_fs.h"
+#include "base/file.h"
 #include "store/block/block_types.h"
 #include "store/block/ulid.h"
 
@@ -51,7 +51,7 @@ struct pw_block_source {
     uint32_t series_count;
     uint32_t stacks_count, locations_count, functions_count, mappings_count, strings_count;
 
-    /* label slices stay valid for the whole call; out->label until the next series() */
+    /* out->label and what it points to: valid for the whole call */
     void (*series)(const void *ctx, uint32_t id, struct pw_block_in_series *out);
     /* The two fields of a row that order it; cheaper than row(). */
     void (*row_peek)(const void *ctx, uint64_t i, uint32_t *series, int64_t *time_ns);
@@ -74,8 +74,8 @@ enum pw_block_codec { PW_BLOCK_ZSTD = 0, PW_BLOCK_UNCOMPRESSED };
 struct pw_block_writer_cfg {
     const char *dir; /* exists; the block becomes <dir>/<ULID>, its temporary <dir>/<ULID>.tmp */
     struct pw_ulid ulid;
-    const char *hostname;         /* external label __hostname__; NULL: no label */
-    const struct pw_block_fs *fs; /* NULL: the kernel's */
+    const char *hostname;   /* external label __hostname__; NULL: no label */
+    const struct pw_fs *fs; /* NULL: pw_fs_os() */
     size_t row_group_bytes; /* encoded bytes that end a row group; 0: PW_BLOCK_ROW_GROUP_BYTES */
     enum pw_block_codec codec;
     /* Polled now and then; true gives the write up with PW_EAGAIN (shutdown). NULL: never. */
@@ -102,7 +102,7 @@ PW_MUST_USE int pw_block_write(const struct pw_block_writer_cfg *cfg,
 
 /* At start, before anything writes: removes what a crash left (<ULID>.tmp directories). Returns how many
  * were removed, or a negative enum pw_err. */
-PW_MUST_USE int pw_block_remove_leftovers(const char *dir, const struct pw_block_fs *fs,
+PW_MUST_USE int pw_block_remove_leftovers(const char *dir, const struct pw_fs *fs,
                                           struct pw_block_error *err);
 
 /* The rule of storage.md 0.3 (v1): XXH64 of the base name of the profile's first mapping, else of
