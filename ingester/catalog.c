@@ -5,19 +5,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-struct item { /* the editor's */
+struct item { /* a head, or a block */
     struct pw_head *head;
-    uint32_t generations; /* that list it */
+    struct pw_catalog_block block;
+    uint32_t generations; /* that list it; the editor's */
 };
 
 struct generation {
     struct pw_catalog_view view; /* first: what readers hold */
     uint32_t readers;            /* under the mutex */
-    struct generation *older;    /* the editor's */
-    struct item **item;          /* [heads_count], of view.head */
+    struct generation *older;    /* the editor's, as are the rest */
+    struct item **item;          /* heads, then blocks */
+    uint32_t items;
 };
 
 struct pw_catalog {
+    pthread_mutex_t editor; /* held by whoever edits or reaps; taken before the other */
     pthread_mutex_t mutex;
     struct generation *current; /* written by the editor, under the mutex */
     struct generation *old;     /* the editor's: those that were current */
@@ -25,48 +28,60 @@ struct pw_catalog {
 
 /* --- Generations ------------------------------------------------------------------------------ */
 
+static void
+free_item(struct item *it)
+{
+    if (it->head != NULL) {
+        pw_head_destroy_ctl(it->head);
+    } else {
+        it->block.close(it->block.block);
+    }
+    free(it);
+}
+
+static void
+free_generation(struct generation *g)
+{
+    for (uint32_t i = 0; i < g->items; i++) {
+        if (--g->item[i]->generations == 0) {
+            free_item(g->item[i]);
+        }
+    }
+    free((void *)(uintptr_t)g->view.head);
+    free((void *)(uintptr_t)g->view.block);
+    free((void *)g->item);
+    free(g);
+}
+
 static struct generation *
-new_generation(uint32_t heads)
+new_generation(uint32_t items)
 {
     struct generation *g = calloc(1, sizeof(*g));
 
     if (g == NULL) {
         return NULL;
     }
-    g->item = calloc(heads + 1, sizeof(struct item *));
-    g->view.head = calloc(heads + 1, sizeof(struct pw_head *));
-    if (g->item == NULL || g->view.head == NULL) {
-        free((void *)(uintptr_t)g->view.head);
-        free((void *)g->item);
-        free(g);
+    g->item = calloc(items + 1, sizeof(*g->item));
+    g->view.head = calloc(items + 1, sizeof(*g->view.head));
+    g->view.block = calloc(items + 1, sizeof(*g->view.block));
+    if (g->item == NULL || g->view.head == NULL || g->view.block == NULL) {
+        free_generation(g);
         return NULL;
     }
     return g;
 }
 
 static void
-free_generation(struct generation *g)
-{
-    for (uint32_t i = 0; i < g->view.heads_count; i++) {
-        struct item *it = g->item[i];
-
-        if (--it->generations == 0) {
-            pw_head_destroy_ctl(it->head);
-            free(it);
-        }
-    }
-    free((void *)(uintptr_t)g->view.head);
-    free((void *)g->item);
-    free(g);
-}
-
-static void
 list(struct generation *g, struct item *it)
 {
-    struct pw_head **head = (struct pw_head **)(uintptr_t)g->view.head;
+    struct pw_catalog_view *v = &g->view;
 
-    head[g->view.heads_count] = it->head;
-    g->item[g->view.heads_count++] = it;
+    if (it->head != NULL) {
+        ((struct pw_head **)(uintptr_t)v->head)[v->heads_count++] = it->head;
+    } else {
+        ((const struct pw_catalog_block **)(uintptr_t)v->block)[v->blocks_count++] = &it->block;
+    }
+    g->item[g->items++] = it;
     it->generations++;
 }
 
@@ -82,6 +97,7 @@ pw_catalog_create_ctl(struct pw_catalog **out)
         free(cat);
         return PW_ENOMEM;
     }
+    pthread_mutex_init(&cat->editor, NULL);
     pthread_mutex_init(&cat->mutex, NULL);
     *out = cat;
     return 0;
@@ -96,6 +112,7 @@ pw_catalog_destroy_ctl(struct pw_catalog *cat)
     PW_INVARIANT(pw_catalog_reap(cat) == 0 && cat->current->readers == 0);
     free_generation(cat->current);
     pthread_mutex_destroy(&cat->mutex);
+    pthread_mutex_destroy(&cat->editor);
     free(cat);
 }
 
@@ -127,67 +144,103 @@ pw_catalog_release(struct pw_catalog *cat, const struct pw_catalog_view *view)
 /* --- The editor ------------------------------------------------------------------------------- */
 
 static bool
-removes(const struct pw_catalog_edit *e, const struct pw_head *head)
+removes(const struct pw_catalog_edit *e, const struct item *it)
 {
-    for (uint32_t i = 0; i < e->remove_heads; i++) {
-        if (e->remove_head[i] == head) {
+    for (uint32_t i = 0; it->head != NULL && i < e->remove_heads; i++) {
+        if (e->remove_head[i] == it->head) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; it->head == NULL && i < e->remove_blocks; i++) {
+        if (e->remove_block[i] == it->block.block) {
             return true;
         }
     }
     return false;
 }
 
-/* Items of heads that are new, not listed yet. */
-static struct item **
-new_items(const struct pw_catalog_edit *e)
+/* Lists one item for each thing that is new; false: no memory, nothing of e is listed. */
+static bool
+list_new(struct generation *g, const struct pw_catalog_edit *e)
 {
-    struct item **it = calloc(e->add_heads + 1, sizeof(*it));
+    uint32_t n = e->add_heads + e->add_blocks;
+    struct item **fresh = calloc(n + 1, sizeof(*fresh));
+    uint32_t made = 0;
 
-    for (uint32_t i = 0; it != NULL && i < e->add_heads; i++) {
-        it[i] = calloc(1, sizeof(**it));
-        if (it[i] == NULL) {
-            while (i > 0) {
-                free(it[--i]);
-            }
-            free((void *)it);
-            return NULL;
-        }
-        it[i]->head = e->add_head[i];
+    while (fresh != NULL && made < n && (fresh[made] = calloc(1, sizeof(**fresh))) != NULL) {
+        made++;
     }
-    return it;
+    for (uint32_t i = 0; i < made; i++) {
+        if (made < n) {
+            free(fresh[i]);
+        } else if (i < e->add_heads) {
+            fresh[i]->head = e->add_head[i];
+            list(g, fresh[i]);
+        } else {
+            fresh[i]->block = e->add_block[i - e->add_heads];
+            list(g, fresh[i]);
+        }
+    }
+    free((void *)fresh);
+    return made == n;
 }
 
-int
-pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e)
+static int
+edit_locked(struct pw_catalog *cat, const struct pw_catalog_edit *e)
 {
     struct generation *old = cat->current;
-    struct item **fresh = new_items(e);
-    struct generation *g =
-        fresh == NULL ? NULL : new_generation(old->view.heads_count + e->add_heads);
+    struct generation *g = new_generation(old->items + e->add_heads + e->add_blocks);
 
-    if (g == NULL) {
-        for (uint32_t i = 0; fresh != NULL && i < e->add_heads; i++) {
-            free(fresh[i]);
+    if (g == NULL || !list_new(g, e)) {
+        if (g != NULL) {
+            free_generation(g);
         }
-        free((void *)fresh);
         return PW_ENOMEM;
     }
     g->view.generation = old->view.generation + 1;
-    for (uint32_t i = 0; i < old->view.heads_count; i++) {
-        if (!removes(e, old->item[i]->head)) {
+    for (uint32_t i = 0; i < old->items; i++) {
+        if (!removes(e, old->item[i])) {
             list(g, old->item[i]);
         }
     }
-    for (uint32_t i = 0; i < e->add_heads; i++) {
-        list(g, fresh[i]);
-    }
-    free((void *)fresh);
     old->older = cat->old;
     cat->old = old;
     pthread_mutex_lock(&cat->mutex);
     cat->current = g;
     pthread_mutex_unlock(&cat->mutex);
     return 0;
+}
+
+int
+pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e)
+{
+    pthread_mutex_lock(&cat->editor);
+    int rc = edit_locked(cat, e);
+
+    pthread_mutex_unlock(&cat->editor);
+    return rc;
+}
+
+int
+pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid)
+{
+    int rc = PW_ENOENT;
+
+    pthread_mutex_lock(&cat->editor);
+    const struct pw_catalog_view *v = &cat->current->view;
+
+    for (uint32_t i = 0; i < v->blocks_count; i++) {
+        const struct pw_block *b = v->block[i]->block;
+
+        if (pw_ulid_cmp(&v->block[i]->ulid, ulid) == 0 &&
+            strcmp(v->block[i]->tenant, tenant) == 0) {
+            rc =
+                edit_locked(cat, &(struct pw_catalog_edit){.remove_block = &b, .remove_blocks = 1});
+            break;
+        }
+    }
+    pthread_mutex_unlock(&cat->editor);
+    return rc;
 }
 
 static bool
@@ -205,8 +258,10 @@ is_held(struct pw_catalog *cat, const struct generation *g)
 uint32_t
 pw_catalog_reap(struct pw_catalog *cat)
 {
-    struct generation **at = &cat->old;
     uint32_t waiting = 0;
+
+    pthread_mutex_lock(&cat->editor);
+    struct generation **at = &cat->old;
 
     while (*at != NULL) {
         struct generation *g = *at;
@@ -219,5 +274,6 @@ pw_catalog_reap(struct pw_catalog *cat)
         *at = g->older;
         free_generation(g);
     }
+    pthread_mutex_unlock(&cat->editor);
     return waiting;
 }

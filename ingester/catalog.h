@@ -4,45 +4,60 @@
  *          catalog and reads what that lists: a head leaves the list in the same step in which its
  *          blocks join it, so no profile is counted twice or not at all. A head that is about to
  *          receive rows is listed before its first one.
- * Owner    one editor (the storage thread) publishes generations. Any number of readers hold one for as
- *          long as they read; what it lists lives until no generation that lists it is held. The
- *          editor frees it, in a later call of its own: readers never wait for an munmap.
+ * Owner    editors (storage threads; one at a time, by a mutex) publish generations. Any number of readers hold
+ *          one for as long as they read; what it lists lives until no generation that lists it is held.
+ *          An editor frees it, in a later call of its own: readers never wait for an munmap.
  * Context  cold, never on a polling core: a mutex, held for a few loads.
- * Units    -
+ * Units    ms.
  * Errors   PW_ENOMEM: the catalog is as before.
  * Limits   memory.
  */
 #ifndef PW_INGESTER_CATALOG_H
 #define PW_INGESTER_CATALOG_H
 
+#include "base/limits.h"
 #include "ingester/head.h"
+#include "store/block/block_reader.h"
 
 struct pw_catalog;
+
+struct pw_catalog_block {
+    struct pw_block *block;
+    struct pw_ulid ulid;
+    void (*close)(struct pw_block *b); /* pw_block_close; a test's own */
+    char tenant[PW_TENANT_BYTES_MAX + 1];
+};
 
 /* One generation. Borrowed from the catalog between acquire and release. */
 struct pw_catalog_view {
     struct pw_head *const *head; /* any order */
-    uint32_t heads_count;
+    const struct pw_catalog_block *const *block;
+    uint32_t heads_count, blocks_count;
     uint64_t generation;
 };
 
 PW_MUST_USE int pw_catalog_create_ctl(struct pw_catalog **cat);
-/* No reader is left. Frees what is listed, by its destroy function. */
+/* No reader is left. Destroys the heads and closes the blocks that are listed. */
 void pw_catalog_destroy_ctl(struct pw_catalog *cat);
 
 /* Readers, any thread. */
 const struct pw_catalog_view *pw_catalog_acquire(struct pw_catalog *cat);
 void pw_catalog_release(struct pw_catalog *cat, const struct pw_catalog_view *view);
 
-/* The editor: one generation that has all of `add` and nothing of `remove`. */
+/* An editor: one generation more, which has all of `add` and nothing of `remove`. What was removed is
+ * destroyed (a head) or closed (a block) by a later reap. */
 struct pw_catalog_edit {
     struct pw_head *const *add_head; /* given */
-    uint32_t add_heads;
     const struct pw_head *const *remove_head;
-    uint32_t remove_heads;
+    const struct pw_catalog_block *add_block; /* copied; the block in it is given */
+    const struct pw_block *const *remove_block;
+    uint32_t add_heads, remove_heads, add_blocks, remove_blocks;
 };
 PW_MUST_USE int pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e);
-/* The editor: frees what no held generation lists any more. Returns how many things still wait. */
+/* The same for one block by its name. PW_ENOENT: it is not listed. */
+PW_MUST_USE int pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant,
+                                        const struct pw_ulid *ulid);
+/* An editor: frees what no held generation lists any more. Returns how many generations still wait. */
 uint32_t pw_catalog_reap(struct pw_catalog *cat);
 
 #endif

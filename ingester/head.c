@@ -409,10 +409,10 @@ pw_head_is_empty(const struct pw_head *h)
     return atomic_load_explicit(&h->list_count, memory_order_relaxed) == 0;
 }
 
-void
-pw_head_touch_ctl(struct pw_head *h, uint64_t bytes)
+int64_t
+pw_head_created_ns(const struct pw_head *h)
 {
-    (void)pw_region_prefault(&h->mem.region, bytes);
+    return h->created_ns;
 }
 
 int
@@ -448,6 +448,7 @@ pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
         publish_totals(h);
         return rc;
     }
+    h->created_ns = pw_head_is_empty(h) ? in.now_ns : h->created_ns;
     write_rows(h, &in);
     widen_time(h, rec->time_nanos);
     publish(h, in.tenant);

@@ -59,8 +59,8 @@ void pw_head_limit(struct pw_head *h, uint64_t bytes);
 /* Writer, or anyone once the head is sealed. */
 uint64_t pw_head_bytes(const struct pw_head *h);
 bool pw_head_is_empty(const struct pw_head *h);
-/* Before the writer has the head, on a thread that may wait: makes its first bytes real. */
-void pw_head_touch_ctl(struct pw_head *h, uint64_t bytes);
+/* Wall time when its first record came; 0: none did. Of a sealed head. */
+int64_t pw_head_created_ns(const struct pw_head *h);
 
 /* Any thread. */
 struct pw_head_stats {

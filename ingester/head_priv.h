@@ -55,6 +55,7 @@ struct pw_head {
     uint32_t tenants_count;
     uint64_t samples_count, symbols_leaked;
     int64_t now_ns; /* wall time that never goes back */
+    int64_t created_ns;
 
     /* --- published; single values may be a record apart from one another --- */
     uint32_t *list; /* tenants that have rows, in order of their first */

@@ -30,15 +30,28 @@ pw_head_set_destroy_ctl(struct pw_head_set *s)
     free(s);
 }
 
+void
+pw_head_set_log_ctl(struct pw_head_set *s, struct pw_wal *wal,
+                    void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark))
+{
+    s->wal = wal;
+    s->mark = mark;
+}
+
 /* --- The ingester core ----------------------------------------------------------------------- */
 
 static void
 seal(struct pw_head_set *s, struct pw_head *next)
 {
     uint64_t n = atomic_load_explicit(&s->sealed_count, memory_order_relaxed);
+    struct pw_head_sealed *slot;
 
     atomic_fetch_add_explicit(&s->held, pw_head_bytes(s->head), memory_order_relaxed);
-    s->sealed[n % PW_HEADS_SEALED_MAX] = s->head;
+    slot = &s->sealed[n % PW_HEADS_SEALED_MAX];
+    *slot = (struct pw_head_sealed){.head = s->head, .has_mark = s->mark != NULL};
+    if (slot->has_mark) {
+        s->mark(s->wal, &slot->mark);
+    }
     s->head = next;
     s->held_seen = UINT64_MAX; /* its limit is not set yet */
     /* T2: pairs with S2. The head is complete, and this core will not write to it again. */
@@ -112,16 +125,17 @@ pw_head_set_cut_done(const struct pw_head_set *s, uint64_t ticket)
     return atomic_load_explicit(&s->cuts, memory_order_acquire) >= ticket;
 }
 
-struct pw_head *
-pw_head_set_take_sealed(struct pw_head_set *s)
+bool
+pw_head_set_take_sealed(struct pw_head_set *s, struct pw_head_sealed *out)
 {
     uint64_t taken = atomic_load_explicit(&s->taken, memory_order_relaxed);
 
     if (atomic_load_explicit(&s->sealed_count, memory_order_acquire) == taken) { /* S2 */
-        return NULL;
+        return false;
     }
     atomic_store_explicit(&s->taken, taken + 1, memory_order_relaxed);
-    return s->sealed[taken % PW_HEADS_SEALED_MAX];
+    *out = s->sealed[taken % PW_HEADS_SEALED_MAX];
+    return true;
 }
 
 void

@@ -20,6 +20,7 @@
 #define PW_INGESTER_HEAD_SET_H
 
 #include "ingester/head.h"
+#include "ingester/wal.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -35,16 +36,24 @@ struct pw_head_set_cfg {
     uint64_t cut_bytes; /* the active head is cut when it holds so many; 0: bytes_max / CUT_SHARE */
 };
 
+struct pw_head_sealed {
+    struct pw_head *head;
+    bool has_mark;
+    struct pw_wal_mark mark; /* of the log, when it was cut */
+};
+
 struct pw_head_set {
     /* --- read-only after create --- */
     struct pw_head_set_cfg cfg;
+    struct pw_wal *wal; /* NULL: no log */
+    void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark);
 
     /* --- the ingester core's --- */
     struct pw_head *head; /* active */
     uint64_t held_seen;
     alignas(64) _Atomic uint64_t cuts; /* what of `wanted` is done */
     _Atomic uint64_t sealed_count;
-    struct pw_head *sealed[PW_HEADS_SEALED_MAX];
+    struct pw_head_sealed sealed[PW_HEADS_SEALED_MAX];
     _Atomic uint64_t cut_waits; /* turns in which a cut was due and no spare or no room was there */
 
     /* --- the storage thread's --- */
@@ -58,6 +67,9 @@ struct pw_head_set {
 
 PW_MUST_USE int pw_head_set_create_ctl(struct pw_head_set **out, const struct pw_head_set_cfg *cfg);
 void pw_head_set_destroy_ctl(struct pw_head_set *s);
+/* Before the ingester polls: where the core's records are logged, and pw_wal_mark. Borrowed. */
+void pw_head_set_log_ctl(struct pw_head_set *s, struct pw_wal *wal,
+                         void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark));
 
 /* --- The ingester core ----------------------------------------------------------------------- */
 
@@ -73,8 +85,8 @@ void pw_head_set_give_spare(struct pw_head_set *s, struct pw_head *head);
 /* Asks for a cut; returns the ticket to wait for. An empty head is not cut: the ticket is just done. */
 uint64_t pw_head_set_cut(struct pw_head_set *s);
 bool pw_head_set_cut_done(const struct pw_head_set *s, uint64_t ticket);
-/* The next head that was cut, oldest first; NULL: none. It counts as held until it is retired. */
-struct pw_head *pw_head_set_take_sealed(struct pw_head_set *s);
+/* The next head that was cut, oldest first; false: none. It counts as held until it is retired. */
+bool pw_head_set_take_sealed(struct pw_head_set *s, struct pw_head_sealed *out);
 /* The bytes of the oldest taken head are free again, or as good as. */
 void pw_head_set_retire(struct pw_head_set *s, const struct pw_head *head);
 

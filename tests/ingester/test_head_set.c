@@ -75,6 +75,14 @@ rows(const struct pw_head *h)
     return st.rows;
 }
 
+static struct pw_head *
+take_sealed(struct fixture *f)
+{
+    struct pw_head_sealed s;
+
+    return pw_head_set_take_sealed(f->set, &s) ? s.head : NULL;
+}
+
 static void
 test_cut__spare_there__next_turn_writes_to_it(void **state)
 {
@@ -93,11 +101,11 @@ test_cut__spare_there__next_turn_writes_to_it(void **state)
     assert_ptr_equal(pw_head_set_turn(f.set), a); /* nobody asked for a cut */
     ticket = pw_head_set_cut(f.set);
     assert_false(pw_head_set_cut_done(f.set, ticket));
-    assert_null(pw_head_set_take_sealed(f.set));
+    assert_null(take_sealed(&f));
     assert_ptr_equal(pw_head_set_turn(f.set), b);
     assert_true(pw_head_set_cut_done(f.set, ticket));
-    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
-    assert_null(pw_head_set_take_sealed(f.set));
+    assert_ptr_equal(take_sealed(&f), a);
+    assert_null(take_sealed(&f));
     assert_true(pw_head_set_wants_spare(f.set));
     assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
     assert_int_equal(rows(a), 1);
@@ -163,7 +171,7 @@ test_turn__cut_bytes_reached__cuts_by_itself(void **state)
         assert_int_equal(append(&f, a), 0);
     }
     assert_ptr_not_equal(pw_head_set_turn(f.set), a);
-    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
+    assert_ptr_equal(take_sealed(&f), a);
     teardown(&f);
 }
 
@@ -191,7 +199,7 @@ test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired(void **stat
         f.profile.series[0].label_set++;
     }
     assert_true(full + pw_head_bytes(b) <= HEAD_BYTES + FIRST_BYTES);
-    assert_ptr_equal(pw_head_set_take_sealed(f.set), a);
+    assert_ptr_equal(take_sealed(&f), a);
     assert_int_equal(append(&f, pw_head_set_turn(f.set)), PW_ENOMEM);
     pw_head_set_retire(f.set, a);
     assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
@@ -217,11 +225,37 @@ test_cut__ring_of_sealed_heads_full__no_cut_until_one_is_retired(void **state)
     pw_head_set_cut(f.set);
     assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 2]);
     for (uint32_t i = 0; i < PW_HEADS_SEALED_MAX; i++) {
-        assert_ptr_equal(pw_head_set_take_sealed(f.set), f.head[i]);
+        assert_ptr_equal(take_sealed(&f), f.head[i]);
     }
     assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 2]); /* taken is not retired */
     pw_head_set_retire(f.set, f.head[0]);
     assert_ptr_equal(pw_head_set_turn(f.set), f.head[f.heads - 1]);
+    teardown(&f);
+}
+
+static void
+mark_7(const struct pw_wal *wal, struct pw_wal_mark *mark)
+{
+    assert_null(wal);
+    *mark = (struct pw_wal_mark){.sequence = 7};
+}
+
+static void
+test_cut__with_a_log__its_mark_of_that_moment_goes_with_the_head(void **state)
+{
+    struct fixture f;
+    struct pw_head_sealed s;
+
+    (void)state;
+    setup(&f, 0);
+    pw_head_set_log_ctl(f.set, NULL, mark_7);
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    pw_head_set_cut(f.set);
+    pw_head_set_turn(f.set);
+    assert_true(pw_head_set_take_sealed(f.set, &s));
+    assert_true(s.has_mark);
+    assert_int_equal(s.mark.sequence, 7);
     teardown(&f);
 }
 
@@ -231,6 +265,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut__spare_there__next_turn_writes_to_it),
         cmocka_unit_test(test_cut__nothing_in_the_head__done_without_a_new_one),
+        cmocka_unit_test(test_cut__with_a_log__its_mark_of_that_moment_goes_with_the_head),
         cmocka_unit_test(test_cut__no_spare__waits_and_goes_on_writing),
         cmocka_unit_test(test_turn__cut_bytes_reached__cuts_by_itself),
         cmocka_unit_test(test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired),

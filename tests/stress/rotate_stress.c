@@ -140,6 +140,7 @@ store(void *arg)
     bool last;
 
     do {
+        struct pw_head_sealed sealed;
         struct pw_head *h;
 
         last = atomic_load(&run->written);
@@ -150,11 +151,11 @@ store(void *arg)
             pw_head_set_give_spare(run->set, h);
         }
         pw_head_set_cut(run->set);
-        while ((h = pw_head_set_take_sealed(run->set)) != NULL) {
-            const struct pw_head *gone = h;
+        while (pw_head_set_take_sealed(run->set, &sealed)) {
+            const struct pw_head *gone = sealed.head;
 
-            archived += rows_of(h);
-            pw_head_set_retire(run->set, h);
+            archived += rows_of(gone);
+            pw_head_set_retire(run->set, gone);
             edit(run, &generation,
                  &(struct pw_catalog_edit){.remove_head = &gone, .remove_heads = 1}, archived);
             run->cuts++;
