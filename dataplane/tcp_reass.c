@@ -97,13 +97,30 @@ pw_tcp_rx_open(struct pw_worker *w, struct pw_tcb *tcb)
 }
 
 /* A window of one segment that one buffer stands behind: whatever sizes its pieces have, each fits
- * into the first's buffer, and is put there before the next comes. */
+ * into the first's buffer, and is put there before the next comes. Rounded up to what the field can say:
+ * with a byte less than its segment Linux sends nothing until its persist timer, 200 ms later. */
 uint32_t
 pw_tcp_rx_window_least(const struct pw_worker *w)
 {
     uint32_t room = w->buf_bytes - RTE_PKTMBUF_HEADROOM - FRAME_HDR_MAX;
+    uint32_t segment = (uint32_t)pw_align_up(w->tcp.mss, 1U << PW_TCP_RCV_WSCALE);
 
-    return w->tcp.mss < room ? w->tcp.mss : room;
+    return segment < room ? segment : room;
+}
+
+/* The window that the peer sees with the edge there. */
+static uint32_t
+seen(const struct pw_tcb *tcb, uint32_t edge)
+{
+    return (edge - tcb->rcv_nxt) >> tcb->rcv_wscale << tcb->rcv_wscale;
+}
+
+/* A peer that sees less than a segment of it waits (RFC 9293 3.8.6.2.1), if it is Linux for its persist
+ * timer even when the window is not closed: however little is gained, it is told when there is one. */
+static bool
+frees_peer(const struct pw_worker *w, const struct pw_tcb *tcb, uint32_t edge)
+{
+    return seen(tcb, tcb->rcv_adv) < w->tcp.mss && seen(tcb, edge) >= w->tcp.mss;
 }
 
 /* What stands behind held text and the window offered. */
@@ -227,7 +244,7 @@ pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb)
     uint32_t edge = edge_allowed(w, tcb);
     uint32_t gain = edge - tcb->rcv_adv;
 
-    if (gain != 0 && gain >= edge_step(w, tcb, edge, 1)) {
+    if (gain != 0 && (gain >= edge_step(w, tcb, edge, 1) || frees_peer(w, tcb, edge))) {
         tcb->rcv_adv = edge;
     }
     return pw_tcb_rcv_wnd(tcb);
@@ -239,7 +256,8 @@ pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb)
     uint32_t edge = edge_allowed(w, tcb);
     uint32_t gain = edge - tcb->rcv_adv;
 
-    if (!pw_tcp_state_receives(tcb->state) || gain == 0 || gain < edge_step(w, tcb, edge, 2)) {
+    if (!pw_tcp_state_receives(tcb->state) || gain == 0 ||
+        (gain < edge_step(w, tcb, edge, 2) && !frees_peer(w, tcb, edge))) {
         return;
     }
     /* A peer with window left is not waiting for this; the next answer may carry it. */
