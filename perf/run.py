@@ -1,179 +1,271 @@
 #!/usr/bin/env python3
 """The steps of perf/run.sh. Prints name=value lines; perf/README.md says what they mean.
 
-unpack: what libdeflate alone needs to unpack the bodies of the mix, on the poller's CPU, before load.
-load ADDR: everything that needs the running appliance (PW_PID, PW_SECONDS in the environment).
+run.py quick|normal|full [STEP...]
+Ratios are taken within a round, yardstick and load directly after one another, and the median of the rounds counts:
+the machine's speed changes by more than the appliance's from one minute to the next.
 """
-import http.client, os, re, statistics, subprocess, sys, time
+import json, os, shutil, subprocess, sys, time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-STATE = '/run/pyrowire-perf-unpack'  # from the first step to the second, of the same run
+from bars import MOST, Report
+from rig import (PORT, REPEATED, Appliance, Nginx, cpu_s, generator, give_up, in_namespace, median, path, undisturbed,
+                 unpack_us)
 
-
-def show(name, value, digits=1):
-    print('%s=%.*f' % (name, digits, value), flush=True)
-
-
-def figures(argv, **kw):
-    """Runs a program that prints name=value lines."""
-    out = subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=300, **kw)
-    pairs = dict(re.findall(r'^(\w+)=([-0-9.]+)$', out.stdout, re.M))
-    return out.returncode, {k: float(v) for k, v in pairs.items()}
+#            quick, normal, full
+ROUNDS = {'push': (3, 5, 9), 'get': (3, 5, 9), 'answer': (5, 7, 15)}
+SECONDS = {'push': (0.7, 1.2, 4), 'get': (0.5, 1, 3), 'answer': (0.6, 2, 3), 'idle': (2, 10, 10)}
+CONNS = {'quick': (1, 16, 256), 'normal': (1, 4, 16, 64, 256), 'full': (1, 2, 4, 8, 16, 32, 64, 128, 256)}
+SPIN = ('-dataplane.idle=spin', '-dataplane.connections-per-address=0', '-ingester.head.max-bytes=8GiB')
+CROWD_ROOM, CROWD_BUFFERS = 100000, 256 << 20
+ENOUGH = ('-variants', 1000)  # bodies a generator prepares where the first 5,000 were pushed already
 
 
-def unpack():
-    """libdeflate on the very bodies that are pushed (the mix, packed again as an SDK does it), round
-    robin over 10 pods of each profile: 3.4 MB, so that the input is not all in the first caches."""
-    cpu = os.cpu_count() - 1
-    env = dict(os.environ, PW_BENCH_CPU=str(cpu), PW_SOURCE_ROOT=ROOT)
-    rc, f = figures([os.path.join(ROOT, 'build/perf/pyroload'), '-addr', '127.0.0.1:1', '-unpack', '-corpus',
-                     os.path.join(ROOT, 'perf/corpus'), '-cpu', str(cpu), '-variants', '200'])
-    if rc:
-        sys.exit('perf: pyroload -unpack failed')
-    with open(STATE, 'w') as s:
-        s.write(str(f['unpack_us']))
-    show('unpack_us', f['unpack_us'])
-    rc, f = figures([os.path.join(ROOT, 'build/perf/bench_wire')], env=env)
-    for k in ('inflate_us', 'parse_us', 'validate_us', 'normalize_us', 'record_us'):
-        if k in f:
-            show('stage_' + k, f[k])
+class Run:
+    def __init__(self, mode):
+        self.mode = mode
+        self.at = ('quick', 'normal', 'full').index(mode)
+        self.report = Report()
+        self.show = self.report.show
+        self.unpack = []  # readings of the yardstick
+        self.rate = 0  # pushes a second, closed loop
+
+    def rounds(self, step):
+        return ROUNDS[step][self.at]
+
+    def seconds(self, step):
+        return SECONDS[step][self.at]
+
+    def yardstick(self, appliance):
+        self.unpack.append(appliance.rest(unpack_us))
+        return self.unpack[-1]
 
 
-class Appliance:
-    def __init__(self, addr):
-        self.addr = addr
-        self.pid = os.environ['PW_PID']
-
-    def wait(self):
-        for _ in range(150):
-            try:
-                c = http.client.HTTPConnection(self.addr, timeout=1)
-                c.request('GET', '/ready')
-                if c.getresponse().status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        sys.exit('perf: no answer from ' + self.addr)
-
-    def metrics(self):
-        c = http.client.HTTPConnection(self.addr, timeout=10)
-        c.request('GET', '/metrics')
-        text = c.getresponse().read().decode()
-        c.close()
-        out = {}
-        for name, value in re.findall(r'^(\w+)(?:\{[^}]*\})? (\S+)$', text, re.M):
-            if 'poller_busy' not in name:
-                out[name] = out.get(name, 0) + float(value)
-        return out
-
-    def rss(self):
-        for line in open('/proc/%s/status' % self.pid):
-            if line.startswith('VmRSS'):
-                return int(line.split()[1]) * 1024
-
-    def load(self, *args):
-        """Generator figures and what the appliance spent meanwhile."""
-        before = self.metrics()
-        rc, f = figures([os.path.join(ROOT, 'build/perf/pyroload'), '-addr', self.addr, '-corpus',
-                         os.path.join(ROOT, 'perf/corpus'), '-cpu', '0', *map(str, args)])
-        if rc:
-            print('perf: pyroload %s ended with %d: %s' % (' '.join(map(str, args)), rc, f), file=sys.stderr)
-            sys.exit(1)
-        after = self.metrics()
-        return f, {k: after[k] - before.get(k, 0) for k in after}
+def busy_us(d, of):
+    """Busy CPU per event, what the NIC driver took left out, and that."""
+    return d['pyrowire_loop_busy_seconds_total'] * 1e6 / of, d['pyrowire_worker_driver_seconds_total'] * 1e6 / of
 
 
-# The generator has a real-time priority and sleeps until something is due. Without the priority whoever
-# else wants its CPU delays it by a scheduler's slice, 3 or 4 ms; spinning it would keep the CPU from the
-# kernel's and the appliance's background work. When issue_p99_us comes near p99_us, it is the generator (or
-# the hypervisor under it) that was measured.
-GENERATOR = ('-fifo', 50, '-arrivals', 'poisson', '-connections', 16)
-ROUNDS = 7
+def flame_graph(run, a, unpack):
+    """CPU of the query threads for the flame graph of what was pushed last hour; the least of some."""
+    for name, selector in (('flame_all', '{}'), ('flame_one', '{service_name="service-03"}')):
+        now = int(time.time() * 1000)
+        ask = json.dumps({'profileTypeID': 'process_cpu:cpu:nanoseconds:cpu:nanoseconds', 'labelSelector': selector,
+                          'start': now - 3600000, 'end': now + 3600000})
+        best = 1e9
+        for _ in range(5):
+            t0 = sum(a.threads_cpu_s('pw-query').values())
+            status, text = a.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', ask,
+                                     {'Content-Type': 'application/json'})
+            best = min(best, sum(a.threads_cpu_s('pw-query').values()) - t0)
+            if status != 200 or len(text) < 1000:
+                give_up('flame graph: %d %s' % (status, text[:200]))
+        run.show(name + '_ms', best * 1e3, 2)
+        run.show(name + '_ratio', best * 1e6 / unpack)
 
 
-def half_load(a, rate, unpack_us, seconds):
-    """The answer at half load. The median of the rounds, because a hypervisor's pause of 20 ms in one of
-    them is enough to be its p99; how many rounds kept the bar is said too. An empty GET at the same rate
-    shows what wire, kernels and hypervisor take alone."""
-    def rounds(n, *args):
-        return [a.load('-rate', rate, '-duration', seconds / 5, '-warmup', 0.3, '-seed', i + 1, *GENERATOR,
-                       *args)[0] for i in range(n)]
-    got = rounds(ROUNDS)
-    for k in ('p50_us', 'p99_us', 'p999_us', 'issue_p99_us'):
-        show(k, statistics.median(f[k] for f in got), 0)
-    for k in ('p50', 'p99', 'p999'):
-        show(k + '_ratio', statistics.median(f[k + '_us'] for f in got) / unpack_us)
-    show('p99_us_best', min(f['p99_us'] for f in got), 0)
-    show('p99_us_worst', max(f['p99_us'] for f in got), 0)
-    show('p99_rounds_within', sum(f['p99_us'] <= 40 * unpack_us for f in got), 0)
-    floor = rounds(3, '-get', '/ready')
-    show('get_p50_us', statistics.median(f['p50_us'] for f in floor), 0)
-    show('get_p99_us', statistics.median(f['p99_us'] for f in floor), 0)
-    show('get_p99_us_worst', max(f['p99_us'] for f in floor), 0)
-
-
-def stall(a, rate):
-    """100,000 pushes at half load: how many took more than 50 ms, and what TCP had to send again."""
-    f, d = a.load('-rate', rate, '-count', 100000, '-warmup', 0.5, *GENERATOR)
-    show('stall_pushes', f['ok'], 0)
-    show('stall_over_50ms', f['stalls'], 0)
-    show('stall_max_us', f['max_us'], 0)
-    show('stall_retransmits', d['pyrowire_worker_tcp_retransmits_total'], 0)
-    f, d = a.load('-rate', rate, '-count', 100000, '-warmup', 0.5, *GENERATOR, '-get', '/ready')
-    show('stall_get_over_50ms', f['stalls'], 0)
-    show('stall_get_max_us', f['max_us'], 0)
-
-
-def load(addr):
-    seconds = float(os.environ.get('PW_SECONDS', '10'))
-    unpack_us = float(open(STATE).read())
-    os.unlink(STATE)
-    a = Appliance(addr)
-    a.wait()
-
-    # 5,000 pushes first, on an empty head: what the head costs.
+def step_push(run, a):
+    """What a push costs, as fast as it goes, by number of connections."""
     f, d = a.load('-count', 5000, '-connections', 8)
-    show('head_bytes_per_push', d['pyrowire_head_used_bytes'] / f['ok'], 0)
+    run.show('head_bytes_per_push', d['pyrowire_head_used_bytes'] / f['ok'], 0)
+    if run.mode != 'quick':
+        flame_graph(run, a, run.yardstick(a))
+    conns = CONNS[run.mode]
+    cost, driver, ratio, rate = {c: [] for c in conns}, {c: [] for c in conns}, [], []
+    for i in range(run.rounds('push')):
+        unpack = run.yardstick(a)
+        for c in conns if i % 2 == 0 else conns[::-1]:
+            f, d = a.clean_load('-duration', run.seconds('push'), '-connections', c, '-warmup', 0.2, *ENOUGH)
+            net, drv = busy_us(d, d['pyrowire_ingester_records_total'])
+            cost[c].append(net)
+            driver[c].append(drv)
+            if c == 16:
+                ratio.append(net / unpack)
+                rate.append(f['pushes_per_s'])
+    run.rate = median(rate)
+    run.show('unpack_us', median(run.unpack), 2, 'readings %.1f to %.1f' % (min(run.unpack), max(run.unpack)))
+    run.show('cpu_us_per_push', median(cost[16]))
+    run.show('unpack_ratio', median(ratio), 2, 'rounds ' + ' '.join('%.2f' % r for r in ratio))
+    run.show('driver_us_per_push', median(driver[16]))
+    run.show('pushes_per_s', run.rate, 0)
+    for c in conns:
+        run.show('cpu_us_per_push_conns_%d' % c, median(cost[c]), 1, 'driver %.1f' % median(driver[c]))
+    each = [median(cost[c]) for c in conns]
+    run.show('conns_spread', max(each) / min(each), 3)
 
-    # As fast as the poller and the generator go.
-    f, d = a.load('-duration', seconds, '-connections', 16, '-warmup', 0.5)
-    records = d['pyrowire_ingester_records_total']
-    cpu = d['pyrowire_loop_busy_seconds_total'] * 1e6 / records
-    rate = f['pushes_per_s']
-    show('cpu_us_per_push', cpu)
-    show('unpack_ratio', cpu / unpack_us, 2)
-    show('driver_us_per_push', d['pyrowire_worker_driver_seconds_total'] * 1e6 / records)
-    show('pushes_per_s', rate, 0)
 
-    half_load(a, rate / 2, unpack_us, seconds)
-    if os.environ.get('PW_STALL'):
-        stall(a, rate / 2)
+# The generator has a real-time priority and sleeps until something is due. Without the priority whoever else wants
+# its CPU delays it by a scheduler's slice, 3 or 4 ms; spinning it would keep the CPU from the kernel's and the
+# appliance's background work. When issue_p99_us comes near p99_us, it is the generator (or the hypervisor under it)
+# that was measured.
+PUNCTUAL = ('-fifo', 50, '-arrivals', 'poisson', '-connections', 16)
 
-    # Empty GETs: what one costs the poller, so how many one core could answer.
-    f, d = a.load('-get', '/ready', '-duration', seconds / 2, '-connections', 16, '-warmup', 0.2)
-    per_get = d['pyrowire_loop_busy_seconds_total'] * 1e6 / d['pyrowire_http_requests_total']
-    show('cpu_us_per_get', per_get, 2)
-    show('get_per_s', 1e6 / per_get, 0)
 
-    # Connections that say nothing.
+def half_rate(run, a):
+    if not run.rate:
+        run.rate = a.load('-duration', 1, '-connections', 16, '-warmup', 0.2, *ENOUGH)[0]['pushes_per_s']
+    return run.rate / 2
+
+
+def step_answer(run, a):
+    """The answer at half of that rate. The median of the rounds, because a hypervisor's pause of 20 ms in one of them
+    is enough to be its p99; how many rounds kept the bar is said too. An empty GET at the same rate shows what wire,
+    kernels and hypervisor take alone."""
+    got = []
+
+    def load(i, *args):
+        return a.load('-rate', half_rate(run, a), '-duration', run.seconds('answer'), '-warmup', 0.3, '-seed', i + 1,
+                      *PUNCTUAL, *args)[0]
+    for i in range(run.rounds('answer')):
+        unpack = run.yardstick(a)
+        f = load(i, *ENOUGH)
+        f.update({k + '_ratio': f[k + '_us'] / unpack for k in ('p50', 'p99', 'p999')})
+        got.append(f)
+    for k in ('p50_us', 'p99_us', 'p999_us', 'issue_p99_us'):
+        run.show(k, median(f[k] for f in got), 0, 'rounds ' + ' '.join('%.0f' % f[k] for f in got))
+    for k in ('p50_ratio', 'p99_ratio', 'p999_ratio'):
+        run.show(k, median(f[k] for f in got))
+    run.show('p99_rounds_within', sum(f['p99_ratio'] <= MOST['p99_ratio'] for f in got), 0, 'of %d' % len(got))
+    floor = [load(i, '-get', '/ready') for i in range(len(got) // 2)]
+    for k in ('p50_us', 'p99_us'):
+        run.show('get_' + k, median(f[k] for f in floor), 0, 'rounds ' + ' '.join('%.0f' % f[k] for f in floor))
+
+
+def step_stall(run, a):
+    """100,000 pushes at half load: how many took more than 50 ms, and what TCP had to send again; as many GETs."""
+    for name, what in (('stall', ENOUGH), ('stall_get', ('-get', '/ready'))):
+        f, d = a.load('-rate', half_rate(run, a), '-count', 100000, '-warmup', 0.5, *PUNCTUAL, *what)
+        run.show(name + '_over_50ms', f['stalls'], 0, 'of %d, the slowest %.1f ms, retransmits %d' % (
+            f['ok'], f['max_us'] / 1e3, d['pyrowire_worker_tcp_retransmits_total']))
+
+
+def step_get(run, a):
+    """An empty GET, 16 connections, no pipelining: here, and by nginx on the same CPU and link."""
+    seconds = run.seconds('get')
+    ours, ours_driver, theirs, theirs_all, ratio = [], [], [], [], []
+    nginx = a.rest(Nginx) if shutil.which('nginx') else None
+    args = ('-get', '/', '-duration', seconds, '-connections', 16)
+    a.load('-get', '/ready', '-duration', 0.3, '-connections', 16)
+    for _ in range(run.rounds('get')):
+        f, d = a.clean_load('-get', '/ready', *args[2:])
+        net, drv = busy_us(d, f['ok'])
+        ours.append(net)
+        ours_driver.append(drv)
+
+        def of_nginx():
+            cpu0, idle0, t0 = nginx.cpu_s(), cpu_s('idle'), time.time()
+            gets = generator(*args, addr=nginx.addr)['ok']
+            return (nginx.cpu_s() - cpu0) * 1e6 / gets, (time.time() - t0 - (cpu_s('idle') - idle0)) * 1e6 / gets
+
+        if nginx:
+            its, all_of_it = a.rest(lambda: undisturbed(nginx, '', of_nginx))
+            theirs.append(its)
+            theirs_all.append(all_of_it)
+            ratio.append(net / theirs[-1])
+    run.show('cpu_us_per_get', median(ours), 2)
+    run.show('driver_us_per_get', median(ours_driver), 2, 'the kernel\'s half of the link, the peer\'s TCP included')
+    run.show('get_per_s', 1e6 / median(ours), 0, 'of one core')
+    if not nginx:
+        return print('perf: nginx is not installed, so nothing to compare a GET with', file=sys.stderr)
+    nginx.stop()
+    run.show('nginx_us_per_get', median(theirs), 2, 'user and system')
+    run.show('nginx_cpu_us_per_get', median(theirs_all), 2, 'all that its CPU did, softirqs too')
+    run.show('get_ratio', median(ratio), 3, 'rounds ' + ' '.join('%.3f' % r for r in ratio))
+
+
+def step_quiet_conns(run, a):
+    """10,000 connections that say nothing."""
     conns = 10000
-    before = a.rss()
-    p = subprocess.Popen([os.path.join(ROOT, 'build/perf/pyroload'), '-addr', addr, '-get', '/ready',
-                          '-rate', '10', '-duration', '5', '-idle', str(conns), '-connections', '1'],
-                         stdout=subprocess.PIPE, text=True)
+    before = a.memory()
+    p = subprocess.Popen(in_namespace(path('build/perf/pyroload'), '-addr', '%s:%d' % (os.environ['TB_HOST'], PORT),
+                                      '-get', '/ready', '-rate', '10', '-duration', '2', '-idle', str(conns),
+                                      '-connections', '1', '-cpu', '0'), stdout=subprocess.PIPE, text=True)
     most = open_most = 0
     while p.poll() is None:
         n = a.metrics()['pyrowire_http_connections']
         if n >= open_most:
-            open_most, most = n, a.rss()
-        time.sleep(0.3)
+            open_most, most = n, a.memory()
+        time.sleep(0.2)
     if open_most < conns:
-        print('perf: only %d of %d idle connections were open at once' % (open_most, conns), file=sys.stderr)
-    show('idle_conn_bytes', (most - before) / max(open_most, 1), 0)
+        give_up('only %d of %d idle connections were open at once' % (open_most, conns))
+    run.show('idle_conn_bytes', (most - before) / open_most, 0)
+    run.show('conns_10k_mib', (most - before) / 2**20, 1)
 
 
-if sys.argv[1] == 'unpack':
-    unpack()
-else:
-    load(sys.argv[2])
+def step_idle(run):
+    """Nothing to do, default options: what it takes all the same, and how soon it is there again."""
+    a = Appliance()
+    a.load('-count', 200, '-connections', 1, '-variants', 200)
+    time.sleep(1)
+    t0, cpu0, threads0 = time.time(), a.cpu_s(), a.threads_cpu_s()
+    time.sleep(run.seconds('idle'))
+    wall, cpu, threads = time.time() - t0, a.cpu_s() - cpu0, a.threads_cpu_s()
+    each = ', '.join('%s %.2f' % (k.split()[1], (threads[k] - threads0.get(k, 0)) * 100 / wall)
+                     for k in threads if threads[k] - threads0.get(k, 0) > wall / 1e4)
+    run.show('idle_percent', cpu * 100 / wall, 2, each)
+    f, d = a.load('-rate', 10, '-arrivals', 'uniform', '-duration', run.seconds('idle'), '-connections', 1, '-spin',
+                  '-variants', 200)
+    run.show('first_push_us', f['p50_us'], 0, '90th percentile %.0f, the slowest %.0f' % (f['p90_us'], f['max_us']))
+    a.stop()
+
+
+def step_crowd(run):
+    """100,000 connections that say nothing, against an appliance started with room for them, and what the larger pools
+    take beside those of a default start."""
+    a = Appliance()
+    default = a.memory()
+    a.stop()
+    a = Appliance('-dataplane.connections-max=%d' % CROWD_ROOM, '-dataplane.rx-buffer-bytes=%d' % CROWD_BUFFERS)
+    start = a.memory()
+    with open('/sys/class/net/%s/address' % os.environ['TB_IF']) as f:
+        mac = f.read().strip()
+    p = subprocess.Popen(in_namespace('taskset', '-c', '0', path('build/perf/crowd'), os.environ['TB_PEER_IF'], mac,
+                                      '%s:%d' % (os.environ['TB_HOST'], PORT), '10.213.0.10', '100', '1000'),
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    t0 = time.time()
+    established, closed, resets = (int(p.stdout.readline().split('=')[1]) for _ in range(3))
+    took = time.time() - t0
+    opened = a.metrics()['pyrowire_http_connections']
+    most = a.memory()
+    rest, _ = p.communicate('go\n')
+    alive = dict(line.split('=') for line in rest.split())
+    run.show('crowd_established', established, 0, '%.1f s; %d began with a closed window, %d were reset; %d open here' % (
+        took, closed, resets, opened))
+    run.show('crowd_answered', int(alive['answered']), 0, 'of %s asked afterwards' % alive['asked'])
+    if p.returncode or opened < established or established < 100000:
+        give_up('the crowd did not stand')
+    run.show('crowd_growth_mib', (most - start) / 2**20, 1, 'by the connections, after the start')
+    run.show('crowd_pools_mib', (start - default) / 2**20, 1, 'by the larger pools, at the start')
+    run.show('crowd_process_mib', most / 2**20, 0, 'everything the process has, hugepages too')
+    run.show('conns_100k_mib', (most - default) / 2**20, 1)
+    a.stop()
+
+
+# Steps that share one spinning appliance, and steps that start their own; some are left out of the shorter runs.
+SHARED = {'push': step_push, 'get': step_get, 'answer': step_answer, 'stall': step_stall,
+          'quiet-conns': step_quiet_conns}
+ALONE = {'idle': step_idle, 'crowd': step_crowd}
+ONLY = {'stall': ('full',), 'crowd': ('normal', 'full')}
+
+
+def main():
+    os.sched_setaffinity(0, {0})
+    mode, steps = sys.argv[1], sys.argv[2:]
+    unknown = [s for s in steps if s not in SHARED and s not in ALONE]
+    if unknown:
+        give_up('no step is called ' + unknown[0])
+    run = Run(mode)
+    wanted = lambda table: [s for s in table if s in steps or not steps and mode in ONLY.get(s, mode)]
+    t0 = time.time()
+    if wanted(SHARED):
+        a = Appliance(*SPIN)
+        for s in wanted(SHARED):
+            SHARED[s](run, a)
+        a.stop()
+    for s in wanted(ALONE):
+        ALONE[s](run)
+    run.show('repeated_rounds', len(REPEATED), 0, 'somebody else had the CPU' if REPEATED else '')
+    run.show('run_s', time.time() - t0, 0)
+    sys.exit(run.report.verdict())
+
+
+main()

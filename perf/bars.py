@@ -1,0 +1,41 @@
+"""The bars of the design, and the report that holds a run against them."""
+import sys
+
+# name of the figure, the most it may be, what the bar is
+BARS = [
+    ('unpack_ratio', 3.0, 'CPU of a push, packets to head, by the CPU of unpacking it'),
+    ('conns_spread', 1.2, 'CPU of a push: the dearest number of connections by the cheapest, 1 to 256'),
+    ('head_bytes_per_push', 18 * 1024, 'head memory of a push over 5,000 pushes'),
+    ('flame_all_ratio', 600, 'flame graph of all process_cpu over them, by unpack_us'),
+    ('flame_one_ratio', 143, 'flame graph of one of 20 services, by unpack_us'),
+    ('p50_ratio', 6, 'answer at half load, Poisson, median by unpack_us'),
+    ('p99_ratio', 40, 'the same, 99th percentile'),
+    ('stall_over_50ms', 0, 'answers above 50 ms in 100,000 pushes without loss'),
+    ('get_ratio', 0.2, 'CPU of an empty GET, by nginx\'s user and system time for one'),
+    ('idle_percent', 3, 'CPU of an idle appliance, default back-off, /proc/PID/stat'),
+    ('first_push_us', 1000, 'first push after 100 ms of nothing, median'),
+    ('conns_10k_mib', 64, 'memory of 10,000 connections that say nothing'),
+    ('conns_100k_mib', 400, 'memory of 100,000 connections that say nothing, the larger pools included'),
+]
+MOST = {name: most for name, most, _ in BARS}
+
+
+class Report:
+    def __init__(self):
+        self.value = {}
+
+    def show(self, name, value, digits=1, note=''):
+        self.value[name] = value
+        print('%s=%.*f%s' % (name, digits, value, '  # ' + note if note else ''), flush=True)
+
+    def verdict(self):
+        """Prints every bar that was measured; the exit code."""
+        missed = 0
+        print('\n%-22s %10s %10s  %s' % ('bar', 'measured', 'at most', ''))
+        for name, most, text in BARS:
+            if name in self.value:
+                ok = self.value[name] <= most
+                missed += not ok
+                print('%-22s %10.2f %10.2f  %s  %s' % (name, self.value[name], most, 'PASS' if ok else 'FAIL', text))
+        print('%s' % ('FAIL: %d bars are missed' % missed if missed else 'PASS'))
+        return 1 if missed else 0
