@@ -9,8 +9,9 @@
  * Units    ns in rows and series, ms where the name says so.
  * Errors   negative enum pw_err and one line naming file and offset. PW_EINVAL: not as the format says,
  *          or a checksum differs. PW_ENOTSUP: a form that is legal but that nobody writes today.
- *          PW_EIO, PW_ENOENT: the file layer. Nothing in a file can make the reader read outside of it,
- *          or allocate more than a small multiple of it.
+ *          PW_EIO, PW_ENOENT: the file layer. Nothing in a file can make the reader read outside of it;
+ *          what it allocates is bounded by the file's size, and a page's values by
+ *          PW_PARQUET_PAGE_VALUES_MAX.
  * Limits   PW_BLOCK_* (block_types.h).
  */
 #ifndef PW_STORE_BLOCK_READER_H
@@ -98,7 +99,7 @@ struct pw_block_row {
     /* samples_count each, valid until the next call on the cursor */
     const uint32_t *stack; /* of the partition, ascending */
     const int64_t *value;
-    const uint8_t (*span)[8];   /* NULL: no sample has one; all zero: this one has none */
+    const uint8_t (*span)[8];   /* NULL or all zero: none */
     const uint8_t (*trace)[16]; /* likewise */
 };
 
