@@ -2,20 +2,26 @@
 """Attacks while a client pushes: it must not notice much, nothing may leak, every attack has its counter.
 
 usage: attacks.py HOST:PORT INTERFACE ATTACKER      (root, inside the namespace behind INTERFACE)
-The client is perf/pyroload at a fixed rate over connections of its own. ATTACKER is another address of
-INTERFACE, so that the cap per address separates the two, as it would outside. What is asserted: every push
-answered 2xx, none took more than STALL_MS over the worst of the quiet run, the attack's counters moved, and at
-the end connections, buffers, budgets and requests in flight are back where they were. The p99 beside the quiet
-one is printed, not asserted: machines that run tests are noisy. Standard library only.
-Prints `N passed, N failed, N skipped`.
+The client is perf/pyroload at a fixed rate over connections of its own, new ones each round. ATTACKER is another
+address of INTERFACE, so that the cap per address separates the two, as it would outside. Client and attackers
+share the first CPU, the client before them: outside they would be different machines. What is asserted: every
+push answered 2xx, none took more than STALL_MS over the worst of the quiet rounds; the p99 (the median of ROUNDS
+short rounds, because a virtual machine's pauses are a round's p99 now and then) at most twice the quiet one and
+2 ms; the attack's counters moved; and at the end connections, buffers, budgets and requests in flight are back
+where they were. Standard library only. Prints `N passed, N failed, N skipped`.
+PW_ATTACKS_SLACK_MS is added to the bar, on machines too noisy for it; PW_ATTACKS names those to run (a,b,c).
 """
-import http.client, os, random, re, selectors, socket, struct, subprocess, sys, threading, time, zlib
+import http.client, os, random, re, selectors, socket, statistics, struct, subprocess, sys, threading, time, zlib
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 addr, interface, attacker = sys.argv[1:4]
 HOST, PORT = addr.rsplit(':', 1)[0], int(addr.rsplit(':', 1)[1])
-RATE, SECONDS = 200, 3
+RATE, SECONDS, ROUNDS = 500, 0.8, 7
 STALL_MS = 1000
+SLACK_MS = 2 + float(os.environ.get('PW_ATTACKS_SLACK_MS', '0'))
+ONLY = os.environ.get('PW_ATTACKS', '').split(',') if os.environ.get('PW_ATTACKS') else None
+if len(os.sched_getaffinity(0)) > 1:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 results = {'passed': 0, 'failed': 0}
 
 
@@ -116,41 +122,80 @@ def client_ports():
     return out
 
 
-# ---- Attacks: each runs until it is done or `until`, and says what it did ------------------------------
+# ---- Attacks: each runs until it is over, and says what it did ------------------------------------------
 
-def syn_flood(until):
+ended = threading.Event()  # the client's last round is
+
+
+def over(until=0):
+    return ended.is_set() or (until and time.time() >= until)
+
+
+def strangers(until=0):
+    """20,000 SYNs a second, of all addresses of the link."""
     f, rnd = Frames(), random.Random(1)
     net = HOST.rsplit('.', 1)[0]
-    while f.sent < 20000 and time.time() < until:
-        f.send('%s.%d' % (net, rnd.randrange(20, 250)), rnd.randrange(1024, 65535), rnd.getrandbits(32), 0, SYN)
+    while not over(until):
+        for _ in range(200):
+            f.send('%s.%d' % (net, rnd.randrange(20, 250)), rnd.randrange(1024, 65535), rnd.getrandbits(32), 0, SYN)
+        time.sleep(0.01)
     return '%d SYNs of other people' % f.sent
 
 
-def blind_rst(until):
+def syn_flood():
+    """And meanwhile somebody new connects and asks, again and again."""
+    took = []
+
+    def newcomer():
+        while not over():
+            t = time.time()
+            c = http.client.HTTPConnection(HOST, PORT, timeout=10)
+            c.request('GET', '/ready')
+            check(c.getresponse().status == 200, 'SYN flood: a newcomer was refused')
+            c.close()
+            took.append(time.time() - t)
+            time.sleep(0.05)
+    t = threading.Thread(target=newcomer)
+    t.start()
+    said = strangers()
+    t.join(20)
+    check(len(took) > 20 and max(took) < 1, 'SYN flood: %d newcomers, the slowest %.0f ms' % (
+        len(took), max(took, default=9) * 1000))
+    return '%s, %d newcomers served within %.0f ms' % (said, len(took), max(took, default=9) * 1000)
+
+
+def blind_rst():
     f, rnd = Frames(), random.Random(2)
-    targets = client_ports()
-    while targets and time.time() < until and f.sent < 66000:
-        # A step smaller than any window: one of each round of 2^32 falls into it.
-        src, port = targets[0]
-        f.send(src, port, f.sent * 65521 + rnd.randrange(1000), 0, RST)
-    return '%d RSTs at one of %d connections' % (f.sent, len(targets))
+    rounds = 0
+    while not over():
+        targets = client_ports()
+        rounds += len(targets) > 0
+        for i in range(4000 if targets else 0):
+            # A step smaller than any window: one of each round of 2^32 falls into it.
+            src, port = targets[0]
+            f.send(src, port, f.sent * 65521 + rnd.randrange(1000), 0, RST)
+        time.sleep(0.01)
+    return '%d RSTs at connections seen %d times' % (f.sent, rounds)
 
 
-def blind_data(until):
+def blind_data():
     f, rnd = Frames(), random.Random(3)
-    targets = client_ports()
     evil = b'GET /evil HTTP/1.1\r\nHost: h\r\n\r\n'
-    while targets and time.time() < until and f.sent < 40000:
-        src, port = targets[f.sent % len(targets)]
-        f.send(src, port, rnd.getrandbits(32), rnd.getrandbits(32), rnd.choice((ACK | PSH, SYN, ACK, FIN | ACK)), evil)
-    return '%d segments into %d connections' % (f.sent, len(targets))
+    while not over():
+        targets = client_ports()
+        for i in range(2000 if targets else 0):
+            src, port = targets[i % len(targets)]
+            f.send(src, port, rnd.getrandbits(32), rnd.getrandbits(32), rnd.choice((ACK | PSH, SYN, ACK, FIN | ACK)),
+                   evil)
+        time.sleep(0.01)
+    return '%d segments into connections of the client' % f.sent
 
 
 def connect_many(n, until, rcvbuf=None):
     """n connections of ATTACKER; those that the other side resets are left out."""
     out, waiting = [], selectors.DefaultSelector()
     started = 0
-    while (started < n or waiting.get_map()) and time.time() < until:
+    while (started < n or waiting.get_map()) and not over(until):
         while started < n and len(waiting.get_map()) < 200:
             s = socket.socket()
             s.setblocking(False)
@@ -171,11 +216,10 @@ def connect_many(n, until, rcvbuf=None):
 held = []  # sockets that stay open until the end of an attack, or of all attacks
 
 
-def silent(until):
-    socks, started = connect_many(10000, until)
+def silent():
+    socks, started = connect_many(10000, time.time() + 30)
     most = metrics()['pyrowire_http_connections']
-    while time.time() < until:
-        time.sleep(0.05)
+    ended.wait(30)
     for s in socks:
         s.close()
     return '%d connections that say nothing, %d open at once' % (started, most)
@@ -208,8 +252,8 @@ def slow_ones():
     threading.Thread(target=drip, args=(bodies, b'0123456789'), daemon=True).start()
 
 
-def wait_until(until):
-    time.sleep(max(0, until - time.time()))
+def wait():
+    ended.wait(30)
     return '300 heads, 300 bodies, 100 readers'
 
 
@@ -275,11 +319,11 @@ def protobuf_bombs():
     yield 'negative ids', push(head + field(4, b'\x08' + b'\xff' * 9 + b'\x01') * 50000)
 
 
-def post(path, body, headers, until, gap=0.0):
+def post(path, body, headers, until=0, gap=0.0):
     """One after another on a connection of ATTACKER; statuses and the longest answer."""
     c = None
     seen, worst = {}, 0.0
-    while time.time() < until:
+    while not over(until):
         if c is None:
             c = http.client.HTTPConnection(HOST, PORT, timeout=10, source_address=(attacker, 0))
         t = time.time()
@@ -303,22 +347,24 @@ PROTO = {'Content-Type': 'application/proto', 'Connect-Protocol-Version': '1'}
 PUSH = '/push.v1.PusherService/Push'
 
 
-def bomb_raw(until):
-    return post(PUSH, push(BOMB), PROTO, until)
+def bomb_raw():
+    return post(PUSH, push(BOMB), PROTO)
 
 
-def bomb_outer(until):
-    return post(PUSH, BOMB, dict(PROTO, **{'Content-Encoding': 'gzip'}), until)
+def bomb_outer():
+    return post(PUSH, BOMB, dict(PROTO, **{'Content-Encoding': 'gzip'}))
 
 
-def bomb_ingest(until):
-    return post('/ingest?name=bomb&format=pprof', BOMB, {}, until)
+def bomb_ingest():
+    return post('/ingest?name=bomb&format=pprof', BOMB, {})
 
 
-def bombs_protobuf(until):
+def bombs_protobuf():
     said = {}
-    while time.time() < until:
+    while not over():
         for what, body in PROTO_BOMBS:
+            if over():
+                break
             out = post(PUSH, body, PROTO, time.time() + 0.001)
             said[what] = out
     for what, out in said.items():
@@ -328,54 +374,77 @@ def bombs_protobuf(until):
 
 # ---- The client ----------------------------------------------------------------------------------------
 
-def client():
-    return subprocess.Popen(['build/perf/pyroload', '-addr', addr, '-rate', str(RATE), '-duration', str(SECONDS),
-                             '-connections', '4', '-pods', '4'], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def client(rounds=ROUNDS):
+    """Figures of each round; the exit codes are judged here."""
+    out = []
+    for i in range(rounds):
+        p = subprocess.run(['build/perf/pyroload', '-addr', addr, '-rate', str(RATE), '-duration', str(SECONDS),
+                            '-connections', '4', '-pods', '4', '-fifo', '50', '-seed', str(i + 1)], cwd=ROOT,
+                           stdout=subprocess.PIPE, text=True, timeout=60)
+        f = {k: float(v) for k, v in (x.split('=', 1) for x in p.stdout.split('\n') if '=' in x)}
+        check(p.returncode == 0 and f.get('errors') == 0, 'the client: %d pushes failed' % f.get('errors', -1))
+        out.append(f)
+    return out
 
 
-def figures(p):
-    out = dict(x.split('=', 1) for x in p.communicate(timeout=60)[0].split('\n') if '=' in x)
-    return {k: float(v) for k, v in out.items()}, p.returncode
+def median(rounds, name):
+    return statistics.median(f[name + '_us'] for f in rounds) / 1e3
 
 
-def attacked(name, attack, counters):
+def figures(rounds):
+    return 'p50 %6.2f ms  p99 %7.2f ms  worst round %7.2f ms  max %7.2f ms' % (
+        median(rounds, 'p50'), median(rounds, 'p99'), max(f['p99_us'] for f in rounds) / 1e3,
+        max(f['max_us'] for f in rounds) / 1e3)
+
+
+def run(attack, rounds=ROUNDS):
+    said = []
+    ended.clear()
+    t = threading.Thread(target=lambda: said.append(attack()))
+    t.start()
+    time.sleep(0.3)
+    got = client(rounds)
+    ended.set()
+    t.join(60)
+    check(said, 'the attack did not end')
+    return got, said[0] if said else ''
+
+
+def attacked(name, attack, counters, judged=True):
+    if ONLY and name not in ONLY:
+        return
     before = metrics()
-    p = client()
-    time.sleep(0.4)  # its requests are being prepared; the connections open then
-    deadline = time.time() + 5
-    while len(client_ports()) < 4 and time.time() < deadline:
-        time.sleep(0.01)
-    said = attack(time.time() + SECONDS - 0.3)
-    f, rc = figures(p)
+    got, said = run(attack)
     after = metrics()
     moved = {c: total(after, c) - total(before, c) for c in counters}
-    print('%-14s p50 %6.2f ms  p99 %7.2f ms (quiet %.2f)  max %7.2f ms  %d of %d pushes;  %s  %s' % (
-        name, f['p50_us'] / 1e3, f['p99_us'] / 1e3, quiet['p99_us'] / 1e3, f['max_us'] / 1e3, f['ok'], f['sent'], said,
-        ', '.join('%s +%d' % (c.strip('"{}'), n) for c, n in moved.items())))
-    check(rc == 0 and f['errors'] == 0, '%s: %d pushes failed' % (name, f['errors']))
-    check(f['max_us'] < quiet['max_us'] + STALL_MS * 1000, '%s: a push took %.0f ms' % (name, f['max_us'] / 1e3))
+    bar = 2 * median(quiet, 'p99') + SLACK_MS
+    print('%-14s %s;  %s  %s' % (name, figures(got), said,
+                                ', '.join('%s +%d' % (c.strip('"{}'), n) for c, n in moved.items())), flush=True)
+    check(not judged or median(got, 'p99') <= bar, '%s: p99 %.2f ms, bar %.2f ms' % (name, median(got, 'p99'), bar))
+    worst = max(f['max_us'] for f in got) / 1e3
+    check(worst < max(f['max_us'] for f in quiet) / 1e3 + STALL_MS, '%s: a push took %.0f ms' % (name, worst))
     for c, n in moved.items():
         check(n > 0, '%s: no counter %s moved' % (name, c))
 
 
 metrics()
 base = metrics()
-figures(client())  # first touch of memory
-quiet, rc = figures(client())
-check(rc == 0, 'the quiet client failed')
-print('quiet          p50 %6.2f ms  p99 %7.2f ms  max %7.2f ms' % tuple(quiet[k] / 1e3 for k in ('p50_us', 'p99_us', 'max_us')))
+client(1)  # first touch of memory
+quiet = client()
+print('quiet          %s' % figures(quiet))
 start = metrics()
 started = time.time()
 BOMB, PROTO_BOMBS = gzip_bomb(), list(protobuf_bombs())
 slow_ones()
-attacked('slow ones', wait_until, [])
+attacked('slow ones', wait, [])
 attacked('blind RST', blind_rst, ['rst_inexact|outside_window|paws'])
 attacked('blind data', blind_data, ['outside_window|bad_ack|syn_in_state|no_timestamp|paws'])
 attacked('silent', silent, ['"connections_per_address"'])
-attacked('gzip inside', bomb_raw, ['samples_total.*"profile_size_limit"'])
-attacked('gzip outside', bomb_outer, ['refused_requests_total.*"request_too_large"'])
-attacked('gzip ingest', bomb_ingest, ['samples_total.*"profile_size_limit"'])
-attacked('protobuf', bombs_protobuf, ['samples_total.*"(undecodable_profile|malformed_profile)"', '"bad_request"'])
+# A bomb holds the core while it is unpacked and parsed: tens of ms, printed and not yet judged.
+attacked('gzip inside', bomb_raw, ['samples_total.*"profile_size_limit"'], False)
+attacked('gzip outside', bomb_outer, ['refused_requests_total.*"request_too_large"'], False)
+attacked('gzip ingest', bomb_ingest, ['samples_total.*"profile_size_limit"'], False)
+attacked('protobuf', bombs_protobuf, ['samples_total.*"(undecodable_profile|malformed_profile)"', '"bad_request"'], False)
 while time.time() < started + 36:
     time.sleep(0.2)
 slow_stop.set()
@@ -387,7 +456,7 @@ for reason, what in (('head_timeout', 'heads'), ('body_timeout|body_slow', 'bodi
 for s in held:
     s.close()
 # Last: the half-open ones need half a minute to go.
-attacked('SYN flood', syn_flood, ['syn_full|cookie'])
+attacked('SYN flood', syn_flood, ['syn_full', 'cookies_sent', 'cookies_taken'])
 deadline = time.time() + 45
 while time.time() < deadline:
     end = metrics()
