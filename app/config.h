@@ -29,6 +29,7 @@ struct pw_config_list {
     char item[PW_CONFIG_ITEMS_MAX][PW_CONFIG_TEXT_BYTES];
 };
 
+enum pw_config_wal_sync { PW_CONFIG_WAL_SYNC_GROUP, PW_CONFIG_WAL_SYNC_NONE };
 enum pw_config_idle { PW_CONFIG_IDLE_BACKOFF, PW_CONFIG_IDLE_SPIN };
 
 /* What pw_config_parse_cold found to do. */
@@ -72,6 +73,10 @@ struct pw_config {
     uint32_t ingester_cores;
     uint64_t ingester_head_max_bytes;      /* all cores together */
     uint64_t ingester_head_prefault_bytes; /* of each head */
+    char data_path[PW_CONFIG_TEXT_BYTES];
+    char ingester_wal_dir[PW_CONFIG_TEXT_BYTES]; /* "": wal in data_path */
+    uint32_t ingester_wal_sync;                  /* enum pw_config_wal_sync */
+    uint64_t ingester_wal_segment_bytes, ingester_wal_buffer_bytes;
     uint32_t query_threads;
 
     struct pw_limits limits;               /* the defaults of every tenant */

@@ -139,6 +139,14 @@ write_ingesters(void *ctx, struct pw_text *t)
 }
 
 static void
+write_wal(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    pw_wal_metrics(app->wal_dir, t);
+}
+
+static void
 write_nic(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
@@ -152,7 +160,7 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops, write_nic, write_workers, write_http, write_distributors, write_ingesters};
+        write_loops, write_nic, write_workers, write_http, write_distributors, write_ingesters, write_wal};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

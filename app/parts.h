@@ -49,6 +49,7 @@ struct pw_app {
     int64_t start_wall_ns;
     struct pw_nic_cfg nic_cfg;
     struct pw_nic nic; /* plan, port, steering */
+    struct pw_wal_dir *wal_dir; /* app/durable.h */
     struct pw_admin *admin;
     struct pw_runtime_config *runtime;
 

@@ -22,13 +22,15 @@ ninja -C build app/pyrowire >build/quickstart-build.log 2>&1 || { tail -n 30 bui
 tb_start quick
 log=$(mktemp /tmp/pyrowire-quickstart.XXXXXX.log)
 tb_defer rm -f "$log"
+data=$(mktemp -d /tmp/pyrowire-quickstart.XXXXXX)
+tb_defer rm -rf "$data"
 
 echo "2/5 a veth pair into network namespace $TB_NS, hugepages"
 tb_link
 tb_hugepages 512
 
 echo "3/5 pyrowire on a DPDK port on $TB_IF ($TB_HOST:$port)"
-tb_background build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-port="$port" \
+tb_background build/app/pyrowire -pyroscopedb.data-path="$data" -nic.netdev="$TB_IF" -server.http-listen-port="$port" \
     -distributor.ingestion-rate-limit-mb=1024 -distributor.ingestion-burst-size-mb=1024 2>"$log"
 for i in {1..150}; do
     kill -0 "$TB_PID" 2>/dev/null || { echo "pyrowire did not start:"; cat "$log"; exit 1; }

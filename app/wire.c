@@ -1,6 +1,7 @@
 #include "app/wire.h"
 
 #include "app/control.h"
+#include "app/durable.h"
 #include "app/nic_options.h"
 #include "app/pages.h"
 #include "app/parts.h"
@@ -119,6 +120,7 @@ start_ingesters(struct pw_app *app)
         }
         const struct pw_ingester_cfg cfg = {
             .heads = app->heads[i],
+            .wal = pw_wal_dir_log(app->wal_dir, i),
             .lanes_count = app->doors,
             .in = in,
             .out = out,
@@ -353,6 +355,7 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
     }
     for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
         if (app->nic.plan.ingester_lcore[i] == lcore) {
+            pw_wal_bind_bell_ctl(pw_wal_dir_log(app->wal_dir, i), l->bell);
             rc = add(l, "ingester", pw_ingester_poll, pw_ingester_rest_us, app->ingester[i]);
         }
     }
@@ -513,10 +516,24 @@ start_admin(struct pw_app *app)
 /* --- Start and stop ----------------------------------------------------------------------------- */
 
 static int
+start_log(struct pw_app *app, int (*start)(struct pw_app *, struct pw_text *))
+{
+    char bytes[1024];
+    struct pw_text why;
+
+    pw_text_fixed(&why, bytes, sizeof(bytes));
+    int rc = start(app, &why);
+
+    return rc == 0 ? 0 : failed("write-ahead log", rc, &why);
+}
+
+static int
 start_parts(struct pw_app *app)
 {
-    int rc = start_heads(app);
+    int rc = start_log(app, pw_durable_open_ctl);
 
+    rc = rc != 0 ? rc : start_heads(app);
+    rc = rc != 0 ? rc : start_log(app, pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_admin(app);
     rc = rc != 0 ? rc : start_queries(app);
     rc = rc != 0 ? rc : start_doors(app);
@@ -626,6 +643,7 @@ pw_app_stop(struct pw_app *app)
     if (app->jobs != NULL) {
         pw_jobs_destroy_ctl(app->jobs);
     }
+    pw_durable_stop_ctl(app); /* its writers read the doors' bulk memory */
     stop_doors(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);

@@ -287,6 +287,13 @@ completion_text(const struct pw_lane_done *done, struct pw_text *t)
         }
         pw_text_str(t, "), the profile was not stored");
         return PW_REASON_HEAD_FULL;
+    case PW_ENOSPC:
+        pw_text_str(t, "no room on the disk of the write-ahead log, the profile was not stored");
+        return PW_REASON_DISK_FULL;
+    case PW_EIO:
+        pw_text_str(t, "the disk of the write-ahead log fails, the profile may not survive a "
+                       "restart: send it again");
+        return PW_REASON_DISK_ERROR;
     default:
         pw_text_printf(t, "ingester refused the record (%d)", done->status);
         return PW_REASON_INTERNAL;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "ingester/ack.h"
 #include "ring/lane_msg.h"
 
 #include <stdatomic.h>
@@ -18,13 +19,17 @@ struct lane_state {
     /* Popped and not answered: what was left when the reverse lane filled up. */
     struct pw_lane_record rec[RECORDS_PER_TURN];
     uint32_t first, count;
+    struct pw_acks acks;
 };
 
-enum counter { RECORDS, HEAD_FULL, SERIES_LIMIT, MALFORMED, RECORD_BYTES, COUNTERS };
+enum counter { RECORDS, HEAD_FULL, SERIES_LIMIT, MALFORMED, RECORD_BYTES, NOT_DURABLE, COUNTERS };
 
 struct pw_ingester {
     struct pw_head_set *heads;
     struct pw_head *head; /* of this turn */
+    struct pw_wal *wal;
+    bool wal_full;  /* its buffer, in this turn */
+    bool wal_dirty; /* committed and not flushed */
     uint64_t series_limit;
     uint32_t lanes_count;
     _Atomic uint64_t
@@ -47,9 +52,14 @@ pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *c
     ing->heads = cfg->heads;
     ing->series_limit = cfg->series_limit_default;
     ing->lanes_count = cfg->lanes_count;
+    ing->wal = cfg->wal;
     for (uint32_t i = 0; i < cfg->lanes_count; i++) {
         ing->lane[i].in = cfg->in[i];
         ing->lane[i].out = cfg->out[i];
+        if (pw_acks_create_ctl(&ing->lane[i].acks) != 0) {
+            pw_ingester_destroy_ctl(ing);
+            return PW_ENOMEM;
+        }
     }
     *out = ing;
     return 0;
@@ -58,6 +68,9 @@ pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *c
 void
 pw_ingester_destroy_ctl(struct pw_ingester *ing)
 {
+    for (uint32_t i = 0; i < ing->lanes_count; i++) {
+        pw_acks_destroy_ctl(&ing->lane[i].acks);
+    }
     free(ing);
 }
 
@@ -100,20 +113,28 @@ prefetch(const struct pw_lane_record *msg)
     }
 }
 
-static void
-take(struct pw_ingester *ing, const struct pw_lane_record *msg, struct pw_lane_done *done,
-     int64_t now_ns)
-{
-    const struct pw_record *rec = record_of(msg);
-    struct pw_head_append_info info = {0};
+enum taken {
+    TAKEN_ANSWER, /* done is the answer */
+    TAKEN_WAITS,  /* its completion comes with the log's sync */
+    TAKEN_NOT,    /* the log's buffer is full: the record stays in the lane */
+};
 
-    *done = (struct pw_lane_done){.status = PW_EINVAL};
-    if (msg->bytes >= sizeof(struct pw_lane_push)) {
-        done->slot = ((const struct pw_lane_push *)msg->data)->slot;
+/* The head, and the log around it: room first, so that nothing is in the head that cannot be in the log;
+ * a record that the head refuses leaves no trace there. */
+static enum taken
+store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec, bool borrow,
+      struct pw_lane_done *done, int64_t now_ns)
+{
+    struct pw_head_append_info info = {0};
+    int rc = ing->wal == NULL ? 0 : pw_wal_reserve(ing->wal, rec, borrow);
+
+    if (rc == PW_EAGAIN) {
+        return TAKEN_NOT;
     }
-    if (rec == NULL) {
-        count(ing, MALFORMED, 1);
-        return;
+    done->status = rc;
+    count(ing, NOT_DURABLE, rc != 0);
+    if (rc != 0) {
+        return TAKEN_ANSWER;
     }
     done->status = pw_head_append(ing->head, rec, now_ns, ing->series_limit, &info);
     done->actual = info.series_active;
@@ -122,6 +143,70 @@ take(struct pw_ingester *ing, const struct pw_lane_record *msg, struct pw_lane_d
     count(ing, RECORD_BYTES, done->status == 0 ? rec->bytes : 0);
     count(ing, HEAD_FULL, done->status == PW_ENOMEM);
     count(ing, SERIES_LIMIT, done->status == PW_ERANGE);
+    if (ing->wal == NULL) {
+        return TAKEN_ANSWER;
+    }
+    if (done->status != 0) {
+        pw_wal_cancel(ing->wal);
+        return TAKEN_ANSWER;
+    }
+    uint64_t sequence = pw_wal_commit(ing->wal);
+
+    ing->wal_dirty = true;
+    if (!pw_wal_waits(ing->wal, borrow)) {
+        return TAKEN_ANSWER;
+    }
+    pw_acks_put(&l->acks, sequence, done);
+    return TAKEN_WAITS;
+}
+
+static enum taken
+take(struct pw_ingester *ing, struct lane_state *l, struct pw_lane_done *done, int64_t now_ns)
+{
+    const struct pw_lane_record *msg = &l->rec[l->first];
+    const struct pw_lane_push *push = msg->data;
+    const struct pw_record *rec = record_of(msg);
+
+    *done = (struct pw_lane_done){.status = PW_EINVAL};
+    if (msg->bytes >= sizeof(*push)) {
+        done->slot = push->slot;
+    }
+    if (rec == NULL) {
+        count(ing, MALFORMED, 1);
+        return TAKEN_ANSWER;
+    }
+    return store(ing, l, rec, push->bulk != NULL, done, now_ns);
+}
+
+/* One record; false: it stays in its lane. */
+static bool
+take_one(struct pw_ingester *ing, struct lane_state *l, int64_t now_ns)
+{
+    struct pw_lane_done *done = pw_lane_reserve(l->out, sizeof(*done));
+
+    if (done == NULL) {
+        return false; /* the worker is behind: its records wait in its lane */
+    }
+    if (l->first + 1 < l->count) {
+        prefetch(&l->rec[l->first + 1]);
+    }
+    switch (take(ing, l, done, now_ns)) {
+    case TAKEN_ANSWER:
+        pw_lane_commit(l->out, PW_LANE_TYPE_DONE, sizeof(*done));
+        /* At once, not at the end of the burst: the client waits for it. */
+        pw_lane_flush(l->out);
+        break;
+    case TAKEN_WAITS:
+        pw_lane_cancel(l->out);
+        break;
+    case TAKEN_NOT:
+        pw_lane_cancel(l->out);
+        ing->wal_full = true;
+        return false;
+    }
+    pw_lane_release(l->in, 1); /* the worker's next record perhaps waits for the room */
+    l->first++;
+    return true;
 }
 
 static uint32_t
@@ -138,23 +223,28 @@ poll_lane(struct pw_ingester *ing, struct lane_state *l)
     }
     int64_t now_ns = pw_wall_ns(); /* stale by at most one turn; only activity of series uses it */
 
-    for (; l->first < l->count; l->first++, taken++) {
-        struct pw_lane_done *done = pw_lane_reserve(l->out, sizeof(*done));
-
-        if (done == NULL) {
-            break; /* the worker is behind: its records wait in its lane */
-        }
-        if (l->first + 1 < l->count) {
-            prefetch(&l->rec[l->first + 1]);
-        }
-        take(ing, &l->rec[l->first], done, now_ns);
-        pw_lane_commit(l->out, PW_LANE_TYPE_DONE, sizeof(*done));
-        /* Both at once, not at the end of the burst: the client waits for the one, the worker's next
-         * record perhaps for the other. */
-        pw_lane_flush(l->out);
-        pw_lane_release(l->in, 1);
+    while (l->first < l->count && !pw_acks_full(&l->acks) && take_one(ing, l, now_ns)) {
+        taken++;
     }
     return taken;
+}
+
+/* What the log has synced meanwhile is answered. */
+static uint32_t
+answer(struct pw_ingester *ing)
+{
+    struct pw_wal_settled s;
+    uint32_t n = 0;
+
+    while (pw_wal_settled(ing->wal, &s)) { /* one commit of the log a turn */
+        for (uint32_t i = 0; i < ing->lanes_count; i++) {
+            count(ing, NOT_DURABLE, pw_acks_settle(&ing->lane[i].acks, &s));
+        }
+    }
+    for (uint32_t i = 0; i < ing->lanes_count; i++) {
+        n += pw_acks_send(&ing->lane[i].acks, ing->lane[i].out);
+    }
+    return n;
 }
 
 uint32_t
@@ -165,8 +255,16 @@ pw_ingester_poll(void *ctx, uint64_t now_tsc)
 
     (void)now_tsc;
     ing->head = pw_head_set_turn(ing->heads);
-    for (uint32_t i = 0; i < ing->lanes_count; i++) {
+    if (ing->wal != NULL) {
+        taken += answer(ing);
+    }
+    ing->wal_full = false;
+    for (uint32_t i = 0; i < ing->lanes_count && !ing->wal_full; i++) {
         taken += poll_lane(ing, &ing->lane[i]);
+    }
+    if (ing->wal_dirty) {
+        ing->wal_dirty = false;
+        pw_wal_flush(ing->wal);
     }
     return taken;
 }
@@ -177,7 +275,9 @@ pw_ingester_rest_us(void *ctx)
     const struct pw_ingester *ing = ctx;
 
     for (uint32_t i = 0; i < ing->lanes_count; i++) {
-        if (ing->lane[i].first != ing->lane[i].count) {
+        const struct lane_state *l = &ing->lane[i];
+
+        if (l->first != l->count || l->acks.sent != l->acks.settled) {
             return 0; /* its worker takes completions soon, and does not ring for that */
         }
     }
@@ -196,6 +296,7 @@ pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st)
                                      .refused_head_full = c[HEAD_FULL],
                                      .refused_series_limit = c[SERIES_LIMIT],
                                      .malformed = c[MALFORMED],
+                                     .not_durable = c[NOT_DURABLE],
                                      .record_bytes = c[RECORD_BYTES]};
 }
 
@@ -219,6 +320,7 @@ sum(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *he
         s.ing.refused_head_full += a.refused_head_full;
         s.ing.refused_series_limit += a.refused_series_limit;
         s.ing.malformed += a.malformed;
+        s.ing.not_durable += a.not_durable;
         s.ing.record_bytes += a.record_bytes;
         s.head.bytes_max += ing[i]->heads->cfg.bytes_max;
     }
@@ -276,6 +378,7 @@ pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, const struct pw_
     labelled(t, refused, "reason", "head_full", s.ing.refused_head_full);
     labelled(t, refused, "reason", "series_limit", s.ing.refused_series_limit);
     labelled(t, refused, "reason", "malformed", s.ing.malformed);
+    labelled(t, refused, "reason", "not_durable", s.ing.not_durable);
     family(t, size, "gauge", "Size of the head by type.");
     labelled(t, size, "type", "symbols", s.head.bytes_symbols);
     labelled(t, size, "type", "stacktraces", s.head.bytes_stacks);

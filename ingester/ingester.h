@@ -1,12 +1,12 @@
 /* ingester/ingester.h - the poller of one ingester core: lanes in, head, completions out.
  *
- * Purpose  take records from every I/O worker's lane, append them to the head, answer each with one
- *          completion on the reverse lane of that worker.
+ * Purpose  take records from every I/O worker's lane, append them to the head and to the log, answer each
+ *          with one completion on the reverse lane of that worker, when the log has synced it.
  * Owner    one lcore polls it. Lanes are borrowed for its life.
  * Context  poll: hot. create/destroy: control thread.
  * Units    -
  * Errors   a full reverse lane stops taking records from that worker until there is room (nobody
- *          spins, nothing is dropped).
+ *          spins, nothing is dropped). So does a full log buffer, for all workers.
  * Limits   PW_WORKERS_MAX lanes, PW_BURST_MAX records a lane and turn.
  */
 #ifndef PW_INGESTER_INGESTER_H
@@ -14,6 +14,7 @@
 
 #include "ingester/catalog.h"
 #include "ingester/head_set.h"
+#include "ingester/wal.h"
 #include "ring/lane.h"
 
 struct pw_ingester;
@@ -23,11 +24,13 @@ struct pw_ingester_cfg {
     uint32_t lanes_count;
     struct pw_lane *const *in;     /* [lanes_count], from worker w */
     struct pw_lane *const *out;    /* [lanes_count], to worker w */
+    struct pw_wal *wal;            /* borrowed; NULL: nothing survives this process */
     uint64_t series_limit_default; /* max_global_series_per_tenant; 0 none */
 };
 
 struct pw_ingester_stats {
     uint64_t records, refused_head_full, refused_series_limit, malformed;
+    uint64_t not_durable; /* refused, or failed, because of the log's disk */
     uint64_t record_bytes;
 };
 

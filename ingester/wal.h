@@ -21,6 +21,7 @@
 #ifndef PW_INGESTER_WAL_H
 #define PW_INGESTER_WAL_H
 
+#include "base/bell.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -39,10 +40,12 @@ struct pw_wal_cfg {
     const char *path; /* of the directory; made when missing */
     uint32_t cores;
     enum pw_wal_sync sync;
-    uint64_t segment_bytes; /* a larger record gets a larger segment */
-    size_t buffer_bytes;    /* a power of two, PW_LANE_BYTES_MIN..MAX */
-    uint64_t hash_key;      /* taken when the directory has none yet */
-    bool threads;           /* false in tests: they call pw_wal_step_cold themselves */
+    uint64_t segment_bytes;           /* a larger record gets a larger segment */
+    size_t buffer_bytes;              /* a power of two, PW_LANE_BYTES_MIN..MAX */
+    uint64_t hash_key;                /* taken when the directory has none yet */
+    bool threads;                     /* false in tests: they call pw_wal_step_cold themselves */
+    void (*thread_begins)(void *ctx); /* on each of the log's threads, such as to pin it; or NULL */
+    void *ctx;
 };
 
 /* What a cut head holds: every record of this log up to sequence, and every series of older
@@ -76,6 +79,8 @@ PW_MUST_USE int pw_wal_dir_covered_cold(struct pw_wal_dir *dir, const struct pw_
 PW_MUST_USE int pw_wal_dir_start_cold(struct pw_wal_dir *dir, const bool *replayed,
                                       struct pw_text *why);
 struct pw_wal *pw_wal_dir_log(struct pw_wal_dir *dir, uint32_t core);
+/* Whom settlements wake. Borrows the bell; before the polling core starts. */
+void pw_wal_bind_bell_ctl(struct pw_wal *w, struct pw_bell *bell);
 /* Writes what was committed, joins the threads, unlocks. NULL is fine. */
 void pw_wal_dir_close_cold(struct pw_wal_dir *dir);
 

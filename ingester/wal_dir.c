@@ -375,6 +375,12 @@ pw_wal_dir_log(struct pw_wal_dir *d, uint32_t core)
     return core < d->logs ? d->log[core] : NULL;
 }
 
+void
+pw_wal_bind_bell_ctl(struct pw_wal *w, struct pw_bell *bell)
+{
+    atomic_store_explicit(&w->bell, bell, memory_order_release);
+}
+
 /* --- Start and stop ----------------------------------------------------------------------------- */
 
 static void
@@ -484,6 +490,9 @@ housekeeper_main(void *arg)
     bool worked;
     bool stop;
 
+    if (d->cfg.thread_begins != NULL) {
+        d->cfg.thread_begins(d->cfg.ctx);
+    }
     do { /* until stopped */
         struct timespec until;
 
@@ -580,6 +589,19 @@ stop_threads(struct pw_wal_dir *d)
     }
 }
 
+static void
+close_segments(struct pw_wal *w)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+
+    if (w->segment.fd >= 0) {
+        fs->close(fs->ctx, w->segment.fd);
+    }
+    if (w->spare.fd >= 0) {
+        fs->close(fs->ctx, w->spare.fd);
+    }
+}
+
 void
 pw_wal_dir_close_cold(struct pw_wal_dir *d)
 {
@@ -590,15 +612,12 @@ pw_wal_dir_close_cold(struct pw_wal_dir *d)
 
     stop_threads(d);
     for (uint32_t i = 0; i < d->logs; i++) {
-        struct pw_wal *w = d->log[i];
-
-        if (w->segment.fd >= 0) {
-            pw_wal_segment_end(w);
+        if (!d->cfg.threads) { /* a test's process dies like that */
+            close_segments(d->log[i]);
+        } else {
+            pw_wal_segment_trim(d->log[i]);
         }
-        if (w->spare.fd >= 0) {
-            fs->close(fs->ctx, w->spare.fd);
-        }
-        log_free(w);
+        log_free(d->log[i]);
     }
     if (d->lock_fd >= 0) {
         fs->close(fs->ctx, d->lock_fd);

@@ -61,8 +61,9 @@ struct pw_wal {
     /* --- read-only after start --- */
     struct pw_wal_dir *dir;
     uint32_t core;
-    struct pw_lane *lane;    /* entries: polling core to writer */
-    struct pw_lane *settled; /* struct pw_wal_settled: writer to polling core */
+    struct pw_lane *lane;           /* entries: polling core to writer */
+    struct pw_lane *settled;        /* struct pw_wal_settled: writer to polling core */
+    _Atomic(struct pw_bell *) bell; /* of the polling core; NULL: it looks by itself */
     pthread_t thread;
     bool running;
 
@@ -147,6 +148,8 @@ void pw_wal_dir_housekeep(struct pw_wal_dir *d);
 PW_MUST_USE int pw_wal_segment_begin(struct pw_wal *w, uint64_t bytes);
 /* The segment at work is not written any more. */
 void pw_wal_segment_end(struct pw_wal *w);
+/* The process ends: closes what is open, without the room that was allocated ahead. */
+void pw_wal_segment_trim(struct pw_wal *w);
 /* Makes the spare that is missing, unlinks what was released; true when there was work. */
 bool pw_wal_housekeep(struct pw_wal *w);
 

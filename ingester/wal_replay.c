@@ -26,6 +26,7 @@ struct file { /* one segment in memory */
     size_t len;
     struct pw_wal_segment header;
     bool has_header;
+    bool pieces_lost;           /* the disk did not give all of it */
     struct pw_wal_frame *frame; /* to be replayed */
     uint32_t frames, frames_cap;
 };
@@ -85,6 +86,7 @@ read_bytes(struct replay *r, int fd, uint64_t size)
         if (n != (int64_t)want) {
             memset(f->bytes + at, 0, want);
             r->st->read_errors++;
+            f->pieces_lost = true;
             pw_log(PW_LOG_ERROR, module,
                    "msg=\"the disk does not give a piece of a segment\" segment=%s offset=%llu "
                    "err=\"%s\"",
@@ -105,6 +107,7 @@ load(struct replay *r, const struct pw_wal_name *name)
     f->name = *name;
     f->len = 0;
     f->frames = 0;
+    f->pieces_lost = false;
     pw_wal_name_write(name, f->text);
     pw_wal_path(r->d, f->text, path);
     int fd = fs->open(fs->ctx, path, PW_FS_READ);
@@ -205,8 +208,13 @@ scan(struct replay *r, struct pw_text *why)
     bool first = true;
     int rc;
 
-    if (all_zero(f->bytes, f->len)) {
-        return 0; /* allocated and never begun */
+    if (!f->pieces_lost &&
+        all_zero(f->bytes, f->len)) { /* allocated and never begun: nobody misses it */
+        char path[PW_FS_PATH_MAX];
+
+        pw_wal_path(r->d, f->text, path);
+        (void)r->d->cfg.fs->unlink(r->d->cfg.fs->ctx, path);
+        return 0;
     }
     r->st->segments++;
     r->st->bytes += f->len;

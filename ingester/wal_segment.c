@@ -69,6 +69,27 @@ drop_spare(struct pw_wal *w)
     w->spare.fd = -1;
 }
 
+/* At a clean end: no allocated room stays that the next process would read. */
+void
+pw_wal_segment_trim(struct pw_wal *w)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    char path[PW_FS_PATH_MAX];
+
+    if (w->spare.fd >= 0) {
+        drop_spare(w);
+    }
+    if (w->segment.fd >= 0 && w->at != 0) {
+        (void)fs->truncate(fs->ctx, w->segment.fd, w->at); /* else it is read as zeros */
+        fs->close(fs->ctx, w->segment.fd);
+    } else if (w->segment.fd >= 0) {
+        name_of(w, w->segment.index, path);
+        fs->close(fs->ctx, w->segment.fd);
+        (void)fs->unlink(fs->ctx, path);
+    }
+    w->segment.fd = -1;
+}
+
 int
 pw_wal_segment_begin(struct pw_wal *w, uint64_t bytes)
 {

@@ -195,6 +195,7 @@ settle(struct pw_wal *w, uint64_t through, int status)
 {
     const struct timespec ts = {.tv_nsec = SETTLED_WAIT_NS};
     struct pw_wal_settled *s;
+    struct pw_bell *bell;
 
     atomic_store_explicit(&w->through, through, memory_order_relaxed);
     while ((s = pw_lane_reserve(w->settled, sizeof(*s))) == NULL) {
@@ -206,6 +207,9 @@ settle(struct pw_wal *w, uint64_t through, int status)
     *s = (struct pw_wal_settled){.through = through, .status = status};
     pw_lane_commit(w->settled, 1, sizeof(*s));
     pw_lane_flush(w->settled);
+    if ((bell = atomic_load_explicit(&w->bell, memory_order_acquire)) != NULL) {
+        pw_bell_ring(bell);
+    }
 }
 
 static void
@@ -310,6 +314,9 @@ pw_wal_writer_main(void *arg)
     struct pw_wal *w = arg;
     uint32_t n;
 
+    if (w->dir->cfg.thread_begins != NULL) {
+        w->dir->cfg.thread_begins(w->dir->cfg.ctx);
+    }
     do { /* until stopped and empty */
         n = step(w);
         if (n == 0) {

@@ -133,7 +133,9 @@ class Appliance(Process):
 
     def __init__(self, *options):
         log = tempfile.TemporaryFile('w+')
-        Process.__init__(self, [path('build/app/pyrowire'), '-nic.netdev=' + os.environ['TB_IF'],
+        self.data = tempfile.TemporaryDirectory(prefix='pyrowire-perf.')  # gone with this object
+        Process.__init__(self, [path('build/app/pyrowire'), '-pyroscopedb.data-path=' + self.data.name,
+                                '-nic.netdev=' + os.environ['TB_IF'],
                                 '-server.http-listen-address=' + ADMIN, '-log.level=warn',
                                 '-ingester.max-global-series-per-tenant=0',
                                 '-distributor.ingestion-rate-limit-mb=1000000',

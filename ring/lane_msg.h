@@ -29,7 +29,8 @@ struct pw_lane_push {
 
 struct pw_lane_done {
     uint64_t slot;
-    int32_t status;  /* 0; PW_ENOMEM: head full; PW_ERANGE: series limit of the tenant */
+    int32_t status;  /* 0; PW_ENOMEM: head full; PW_ERANGE: series limit of the tenant; PW_ENOSPC,
+                        PW_EIO: the disk of the log */
     uint32_t pad;
     uint64_t actual; /* for PW_ERANGE: active series and limit, for the text */
     uint64_t limit;

@@ -23,6 +23,8 @@ name=e2e
 tb_start "$name$(printf '%s' "$what" | tr -dc 'a-z' | head -c 4)"
 log=$PWD/build/test-output/appliance-$what-ip$ip.log
 mkdir -p build/test-output
+data=$(mktemp -d /tmp/pyrowire-e2e.XXXXXX)
+tb_defer rm -rf "$data"
 
 # wait_ready PREFIX... ADDR: asks /ready until it says yes.
 wait_ready() {
@@ -47,7 +49,7 @@ start_on_veth() {
 # After the link is there.
 start_pyrowire() {
     # A parallel test may hold the loopback port: the listener takes another one there is no need of.
-    tb_background env "${app_env[@]}" build/app/pyrowire -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
+    tb_background env "${app_env[@]}" build/app/pyrowire -pyroscopedb.data-path="$data" -nic.netdev="$TB_IF" -server.http-listen-address=127.0.0.9 \
         -server.http-listen-port=$port -distributor.ingestion-rate-limit-mb=1024 \
         -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
     APP_PID=$TB_PID
@@ -57,7 +59,7 @@ start_pyrowire() {
 }
 
 start_on_loopback() {
-    tb_background build/app/pyrowire -server.http-listen-address=127.0.0.8 -server.http-listen-port=$port \
+    tb_background build/app/pyrowire -pyroscopedb.data-path="$data" -server.http-listen-address=127.0.0.8 -server.http-listen-port=$port \
         -distributor.ingestion-rate-limit-mb=1024 -distributor.ingestion-burst-size-mb=1024 "$@" 2>"$log"
     APP_PID=$TB_PID
     ADDR=127.0.0.8:$port
