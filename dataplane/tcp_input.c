@@ -102,8 +102,8 @@ seg_space(const struct pw_segment *seg)
     return seg->len + ((seg->flags & PW_TCP_SYN) != 0) + ((seg->flags & PW_TCP_FIN) != 0);
 }
 
-/* Table 6 of RFC 9293 3.4. A FIN alone just behind a closed window is let in: it takes no buffer,
- * and refusing it costs its sender a timeout. */
+/* Table 6 of RFC 9293 3.4. A FIN just behind a closed window is let in, alone or sent again with text that
+ * we have: it takes no buffer, and refusing it costs its sender a timeout. */
 static bool
 in_window(const struct pw_tcb *tcb, const struct pw_segment *seg)
 {
@@ -114,7 +114,7 @@ in_window(const struct pw_tcb *tcb, const struct pw_segment *seg)
         return true;
     }
     if (wnd == 0) {
-        return false;
+        return (seg->flags & PW_TCP_FIN) != 0 && seg->seq + seg->len == tcb->rcv_nxt;
     }
     if (pw_seq_in(seg->seq, tcb->rcv_nxt, tcb->rcv_adv)) {
         return true;

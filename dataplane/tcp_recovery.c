@@ -99,7 +99,7 @@ recovery_begin(struct pw_worker *w, struct pw_tcb *tcb)
     w->stat[PW_STAT_TCP_FAST_RETRANSMITS]++;
     tcb->cc.ops->lost(&tcb->cc, tcb->mss, tcb->snd_max - tcb->snd_una);
     tcb->snd_recover = tcb->snd_max;
-    pw_tcb_flag_set(tcb, PW_TCB_RECOVERY);
+    pw_tcb_flag_set(tcb, PW_TCB_RECOVERY | PW_TCB_GUARDED);
     pw_tcb_flag_clear(tcb, PW_TCB_RESCUED);
     uint32_t n = pw_tcp_resend(w, tcb, tcb->snd_una, tcb->mss);
 
@@ -175,7 +175,7 @@ retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
     }
     tcb->dupacks = 0;
     pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING | PW_TCB_RECOVERY); /* RFC 6298 3: Karn */
-    pw_tcb_flag_set(tcb, PW_TCB_RTO_LOSS);
+    pw_tcb_flag_set(tcb, PW_TCB_RTO_LOSS | PW_TCB_GUARDED);
     tcb->snd_recover = tcb->snd_max;
     pw_sack_clear(w, tcb); /* RFC 2018 8: the peer may have given it up */
     tcb->snd_nxt = tcb->snd_una;
@@ -339,6 +339,9 @@ pw_tcp_acked(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     if (pw_tcb_is(tcb, PW_TCB_RTO_LOSS) && pw_seq_geq(tcb->snd_una, tcb->snd_recover)) {
         pw_tcb_flag_clear(tcb, PW_TCB_RTO_LOSS);
     }
+    if (pw_seq_gt(tcb->snd_una, tcb->snd_recover)) {
+        pw_tcb_flag_clear(tcb, PW_TCB_GUARDED);
+    }
     if (pw_tcb_is(tcb, PW_TCB_RECOVERY)) {
         recovery_acked(w, tcb, n);
     } else if (cwnd_limited(tcb, n)) {
@@ -372,8 +375,12 @@ pw_tcp_dupack(struct pw_worker *w, struct pw_tcb *tcb)
     bool lost =
         tcb->dupacks >= PW_TCP_DUPACKS || (tcb->board != NULL && pw_sack_view_of(tcb).first_lost);
 
-    /* RFC 6582 3.2 step 1, RFC 6675 5.1: what a timeout sends again is not lost twice. */
-    if (lost && !pw_tcb_is(tcb, PW_TCB_RTO_LOSS)) {
+    /* RFC 6675 5.1: what a timeout sends again is not lost twice. RFC 6582 3.2 step 1: without SACK nobody can
+     * tell the echo of what was sent again, by a timeout or in a recovery, from a loss: an ACK beyond it must
+     * have come first. */
+    bool echo = pw_tcb_is(tcb, PW_TCB_GUARDED) && !pw_tcb_is(tcb, PW_TCB_SACK);
+
+    if (lost && !echo && !pw_tcb_is(tcb, PW_TCB_RTO_LOSS)) {
         recovery_begin(w, tcb);
     }
 }

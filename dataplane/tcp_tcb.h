@@ -133,6 +133,8 @@ enum pw_tcb_flag {
     PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
     PW_TCB_NO_DF = 1 << 21,      /* routers may fragment: the path swallowed what they may not */
     PW_TCB_PTO = 1 << 22,        /* the timer is a probe's (RFC 8985 7), not the RTO's */
+    PW_TCB_GUARDED =
+        1 << 23, /* RFC 6582 3.2 step 1: snd_recover holds, nothing beyond it was acknowledged */
     PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
 };
 
