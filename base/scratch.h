@@ -55,6 +55,13 @@ pw_scratch_left(const struct pw_scratch *s)
     return s->cap - s->used;
 }
 
+/* Bytes in use beside those allocated, for the high-water mark. */
+static inline void
+pw_scratch_note(struct pw_scratch *s, size_t beside)
+{
+    s->peak = s->used + beside > s->peak ? s->used + beside : s->peak;
+}
+
 /* Frees everything allocated since `mark` (a former value of s->used). */
 static inline void
 pw_scratch_rewind(struct pw_scratch *s, size_t mark)

@@ -18,10 +18,10 @@ struct pw_inflater; /* opaque: ISA-L and libdeflate state */
 
 enum pw_inflate_result {
     PW_INFLATE_OK = 0,
-    PW_INFLATE_TOO_LARGE,  /* more than out_cap bytes come out */
-    PW_INFLATE_BAD_HEADER, /* not gzip where gzip was promised */
-    PW_INFLATE_TRUNCATED,  /* the stream ends early: "unexpected EOF" */
-    PW_INFLATE_CORRUPT,    /* a block that no deflate encoder writes */
+    PW_INFLATE_TOO_LARGE,    /* more than out_cap bytes come out */
+    PW_INFLATE_BAD_HEADER,   /* not gzip where gzip was promised */
+    PW_INFLATE_TRUNCATED,    /* the stream ends early: "unexpected EOF" */
+    PW_INFLATE_CORRUPT,      /* a block that no deflate encoder writes */
     PW_INFLATE_BAD_CHECKSUM, /* CRC or length of a member does not match */
 };
 

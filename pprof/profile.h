@@ -110,8 +110,8 @@ struct pw_profile {
 
     struct pw_value_type sample_type[PW_PROFILE_TYPES_MAX];
     uint32_t sample_type_count;
-    struct pw_slice *string_table; /* spare room for PW_PROFILE_STRINGS_EXTRA appended strings */
-    uint64_t *string_hash;         /* of the first string_hashed; after normalise of all */
+    struct pw_slice *string_table;
+    uint64_t *string_hash; /* of the first string_hashed; after normalise of all */
     uint32_t string_count, string_cap;
     struct pw_sample *sample;
     uint32_t sample_count; /* normalise shrinks it */
@@ -163,15 +163,14 @@ struct pw_profile {
     size_t stack_wire_bytes; /* of all stacks: wire_len */
 };
 
-enum { PW_PROFILE_STRINGS_EXTRA = 4096 }; /* room for fix-ups that add names */
-
 /* Reads the wire. Borrows bytes for the life of *p. 0; PW_EINVAL with *err_text set to static or
  * scratch text ("proto: wrong wireType = 7 for field Period", "unexpected EOF", ...); PW_ENOMEM.
  * encoded_bytes is computed here. hash_key: the process-wide secret of the interning tables. */
 PW_MUST_USE int pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratch,
                                  uint64_t hash_key, struct pw_slice bytes, const char **err_text);
 
-/* Appends a string (borrowed; must outlive p) and gives its index, or UINT32_MAX when full. */
+/* Appends a string (borrowed; must outlive p) and gives its index, or UINT32_MAX when scratch
+ * is. */
 uint32_t pw_profile_add_string(struct pw_profile *p, struct pw_slice s);
 
 /* Drops the value columns whose keep[] is false (sample-type relabelling, 3.2 step 11); before

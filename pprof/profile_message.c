@@ -147,6 +147,9 @@ widen(struct pw_walk *w)
 {
     struct pw_profile *p = w->p;
 
+    if (w->staged) { /* what lies behind loc_ids is still theirs */
+        return pw_walk_full(w);
+    }
     p->loc_ids_wide = pw_scratch_array(p->scratch, w->cap.loc, sizeof(*p->loc_ids_wide));
     if (p->loc_ids_wide == NULL) {
         return false;

@@ -6,191 +6,39 @@
  * in these). A fault found on the way is looked for again in the order of the wire, so that the
  * first one is the one named.
  *
- * Tables must have their place before: for bodies of ordinary size room is guessed from the length
- * (untouched scratch costs nothing), and a guess that does not hold, like a large body, is counted
- * exactly first. Scratch asked for is thus bounded by the body's own bytes. The canonical size (3.2
- * step 3), what a proto3 encoder would write for the same content with unknown fields as they came,
- * falls out on the way. */
+ * Tables are exactly as long as they must be: profile_tables.c. The canonical size (3.2 step 3), what
+ * a proto3 encoder would write for the same content with unknown fields as they came, falls out on
+ * the way. */
 #include "pprof/profile.h"
 
 #include "base/check.h"
 #include "pprof/profile_fast.h"
+#include "pprof/profile_tables.h"
 #include "pprof/profile_walk.h"
 
 enum {
-    GUESS_BYTES_MAX = 1 << 20,
-    SPARE = 64,
+    STAGED_BYTES_MAX = 1 << 20,
     STEP_BYTES = 8 << 10, /* of wire between checkpoints: 60 us of the worst kind */
 };
 
-/* Varints in a packed field, as many as end in it. */
-static size_t
-packed_count(struct pw_fiber *fiber, struct pw_slice s)
-{
-    size_t n = 0;
-
-    for (size_t at = 0; at < s.len;) {
-        size_t end = s.len - at < STEP_BYTES ? s.len : at + STEP_BYTES;
-
-        for (; at < end; at++) {
-            n += s.ptr[at] < 0x80;
-        }
-        if (at < s.len) {
-            pw_fiber_pause(fiber);
-        }
-    }
-    return n;
-}
-
-static void
-count_sample(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
-{
-    struct pw_wire r;
-    struct pw_wire_field f;
-
-    pw_walk_wire_init(&r, bytes, fiber);
-    c->sample++;
-    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
-        size_t n = f.type == PW_WIRE_LEN ? packed_count(fiber, f.bytes) : 1;
-
-        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
-        c->loc += f.number == 1 ? n : 0;
-        c->value += f.number == 2 ? n : 0;
-        c->label += f.number == 3;
-    }
-}
-
-static void
-count_location(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
-{
-    struct pw_wire r;
-    struct pw_wire_field f;
-
-    pw_walk_wire_init(&r, bytes, fiber);
-    c->location++;
-    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
-        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
-        c->line += f.number == 4;
-    }
-}
-
-/* Stops quietly at the first fault: the second walk meets the same one and names it. */
-static void
-count_profile(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
-{
-    struct pw_wire r;
-    struct pw_wire_field f;
-
-    pw_walk_wire_init(&r, bytes, fiber);
-    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
-        PW_FIBER_PAUSE_EVERY(fiber, i, 512);
-        if (f.type != PW_WIRE_LEN) {
-            continue;
-        }
-        switch (f.number) {
-        case 2:
-            count_sample(c, fiber, f.bytes);
-            break;
-        case 3:
-            c->mapping++;
-            break;
-        case 4:
-            count_location(c, fiber, f.bytes);
-            break;
-        case 5:
-            c->function++;
-            break;
-        case 6:
-            c->string++;
-            break;
-        default:
-            break;
-        }
-    }
-}
-
-/* Room that profiles of this length have been seen to stay far below: three times the densest of the
- * corpus in each table. */
-static void
-guess_profile(struct pw_walk_counts *c, size_t n)
-{
-    *c = (struct pw_walk_counts){.sample = n / 16 + SPARE,
-                                 .loc = n,
-                                 .value = n / 6 + SPARE,
-                                 .label = n / 12 + SPARE,
-                                 .mapping = n / 128 + SPARE,
-                                 .location = n / 10 + SPARE,
-                                 .line = n / 10 + SPARE,
-                                 .function = n / 10 + SPARE,
-                                 .string = n / 8 + SPARE};
-}
-
-static bool
-alloc_tables(struct pw_profile *p, const struct pw_walk_counts *c)
-{
-    struct pw_scratch *s = p->scratch;
-
-    p->string_cap = (uint32_t)c->string + PW_PROFILE_STRINGS_EXTRA;
-    p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
-    p->loc_ids = pw_scratch_array(s, c->loc + PW_PACKED_SLACK, sizeof(*p->loc_ids));
-    p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
-    p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
-    p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
-    p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
-    p->line = pw_scratch_array(s, c->line, sizeof(*p->line));
-    p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
-    p->string_table = pw_scratch_array(s, p->string_cap, sizeof(*p->string_table));
-    p->string_hash = pw_scratch_array(s, p->string_cap, sizeof(*p->string_hash));
-    return p->sample && p->loc_ids && p->value && p->sample_label && p->mapping && p->location &&
-           p->line && p->function && p->string_table && p->string_hash;
-}
-
-/* The three tables whose messages are listed, and where these lie. Strings need no list: they come
- * one after another, and are read while the walk waits to learn where the next one begins. */
-enum list_name { LIST_NONE, LIST_SAMPLE, LIST_LOCATION, LIST_FUNCTION, LISTS, LIST_STRING };
-
-struct item {
-    uint32_t off; /* of the content, from the start of the profile */
-    uint32_t len;
-};
-
-struct lists {
-    struct item *first[LISTS], *next[LISTS], *end[LISTS];
-};
-
-static bool
-lists_init(struct lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
-{
-    size_t n[LISTS] = {0, c->sample, c->location, c->function};
-
-    for (int i = 0; i < LISTS; i++) {
-        l->first[i] = l->next[i] = pw_scratch_array(s, n[i], sizeof(struct item));
-        if (l->first[i] == NULL) {
-            return false;
-        }
-        l->end[i] = l->first[i] + n[i];
-    }
-    return true;
-}
-
 static inline bool
-list_put(struct lists *l, uint32_t name, uint32_t off, uint32_t len)
+list_put(struct pw_walk_lists *l, uint32_t name, uint32_t off, uint32_t len)
 {
-    struct item *x = l->next[name];
+    struct pw_walk_item *x = l->next[name];
 
     if (PW_UNLIKELY(x == l->end[name])) {
         return false;
     }
-    *x = (struct item){.off = off, .len = len};
+    *x = (struct pw_walk_item){.off = off, .len = len};
     l->next[name] = x + 1;
     return true;
 }
 
 static const uint8_t list_of_tag[256] = {
-    [0x12] = LIST_SAMPLE,
-    [0x22] = LIST_LOCATION,
-    [0x2A] = LIST_FUNCTION,
-    [0x32] = LIST_STRING,
+    [0x12] = PW_LIST_SAMPLE,
+    [0x22] = PW_LIST_LOCATION,
+    [0x2A] = PW_LIST_FUNCTION,
+    [0x32] = PW_LIST_STRING,
 };
 
 static inline bool
@@ -207,7 +55,7 @@ put_string(struct pw_walk *w, struct pw_slice s)
  * and needs them. Only the length decides where the next field begins, so this chain is kept short,
  * and which list a field goes to is no branch: locations and functions come mixed. */
 static bool
-outline_usual(struct pw_walk *w, struct lists *l, const uint8_t **at, const uint8_t *stop,
+outline_usual(struct pw_walk *w, struct pw_walk_lists *l, const uint8_t **at, const uint8_t *stop,
               const uint8_t *end)
 {
     const uint8_t *base = w->p->bytes.ptr, *p = *at;
@@ -223,11 +71,11 @@ outline_usual(struct pw_walk *w, struct lists *l, const uint8_t **at, const uint
             len = (len & 0x7F) | (uint32_t)p[2] << 7;
             head = 3;
         }
-        if (name == LIST_NONE || len > (size_t)(end - p) - head) {
+        if (name == PW_LIST_NONE || len > (size_t)(end - p) - head) {
             break;
         }
-        room = name == LIST_STRING ? put_string(w, pw_slice(p + head, len))
-                                   : list_put(l, name, (uint32_t)(p - base) + head, len);
+        room = name == PW_LIST_STRING ? put_string(w, pw_slice(p + head, len))
+                                      : list_put(l, name, (uint32_t)(p - base) + head, len);
         if (!room) {
             break;
         }
@@ -239,7 +87,7 @@ outline_usual(struct pw_walk *w, struct lists *l, const uint8_t **at, const uint
 
 /* Every top-level field: three to their lists, the others read at once. */
 static bool
-outline(struct pw_walk *w, struct lists *l)
+outline(struct pw_walk *w, struct pw_walk_lists *l)
 {
     const uint8_t *base = w->p->bytes.ptr;
     struct pw_wire r;
@@ -263,8 +111,8 @@ outline(struct pw_walk *w, struct lists *l)
         at = r.p;
         rc = pw_wire_next(&r, &f);
         name = rc == 1 && f.type == PW_WIRE_LEN && f.number < 6 ? list_of_tag[f.number << 3 | 2]
-                                                                : LIST_NONE;
-        if (name != LIST_NONE) {
+                                                                : PW_LIST_NONE;
+        if (name != PW_LIST_NONE) {
             if (!list_put(l, name, (uint32_t)(f.bytes.ptr - base), (uint32_t)f.bytes.len)) {
                 return pw_walk_full(w);
             }
@@ -280,7 +128,7 @@ outline(struct pw_walk *w, struct lists *l)
 
 /* The content of an item, and whether the fast readers may look past its end. */
 static inline struct pw_slice
-item_bytes(const struct pw_walk *w, const struct item *x, bool *roomy)
+item_bytes(const struct pw_walk *w, const struct pw_walk_item *x, bool *roomy)
 {
     *roomy = (size_t)x->off + x->len + PW_FAST_SLACK <= w->p->bytes.len;
     return pw_slice(w->p->bytes.ptr + x->off, x->len);
@@ -288,7 +136,7 @@ item_bytes(const struct pw_walk *w, const struct item *x, bool *roomy)
 
 /* A checkpoint when the items have come to *stop. */
 static inline void
-step_pause(const struct pw_walk *w, const struct item *x, uint32_t *stop)
+step_pause(const struct pw_walk *w, const struct pw_walk_item *x, uint32_t *stop)
 {
     if (PW_UNLIKELY(x->off >= *stop)) {
         *stop = x->off + STEP_BYTES;
@@ -307,11 +155,12 @@ read_slowly(struct pw_walk *w, uint32_t number, struct pw_slice s)
 /* One loop per table, so that each runs without a surprise but those inside its messages. They are
  * kept apart: one function for all of them runs out of registers. */
 static __attribute__((noinline)) bool
-read_samples(struct pw_walk *w, const struct lists *l)
+read_samples(struct pw_walk *w, const struct pw_walk_lists *l)
 {
     uint32_t stop = STEP_BYTES;
 
-    for (const struct item *x = l->first[LIST_SAMPLE]; x < l->next[LIST_SAMPLE]; x++) {
+    for (const struct pw_walk_item *x = l->first[PW_LIST_SAMPLE]; x < l->next[PW_LIST_SAMPLE];
+         x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
@@ -333,7 +182,7 @@ tell_locations(const struct pw_fast_locations *all, struct pw_profile *p)
 }
 
 static __attribute__((noinline)) bool
-read_locations(struct pw_walk *w, const struct lists *l)
+read_locations(struct pw_walk *w, const struct pw_walk_lists *l)
 {
     struct pw_profile *p = w->p;
     struct pw_fast_locations all = {.count = p->location_count,
@@ -342,7 +191,8 @@ read_locations(struct pw_walk *w, const struct lists *l)
                                     .dense = true};
     uint32_t stop = STEP_BYTES;
 
-    for (const struct item *x = l->first[LIST_LOCATION]; x < l->next[LIST_LOCATION]; x++) {
+    for (const struct pw_walk_item *x = l->first[PW_LIST_LOCATION]; x < l->next[PW_LIST_LOCATION];
+         x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
@@ -363,13 +213,14 @@ read_locations(struct pw_walk *w, const struct lists *l)
 }
 
 static __attribute__((noinline)) bool
-read_functions(struct pw_walk *w, const struct lists *l)
+read_functions(struct pw_walk *w, const struct pw_walk_lists *l)
 {
     struct pw_profile *p = w->p;
     struct pw_fast_functions all = {.count = p->function_count, .dense = true};
     uint32_t stop = STEP_BYTES;
 
-    for (const struct item *x = l->first[LIST_FUNCTION]; x < l->next[LIST_FUNCTION]; x++) {
+    for (const struct pw_walk_item *x = l->first[PW_LIST_FUNCTION]; x < l->next[PW_LIST_FUNCTION];
+         x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
@@ -413,15 +264,47 @@ walk_in_order(struct pw_walk *w)
     return true;
 }
 
+/* All tables have their place. */
 static bool
 walk_by_table(struct pw_walk *w)
 {
-    struct lists l;
+    struct pw_scratch *scratch = w->p->scratch;
+    struct pw_walk_lists l;
+    size_t mark;
 
-    if (!lists_init(&l, w->p->scratch, &w->cap)) {
+    if (!pw_walk_alloc(w)) {
         return pw_walk_full(w);
     }
-    return outline(w, &l) && read_functions(w, &l) && read_locations(w, &l) && read_samples(w, &l);
+    mark = scratch->used;
+    if (!pw_walk_alloc_lists(&l, scratch, &w->cap)) {
+        return pw_walk_full(w);
+    }
+    if (!outline(w, &l) || !read_functions(w, &l) || !read_locations(w, &l) ||
+        !read_samples(w, &l)) {
+        return false;
+    }
+    if (w->p->loc_ids_wide == NULL) { /* else it lies behind them */
+        pw_scratch_rewind(scratch, mark);
+    }
+    return true;
+}
+
+/* Tables get their place one after another, each when it is known how long it is or that it grows
+ * alone. */
+static bool
+walk_staged(struct pw_walk *w)
+{
+    struct pw_walk_lists l;
+
+    return pw_walk_stage(w, &l) && outline(w, &l) && pw_walk_place_symbols(w, &l) &&
+           read_functions(w, &l) && read_locations(w, &l) && pw_walk_place_samples(w, &l) &&
+           read_samples(w, &l) && pw_walk_place_rest(w);
+}
+
+static bool
+walk_fields(struct pw_walk *w)
+{
+    return pw_walk_alloc(w) ? walk_in_order(w) : pw_walk_full(w);
 }
 
 static int
@@ -429,6 +312,8 @@ attempt(struct pw_walk *w, struct pw_scratch *scratch, uint64_t hash_key, struct
         bool (*walk)(struct pw_walk *))
 {
     struct pw_profile *p = w->p;
+    size_t cap = scratch->cap;
+    bool ok;
 
     memset(p, 0, sizeof(*p));
     p->bytes = bytes;
@@ -436,11 +321,9 @@ attempt(struct pw_walk *w, struct pw_scratch *scratch, uint64_t hash_key, struct
     p->hash_key = hash_key;
     pw_text_key_init(&p->text_key, hash_key);
     p->dense_functions = p->dense_mappings = p->dense_locations = true;
-    if (!alloc_tables(p, &w->cap)) {
-        w->full = true;
-        return PW_ENOMEM;
-    }
-    if (!walk(w)) {
+    ok = walk(w);
+    scratch->cap = cap; /* less while tables lie at its end */
+    if (!ok) {
         return w->err != NULL ? PW_EINVAL : PW_ENOMEM;
     }
     pw_walk_finish(w);
@@ -453,37 +336,55 @@ pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratch, uint64_t hash
 {
     struct pw_walk w = {.p = p};
     size_t mark = scratch->used;
-    bool guessed = bytes.len <= GUESS_BYTES_MAX;
+    bool staged = bytes.len <= STAGED_BYTES_MAX;
     int rc = PW_ENOMEM;
 
     if (bytes.len > PW_PROFILE_BYTES_MAX) {
         return PW_ENOMEM;
     }
-    if (guessed) {
-        guess_profile(&w.cap, bytes.len);
-        rc = attempt(&w, scratch, hash_key, bytes, walk_by_table);
+    if (staged) {
+        rc = attempt(&w, scratch, hash_key, bytes, walk_staged);
     }
-    if (!guessed || w.full) {
+    if (!staged || w.full) {
         pw_scratch_rewind(scratch, mark);
         w = (struct pw_walk){.p = p};
-        count_profile(&w.cap, scratch->fiber, bytes);
+        pw_walk_count(&w.cap, scratch->fiber, bytes);
         rc = attempt(&w, scratch, hash_key, bytes, walk_by_table);
     }
     if (rc == PW_EINVAL) {
         pw_scratch_rewind(scratch, mark);
         w = (struct pw_walk){.p = p};
-        count_profile(&w.cap, scratch->fiber, bytes);
-        rc = attempt(&w, scratch, hash_key, bytes, walk_in_order);
+        pw_walk_count(&w.cap, scratch->fiber, bytes);
+        rc = attempt(&w, scratch, hash_key, bytes, walk_fields);
         PW_INVARIANT(rc != 0);
     }
     *err_text = rc == PW_EINVAL ? w.err : NULL;
     return rc;
 }
 
+/* Room for more strings: twice as much, elsewhere. */
+static bool
+grow_strings(struct pw_profile *p)
+{
+    uint32_t cap = 2 * p->string_cap + 16; /* below 2^28: each took bytes of a body or of scratch */
+    struct pw_slice *table = pw_scratch_array(p->scratch, cap, sizeof(*table));
+    uint64_t *hash = pw_scratch_array(p->scratch, cap, sizeof(*hash));
+
+    if (table == NULL || hash == NULL) {
+        return false;
+    }
+    pw_fiber_copy(p->scratch->fiber, table, p->string_table, p->string_count * sizeof(*table));
+    pw_fiber_copy(p->scratch->fiber, hash, p->string_hash, p->string_count * sizeof(*hash));
+    p->string_table = table;
+    p->string_hash = hash;
+    p->string_cap = cap;
+    return true;
+}
+
 uint32_t
 pw_profile_add_string(struct pw_profile *p, struct pw_slice s)
 {
-    if (p->string_count == p->string_cap) {
+    if (p->string_count == p->string_cap && !grow_strings(p)) {
         return UINT32_MAX;
     }
     p->string_table[p->string_count] = s;

@@ -24,7 +24,9 @@ struct pw_walk {
     struct pw_profile *p;
     struct pw_walk_counts cap;
     bool padded_strings; /* a tag or length of one is longer than needed */
-    bool full;           /* a guessed table was too small: start again with exact counts */
+    bool staged;         /* tables are found room for on the way: profile_tables.h */
+    bool full;           /* and there was too little: start again with exact counts */
+    size_t staged_bytes; /* that hold something */
     uint32_t label_count;
     uint32_t value_count;
     size_t string_bytes;

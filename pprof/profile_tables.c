@@ -1,0 +1,259 @@
+#include "pprof/profile_tables.h"
+
+#include "base/check.h"
+#include "pprof/packed.h"
+
+enum {
+    SPARE = 64,
+    STRINGS_SPARE = 8, /* a build id, an empty string; more make the table grow */
+    CLASS_BYTES_MIN = 64 << 10,
+    STEP_BYTES = 8 << 10, /* of wire between checkpoints */
+};
+
+/* Varints in a packed field, as many as end in it. */
+static size_t
+packed_count(struct pw_fiber *fiber, struct pw_slice s)
+{
+    size_t n = 0;
+
+    for (size_t at = 0; at < s.len;) {
+        size_t end = s.len - at < STEP_BYTES ? s.len : at + STEP_BYTES;
+
+        for (; at < end; at++) {
+            n += s.ptr[at] < 0x80;
+        }
+        if (at < s.len) {
+            pw_fiber_pause(fiber);
+        }
+    }
+    return n;
+}
+
+static void
+count_sample(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
+{
+    struct pw_wire r;
+    struct pw_wire_field f;
+
+    pw_walk_wire_init(&r, bytes, fiber);
+    c->sample++;
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        size_t n = f.type == PW_WIRE_LEN ? packed_count(fiber, f.bytes) : 1;
+
+        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
+        c->loc += f.number == 1 ? n : 0;
+        c->value += f.number == 2 ? n : 0;
+        c->label += f.number == 3;
+    }
+}
+
+static void
+count_location(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
+{
+    struct pw_wire r;
+    struct pw_wire_field f;
+
+    pw_walk_wire_init(&r, bytes, fiber);
+    c->location++;
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
+        c->line += f.number == 4;
+    }
+}
+
+/* Stops quietly at the first fault: the second walk meets the same one and names it. */
+void
+pw_walk_count(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes)
+{
+    struct pw_wire r;
+    struct pw_wire_field f;
+
+    pw_walk_wire_init(&r, bytes, fiber);
+    for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
+        PW_FIBER_PAUSE_EVERY(fiber, i, 512);
+        if (f.type != PW_WIRE_LEN) {
+            continue;
+        }
+        switch (f.number) {
+        case 2:
+            count_sample(c, fiber, f.bytes);
+            break;
+        case 3:
+            c->mapping++;
+            break;
+        case 4:
+            count_location(c, fiber, f.bytes);
+            break;
+        case 5:
+            c->function++;
+            break;
+        case 6:
+            c->string++;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+bool
+pw_walk_alloc(struct pw_walk *w)
+{
+    const struct pw_walk_counts *c = &w->cap;
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch;
+
+    p->string_cap = (uint32_t)c->string + STRINGS_SPARE;
+    p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
+    p->loc_ids = pw_scratch_array(s, c->loc + PW_PACKED_SLACK, sizeof(*p->loc_ids));
+    p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
+    p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
+    p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
+    p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
+    p->line = pw_scratch_array(s, c->line, sizeof(*p->line));
+    p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
+    p->string_table = pw_scratch_array(s, p->string_cap, sizeof(*p->string_table));
+    p->string_hash = pw_scratch_array(s, p->string_cap, sizeof(*p->string_hash));
+    return p->sample && p->loc_ids && p->value && p->sample_label && p->mapping && p->location &&
+           p->line && p->function && p->string_table && p->string_hash;
+}
+
+bool
+pw_walk_alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
+{
+    size_t n[PW_LISTS] = {0, c->sample, c->location, c->function};
+
+    for (int i = 0; i < PW_LISTS; i++) {
+        l->first[i] = l->next[i] = pw_scratch_array(s, n[i], sizeof(struct pw_walk_item));
+        if (l->first[i] == NULL) {
+            return false;
+        }
+        l->end[i] = l->first[i] + n[i];
+    }
+    return true;
+}
+
+bool
+pw_walk_stage(struct pw_walk *w, struct pw_walk_lists *l)
+{
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch, far = *s;
+    size_t n = CLASS_BYTES_MIN, bytes;
+    struct pw_walk_counts *c = &w->cap;
+
+    while (n < p->bytes.len) { /* at most a few turns: staged bodies are bounded */
+        n *= 2;
+    }
+    *c = (struct pw_walk_counts){.sample = n / 16,
+                                 .label = n / 12,
+                                 .mapping = n / 128 + SPARE,
+                                 .location = n / 10,
+                                 .function = n / 10,
+                                 .string = n / 8};
+    bytes = c->label * sizeof(*p->sample_label) + c->mapping * sizeof(*p->mapping) +
+            c->string * (sizeof(*p->string_table) + sizeof(*p->string_hash)) +
+            (c->sample + c->location + c->function) * sizeof(struct pw_walk_item) +
+            16 * 16 /* alignment */;
+    if (bytes > pw_scratch_left(s)) {
+        return pw_walk_full(w);
+    }
+    s->cap = (s->cap - bytes) & ~(size_t)15;
+    far.used = s->cap;
+    p->string_table = pw_scratch_array(&far, c->string, sizeof(*p->string_table));
+    p->string_hash = pw_scratch_array(&far, c->string, sizeof(*p->string_hash));
+    p->mapping = pw_scratch_array(&far, c->mapping, sizeof(*p->mapping));
+    p->sample_label = pw_scratch_array(&far, c->label, sizeof(*p->sample_label));
+    w->staged = true;
+    return (p->string_table && p->string_hash && p->mapping && p->sample_label &&
+            pw_walk_alloc_lists(l, &far, c)) ||
+           pw_walk_full(w);
+}
+
+/* A table of its own length for what is staged; NULL: no room. */
+static void *
+place(struct pw_scratch *s, const void *staged, size_t used, size_t cap, size_t size)
+{
+    void *own = pw_scratch_array(s, cap, size);
+
+    if (own != NULL && used != 0) {
+        pw_fiber_copy(s->fiber, own, staged, used * size);
+    }
+    return own;
+}
+
+/* Everything that is left of the scratch, to be cut by keep(); *cap entries, at most `most`. */
+static void *
+open_end(const struct pw_scratch *s, size_t size, size_t most, size_t *cap)
+{
+    *cap = pw_scratch_left(s) / size;
+    *cap = *cap < most ? *cap : most;
+    return s->base + s->used;
+}
+
+static bool
+keep(struct pw_scratch *s, size_t n, size_t size)
+{
+    return pw_scratch_array(s, n, size) != NULL;
+}
+
+bool
+pw_walk_place_symbols(struct pw_walk *w, const struct pw_walk_lists *l)
+{
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch;
+    struct pw_walk_counts *c = &w->cap;
+
+    w->staged_bytes = p->string_count * (sizeof(*p->string_table) + sizeof(*p->string_hash)) +
+                      p->mapping_count * sizeof(*p->mapping);
+    for (int i = 0; i < PW_LISTS; i++) {
+        w->staged_bytes += (size_t)(l->next[i] - l->first[i]) * sizeof(*l->next[i]);
+    }
+    p->string_cap = p->string_count + STRINGS_SPARE;
+    p->string_table =
+        place(s, p->string_table, p->string_count, p->string_cap, sizeof(*p->string_table));
+    p->string_hash =
+        place(s, p->string_hash, p->string_count, p->string_cap, sizeof(*p->string_hash));
+    p->mapping =
+        place(s, p->mapping, p->mapping_count, p->mapping_count + 1ULL, sizeof(*p->mapping));
+    c->function = (size_t)(l->next[PW_LIST_FUNCTION] - l->first[PW_LIST_FUNCTION]);
+    c->location = (size_t)(l->next[PW_LIST_LOCATION] - l->first[PW_LIST_LOCATION]);
+    p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
+    p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
+    p->line = open_end(s, sizeof(*p->line), p->bytes.len, &c->line);
+    return (p->string_table && p->string_hash && p->mapping && p->function && p->location) ||
+           pw_walk_full(w);
+}
+
+bool
+pw_walk_place_samples(struct pw_walk *w, const struct pw_walk_lists *l)
+{
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch;
+    struct pw_walk_counts *c = &w->cap;
+    size_t ids = p->bytes.len; /* each takes a byte */
+
+    if (!keep(s, p->line_count, sizeof(*p->line))) {
+        return pw_walk_full(w);
+    }
+    c->sample = (size_t)(l->next[PW_LIST_SAMPLE] - l->first[PW_LIST_SAMPLE]);
+    c->value = c->sample * p->sample_type_count; /* else it is malformed: counted */
+    p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
+    p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
+    p->loc_ids = open_end(s, sizeof(*p->loc_ids), ids + PW_PACKED_SLACK, &c->loc);
+    return (p->sample && p->value && c->loc == ids + PW_PACKED_SLACK) || pw_walk_full(w);
+}
+
+bool
+pw_walk_place_rest(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch;
+
+    if (!keep(s, p->loc_ids_count, sizeof(*p->loc_ids))) {
+        return pw_walk_full(w);
+    }
+    p->sample_label =
+        place(s, p->sample_label, w->label_count, w->label_count, sizeof(*p->sample_label));
+    pw_scratch_note(s, w->staged_bytes + w->label_count * sizeof(*p->sample_label));
+    return p->sample_label != NULL || pw_walk_full(w);
+}
