@@ -220,7 +220,7 @@ fix_scripting(struct pw_profile *p, bool python)
         if (ref == UINT32_MAX) {
             return PW_ENOMEM;
         }
-        f->name_ref = ref;
+        f->name_ref = pw_profile_ref(ref);
         f->system_name_ref = 0;
         f->start_line = 0;
     }

@@ -14,6 +14,7 @@
 #ifndef PW_PPROF_PROFILE_H
 #define PW_PPROF_PROFILE_H
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/scratch.h"
@@ -28,11 +29,17 @@ struct pw_value_type {
     int64_t unit_ref;
 };
 
-struct pw_sample_label { /* profile.proto Label */
-    int64_t key_ref;
-    int64_t str_ref;
-    int64_t num;
-    int64_t num_unit_ref;
+/* References that are many are kept in 32 bits: what does not fit is as wrong as the largest one. */
+static inline int32_t
+pw_profile_ref(int64_t wire)
+{
+    return wire < 0 ? -1 : wire > INT32_MAX ? INT32_MAX : (int32_t)wire;
+}
+
+struct pw_sample_label { /* profile.proto Label; nobody asks for its number */
+    int32_t key_ref;
+    int32_t str_ref;
+    int32_t num_unit_ref;
 };
 
 struct pw_sample {
@@ -61,25 +68,31 @@ struct pw_line {
 };
 
 struct pw_location {
-    uint64_t id;
+    union {
+        uint64_t id;
+        uint64_t hash; /* after normalise: keyed hash of content */
+    };
     uint64_t mapping_id; /* after normalise: index into mapping */
     uint64_t address;
-    uint32_t line_first; /* into line */
-    uint32_t line_count;
-    bool is_folded;
-    bool dropped;  /* after normalise: samples that used it were removed */
-    uint64_t hash; /* after normalise: keyed hash of content */
+    uint32_t line_first;      /* into line */
+    uint32_t line_count : 30; /* bodies end at PW_PROFILE_BYTES_MAX */
+    uint32_t is_folded : 1;
+    uint32_t dropped : 1; /* after normalise: samples that used it were removed */
 };
 
 struct pw_function {
-    uint64_t id;
-    int64_t name_ref, system_name_ref, filename_ref;
+    union {
+        uint64_t id;
+        uint64_t hash; /* after normalise: keyed hash of content */
+    };
+    int32_t name_ref, system_name_ref, filename_ref;
     int64_t start_line;
-    uint64_t hash; /* after normalise: keyed hash of content */
 };
 
-/* The walk fills these four with one store. */
-static_assert(offsetof(struct pw_function, filename_ref) == 24, "id and references lie together");
+static_assert(PW_PROFILE_BYTES_MAX < 1U << 30, "counts of lines and references to strings fit");
+static_assert(sizeof(struct pw_location) == 32 && sizeof(struct pw_function) == 32, "");
+/* The walk fills the three with one store. */
+static_assert(offsetof(struct pw_function, filename_ref) == 16, "references lie together");
 
 /* One distinct stack after normalise; samples with different label sets can share it. */
 struct pw_stack {
@@ -88,8 +101,6 @@ struct pw_stack {
     uint32_t loc_count;
     uint32_t ids_off; /* the same as varints of index + 1 in bytes; ids_len 0: nowhere */
     uint32_t ids_len;
-    uint32_t wire_len; /* at least what they take as varints */
-    uint32_t pad;
 };
 
 /* One distinct set of string labels of samples: pairs sorted by (key, str) text, str never empty. */
@@ -160,7 +171,8 @@ struct pw_profile {
     uint64_t address_bits;   /* of locations */
     uint64_t value_bits;     /* of samples, merged */
     uint32_t depth_bits;     /* of stacks */
-    size_t stack_wire_bytes; /* of all stacks: wire_len */
+    uint32_t id_bytes;       /* of the longest location index + 1 as varint */
+    size_t stack_wire_bytes; /* at least what all stacks take as varints */
 };
 
 /* Reads the wire. Borrows bytes for the life of *p. 0; PW_EINVAL with *err_text set to static or
@@ -223,6 +235,13 @@ void pw_profile_fix_go(struct pw_profile *p);
  * profile. After validate, before normalise. 0, also when there is nothing to do, which a look at the
  * depths settles for most profiles; PW_ENOMEM: the stacks are as they came. */
 int pw_profile_stitch_go(struct pw_profile *p);
+
+/* After normalise: at least what the locations of s take as varints. */
+static inline size_t
+pw_profile_stack_wire(const struct pw_profile *p, const struct pw_stack *s)
+{
+    return PW_LIKELY(s->ids_len != 0) ? s->ids_len : (size_t)s->loc_count * p->id_bytes;
+}
 
 /* After normalise: string by index. */
 static inline struct pw_slice

@@ -209,7 +209,9 @@ pw_fast_function_pairs(struct pw_fast_functions *all, struct pw_function *f, str
         return false;
     }
     fields = _mm_srli_epi32(v, 16);
-    _mm256_storeu_si256((__m256i *)(void *)&f->id, _mm256_cvtepu32_epi64(fields));
+    /* The lane of the id lands on the upper half of f->id, which is written after. */
+    _mm_storeu_si128((__m128i *)(void *)((uint8_t *)f + 4), fields);
+    f->id = (uint32_t)_mm_cvtsi128_si32(fields);
     f->start_line = fifth >> 16;
     all->max = _mm_max_epu32(all->max, fields);
     all->count++;
@@ -226,6 +228,7 @@ static inline bool
 pw_fast_function(struct pw_fast_functions *all, struct pw_function *f, struct pw_slice bytes)
 {
     const uint8_t *at = bytes.ptr;
+    int64_t name, system_name, filename;
     struct pw_scan good;
 
 #if PW_PAIRS
@@ -237,15 +240,18 @@ pw_fast_function(struct pw_fast_functions *all, struct pw_function *f, struct pw
         return false;
     }
     f->id = pw_take(&at, 0x08);
-    f->name_ref = (int64_t)pw_take(&at, 0x10);
-    f->system_name_ref = (int64_t)pw_take(&at, 0x18);
-    f->filename_ref = (int64_t)pw_take(&at, 0x20);
+    name = (int64_t)pw_take(&at, 0x10);
+    system_name = (int64_t)pw_take(&at, 0x18);
+    filename = (int64_t)pw_take(&at, 0x20);
+    f->name_ref = pw_profile_ref(name);
+    f->system_name_ref = pw_profile_ref(system_name);
+    f->filename_ref = pw_profile_ref(filename);
     f->start_line = (int64_t)pw_take(&at, 0x28);
     if (at != bytes.ptr + bytes.len) {
         return false;
     }
     all->count++;
-    pw_raise_max(&all->max_ref, pw_max3(f->name_ref, f->system_name_ref, f->filename_ref));
+    pw_raise_max(&all->max_ref, pw_max3(name, system_name, filename));
     all->dense &= f->id == all->count;
     all->zero_id |= f->id == 0;
     return true;
@@ -325,7 +331,7 @@ pw_fast_location(struct pw_fast_locations *all, const struct pw_line *lines, str
                               .mapping_id = mapping,
                               .address = address,
                               .line_first = (uint32_t)(all->line - lines),
-                              .line_count = (uint32_t)(line - all->line),
+                              .line_count = (uint32_t)(line - all->line) & PW_LINES_MAX,
                               .is_folded = folded != 0};
     all->line = line;
     all->count++;
@@ -354,6 +360,7 @@ pw_fast_label(struct pw_walk *w, struct pw_fast_sample *s)
     struct pw_sample_label *l = &w->p->sample_label[s->labels];
     const uint8_t *in = s->p + 2;
     uint32_t len = s->p[1];
+    int64_t key, str, num_unit;
     struct pw_scan good;
 
     if (s->labels >= w->cap.label || len >= 0x80 || (ptrdiff_t)len > s->end - s->p - 2 ||
@@ -363,11 +370,14 @@ pw_fast_label(struct pw_walk *w, struct pw_fast_sample *s)
     s->p += 2 + len;
     s->labels++;
     s->label_bytes += 2 + len;
-    l->key_ref = (int64_t)pw_take(&in, 0x08);
-    l->str_ref = (int64_t)pw_take(&in, 0x10);
-    l->num = (int64_t)pw_take(&in, 0x18);
-    l->num_unit_ref = (int64_t)pw_take(&in, 0x20);
-    pw_raise_max(&w->p->max_label_ref, pw_max3(l->key_ref, l->str_ref, l->num_unit_ref));
+    key = (int64_t)pw_take(&in, 0x08);
+    str = (int64_t)pw_take(&in, 0x10);
+    (void)pw_take(&in, 0x18);
+    num_unit = (int64_t)pw_take(&in, 0x20);
+    *l = (struct pw_sample_label){.key_ref = pw_profile_ref(key),
+                                  .str_ref = pw_profile_ref(str),
+                                  .num_unit_ref = pw_profile_ref(num_unit)};
+    pw_raise_max(&w->p->max_label_ref, pw_max3(key, str, num_unit));
     return in == s->p;
 }
 

@@ -129,10 +129,9 @@ read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (!read_scalars(w, &label_message, bytes, v, &unknown)) {
         return false;
     }
-    *l = (struct pw_sample_label){.key_ref = (int64_t)v[1],
-                                  .str_ref = (int64_t)v[2],
-                                  .num = (int64_t)v[3],
-                                  .num_unit_ref = (int64_t)v[4]};
+    *l = (struct pw_sample_label){.key_ref = pw_profile_ref((int64_t)v[1]),
+                                  .str_ref = pw_profile_ref((int64_t)v[2]),
+                                  .num_unit_ref = pw_profile_ref((int64_t)v[4])};
     pw_raise_max(&w->p->max_label_ref, l->key_ref);
     pw_raise_max(&w->p->max_label_ref, l->str_ref);
     pw_raise_max(&w->p->max_label_ref, l->num_unit_ref);
@@ -357,7 +356,7 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
                               .mapping_id = v[2],
                               .address = v[3],
                               .line_first = line_first,
-                              .line_count = p->line_count - line_first,
+                              .line_count = (p->line_count - line_first) & PW_LINES_MAX,
                               .is_folded = v[5] != 0};
     p->location_count++;
     p->dense_locations &= l->id == p->location_count;
@@ -382,9 +381,9 @@ read_function(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
         return false;
     }
     *f = (struct pw_function){.id = v[1],
-                              .name_ref = (int64_t)v[2],
-                              .system_name_ref = (int64_t)v[3],
-                              .filename_ref = (int64_t)v[4],
+                              .name_ref = pw_profile_ref((int64_t)v[2]),
+                              .system_name_ref = pw_profile_ref((int64_t)v[3]),
+                              .filename_ref = pw_profile_ref((int64_t)v[4]),
                               .start_line = (int64_t)v[5]};
     p->function_count++;
     pw_raise_max(&p->max_function_ref, f->name_ref);

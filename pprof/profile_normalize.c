@@ -109,6 +109,14 @@ clamp_ref(const struct pw_profile *p, int64_t *ref)
     }
 }
 
+static inline void
+clamp_ref32(const struct pw_profile *p, int32_t *ref)
+{
+    if ((uint32_t)*ref >= p->string_count) {
+        *ref = 0;
+    }
+}
+
 /* Step 5, strings: string 0 is "", references outside the table are 0. */
 static void
 clamp_refs(struct pw_profile *p)
@@ -129,9 +137,9 @@ clamp_refs(struct pw_profile *p)
     clamp_ref(p, &p->default_sample_type_ref);
     for (uint32_t i = 0; p->max_function_ref >= p->string_count && i < p->function_count; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-        clamp_ref(p, &p->function[i].name_ref);
-        clamp_ref(p, &p->function[i].system_name_ref);
-        clamp_ref(p, &p->function[i].filename_ref);
+        clamp_ref32(p, &p->function[i].name_ref);
+        clamp_ref32(p, &p->function[i].system_name_ref);
+        clamp_ref32(p, &p->function[i].filename_ref);
     }
     for (uint32_t i = 0; p->max_mapping_ref >= p->string_count && i < p->mapping_count; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
@@ -202,10 +210,10 @@ prepare_functions(struct pw_profile *p, struct id_map *ids)
         uint64_t place = pw_hash_mix(sh[f->filename_ref], (uint64_t)f->start_line);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        f->hash = pw_hash_mix(name, place);
         if (ids->slot != NULL) {
             id_map_put(ids, f->id, i);
         }
+        f->hash = pw_hash_mix(name, place); /* where its id was */
     }
     return true;
 }
@@ -250,7 +258,7 @@ resolve_location(struct pw_profile *p, const struct id_map *mappings,
         l->address = 0;
     }
     l->hash = pw_hash_mix(p->mapping[m].hash ^ l->line_count,
-                          l->address * 2 + (l->is_folded ? 1 : 0) + (l->address >> 63));
+                          l->address * 2 + l->is_folded + (l->address >> 63));
     return resolve_lines(p, functions, l);
 }
 
@@ -293,7 +301,8 @@ prepare_locations(struct pw_profile *p, const struct id_map *mappings,
             id_map_put(ids, l->id, i);
         }
         if (PW_UNLIKELY(!resolve_location(p, mappings, functions, l, &stub))) {
-            l->dropped = *any_dropped = true;
+            l->dropped = 1;
+            *any_dropped = true;
             l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
             l->line_count = 0;
         }
@@ -481,8 +490,8 @@ struct sample_tables {
     uint64_t mask;
     uint64_t stack_mask; /* at most a quarter full: every sample looks here */
     uint32_t pair_count;
-    uint32_t id_bytes; /* of the longest location index + 1 as varint */
     bool empty_set_used;
+    size_t mark; /* of the scratch: tables behind it are dead when the samples are done */
 };
 
 static uint32_t
@@ -508,21 +517,23 @@ sample_tables_init(struct pw_profile *p, struct sample_tables *t)
     }
     t->mask = table_size(p->sample_count) - 1;
     t->stack_mask = 2 * t->mask + 1;
+    p->label_set =
+        pw_scratch_array(s, labels == 0 ? 1 : p->sample_count + 1, sizeof(*p->label_set));
+    p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
+    p->stack = pw_scratch_array(s, p->sample_count, sizeof(*p->stack));
+    t->mark = s->used;
     t->stack_slot = zeroed_slots(s, t->stack_mask + 1);
     t->stack_first = pw_scratch_array(s, p->sample_count, sizeof(*t->stack_first));
     t->merge_slot = zeroed_slots(s, t->mask + 1);
-    p->label_set = pw_scratch_array(s, p->sample_count + 1, sizeof(*p->label_set));
-    p->stack = pw_scratch_array(s, p->sample_count, sizeof(*p->stack));
     if (labels != 0) {
         t->raw_hash = pw_scratch_array(s, t->mask + 1, sizeof(*t->raw_hash));
         t->raw_set = zeroed_slots(s, t->mask + 1);
         t->set_slot = zeroed_slots(s, t->mask + 1);
         t->set_hash = pw_scratch_array(s, p->sample_count + 1, sizeof(*t->set_hash));
-        p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
     }
     return t->stack_slot && t->stack_first && t->merge_slot && p->label_set && p->stack &&
-           (labels == 0 ||
-            (t->raw_hash && t->raw_set && t->set_slot && t->set_hash && p->label_set_pair));
+           p->label_set_pair &&
+           (labels == 0 || (t->raw_hash && t->raw_set && t->set_slot && t->set_hash));
 }
 
 static int
@@ -634,7 +645,6 @@ intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s,
              uint32_t n)
 {
     uint64_t i = hash & t->stack_mask;
-    uint32_t wire_len = s->ids_len;
 
     for (; t->stack_slot[i] != 0; i = (i + 1) & t->stack_mask) {
         s->stack = t->stack_slot[i] - 1;
@@ -645,15 +655,11 @@ intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s,
     s->stack = p->stack_count++;
     t->stack_slot[i] = s->stack + 1;
     t->stack_first[s->stack] = n;
-    if (PW_UNLIKELY(wire_len == 0)) {
-        wire_len = s->loc_count * t->id_bytes;
-    }
     p->stack[s->stack] = (struct pw_stack){.hash = hash,
                                            .loc_first = s->loc_first,
                                            .loc_count = s->loc_count,
                                            .ids_off = s->ids_off,
-                                           .ids_len = s->ids_len,
-                                           .wire_len = wire_len};
+                                           .ids_len = s->ids_len};
     return true;
 }
 
@@ -704,11 +710,11 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
     bool plain;
     uint32_t n = 0;
 
-    if (!sample_tables_init(p, &t) || !widen_ids(p) || (loc_hash = location_hashes(p)) == NULL) {
+    if (!widen_ids(p) || !sample_tables_init(p, &t) || (loc_hash = location_hashes(p)) == NULL) {
         return false;
     }
     plain = stacks_are_plain(p, any_dropped);
-    t.id_bytes = varint_bytes(p->location_count);
+    p->id_bytes = varint_bytes(p->location_count);
     p->label_set[0] = (struct pw_label_set){0};
     p->label_set_count = 1;
     for (uint32_t i = 0; i < p->sample_count; i++) {
@@ -735,11 +741,12 @@ prepare_samples(struct pw_profile *p, const struct id_map *locations, bool any_d
     p->sample_count = n;
     p->value_bits |= all_bits; /* and sums */
     for (uint32_t i = 0; i < p->stack_count; i++) {
-        p->stack_wire_bytes += p->stack[i].wire_len;
+        p->stack_wire_bytes += pw_profile_stack_wire(p, &p->stack[i]);
         p->depth_bits |= p->stack[i].loc_count;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     drop_empty_set(p, &t);
+    pw_scratch_rewind(p->scratch, t.mark);
     return true;
 }
 

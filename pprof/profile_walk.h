@@ -16,6 +16,8 @@
 #include "pprof/profile.h"
 #include "pprof/wire.h"
 
+#define PW_LINES_MAX ((1U << 30) - 1) /* of a location: more than a body can hold */
+
 struct pw_walk_counts {
     size_t sample, loc, value, label, mapping, location, line, function, string;
 };

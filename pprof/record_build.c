@@ -335,7 +335,7 @@ write_stacks(struct pw_record_writer *w)
     uint8_t *first, *to;
 
     for (uint32_t i = 0; i < n; i++) {
-        bytes += p->stack[w->stack_from[i]].wire_len;
+        bytes += pw_profile_stack_wire(p, &p->stack[w->stack_from[i]]);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
     if (hash == NULL || at == NULL || depth == NULL || first == NULL) {

@@ -26,10 +26,9 @@ sample_difference(const struct pw_profile *p, const struct pw_sample *s,
     for (uint32_t j = 0; j < s->label_count; j++) {
         const struct pw_sample_label *l = &p->sample_label[s->label_first + j];
 
-        SAME("label key", l->key_ref, x->label[j]->key);
-        SAME("label str", l->str_ref, x->label[j]->str);
-        SAME("label num", l->num, x->label[j]->num);
-        SAME("label num_unit", l->num_unit_ref, x->label[j]->num_unit);
+        SAME("label key", l->key_ref, pw_profile_ref(x->label[j]->key));
+        SAME("label str", l->str_ref, pw_profile_ref(x->label[j]->str));
+        SAME("label num_unit", l->num_unit_ref, pw_profile_ref(x->label[j]->num_unit));
     }
     return NULL;
 }
@@ -56,9 +55,11 @@ symbol_difference(const struct pw_profile *p, const Google__V1__Profile *o)
     SAME("number of functions", p->function_count, o->n_function);
     for (uint32_t i = 0; i < p->function_count; i++) {
         SAME("function.id", p->function[i].id, o->function[i]->id);
-        SAME("function.name", p->function[i].name_ref, o->function[i]->name);
-        SAME("function.system_name", p->function[i].system_name_ref, o->function[i]->system_name);
-        SAME("function.filename", p->function[i].filename_ref, o->function[i]->filename);
+        SAME("function.name", p->function[i].name_ref, pw_profile_ref(o->function[i]->name));
+        SAME("function.system_name", p->function[i].system_name_ref,
+             pw_profile_ref(o->function[i]->system_name));
+        SAME("function.filename", p->function[i].filename_ref,
+             pw_profile_ref(o->function[i]->filename));
         SAME("function.start_line", p->function[i].start_line, o->function[i]->start_line);
     }
     SAME("number of mappings", p->mapping_count, o->n_mapping);

@@ -396,7 +396,7 @@ test_add_string__renamed_function__in_the_record(void **state)
     build_usual(&fx->wire);
     assert_int_equal(fixture_parse(fx), 0);
     s = pw_profile_add_string(&fx->p, pw_slice_str("app.py work"));
-    fx->p.function[1].name_ref = s;
+    fx->p.function[1].name_ref = (int32_t)s;
     fx->p.max_function_ref = s;
     assert_int_equal(pw_profile_normalize(&fx->p), 0);
     record_is(fx, "main;app.py work 1 10\n");

@@ -1,0 +1,211 @@
+/* What one profile in flight takes, stage by stage: bytes that are there only because of it, from its first
+ * byte to its completion. The profile goes the way it goes in the distributor: body in pieces, unpacked into
+ * the core's scratch, tables behind it, record elsewhere (lane or bulk pool).
+ *
+ *     body      as it came, in packets; kept until the request is answered or its records are sent
+ *     joined    its copy in one piece, only while it is unpacked
+ *     unpacked, tables, record
+ *
+ * Reserved is what the scratch handed out at its high-water mark; touched is what was written, in 64-byte
+ * lines, found by a pattern that lay there before. Figures are sums over all files of the mix over the sum of
+ * their unpacked bytes; the bar of issue 4 is body + 1.2. Bodies of megabytes are the largest file of the mix
+ * repeated: every table grows, no id is dense. */
+#include "perf/bench.h"
+#include "perf/mix.h"
+#include "pprof/profile.h"
+#include "pprof/record.h"
+#include "pprof/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SCRATCH_BYTES = 512 << 20, RECORD_BYTES = 64 << 20, SAMPLES_MAX = 1 << 20, LINE = 64 };
+enum { PATTERN = 0xA5 };
+
+enum stage { PARSE, NORMALIZE, RECORD, STAGES };
+
+struct sizes {
+    double body, unpacked, record;
+    double reserved[STAGES], touched[STAGES]; /* of the scratch, unpacked bytes left out */
+};
+
+struct state {
+    struct pw_scratch scratch;
+    uint8_t *record;
+    uint32_t *all;
+};
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "bench: %s\n", what);
+    exit(1);
+}
+
+static double
+touched(const struct pw_scratch *s, size_t from)
+{
+    static uint8_t clean[LINE];
+    size_t lines = 0;
+
+    memset(clean, PATTERN, sizeof(clean));
+    for (size_t at = from; at < s->cap; at += LINE) {
+        lines += memcmp(s->base + at, clean, LINE) != 0;
+    }
+    return (double)(lines * LINE);
+}
+
+static int64_t
+build(const struct state *s, const struct pw_profile *p)
+{
+    static struct pw_label_pair pair[] = {
+        {PW_SLICE_LIT("__name__"), PW_SLICE_LIT("process_cpu")},
+        {PW_SLICE_LIT("pod"), PW_SLICE_LIT("checkout-5d8f7c9b4-x2x7p")},
+        {PW_SLICE_LIT("service_name"), PW_SLICE_LIT("checkout")},
+    };
+    struct pw_labels labels = {.pair = pair, .count = 3, .cap = 3};
+    struct pw_record_group group = {
+        .labels = &labels, .sample = s->all, .sample_count = p->sample_count};
+    struct pw_record_source src = {
+        .profile = p, .tenant = PW_SLICE_LIT("anonymous"), .group = &group, .group_count = 1};
+
+    return pw_record_build(&src, s->record, RECORD_BYTES);
+}
+
+static void
+note(struct state *s, struct sizes *z, enum stage stage, size_t from)
+{
+    z->reserved[stage] += (double)(s->scratch.peak - from);
+    z->touched[stage] += touched(&s->scratch, from);
+}
+
+static void
+one(struct state *s, struct sizes *z, struct pw_slice raw, size_t body)
+{
+    struct pw_profile_limits none = {0};
+    struct pw_profile_finding f = {0};
+    struct pw_profile p;
+    const char *err = NULL;
+    uint8_t *own;
+    size_t from;
+    int64_t n;
+
+    memset(s->scratch.base, PATTERN, s->scratch.cap);
+    s->scratch.used = s->scratch.peak = 0;
+    own = pw_scratch_alloc(&s->scratch, raw.len);
+    memcpy(own, raw.ptr, raw.len);
+    from = pw_align_up(s->scratch.used, LINE);
+    if (pw_profile_parse(&p, &s->scratch, 42, pw_slice(own, raw.len), &err) != 0) {
+        die("not parsed");
+    }
+    note(s, z, PARSE, from);
+    if (pw_profile_validate(&p, &none, 1, &f) != PW_PROFILE_FINE || pw_profile_normalize(&p) != 0) {
+        die("not normalised");
+    }
+    note(s, z, NORMALIZE, from);
+    n = build(s, &p);
+    if (n <= 0) {
+        die("no record");
+    }
+    note(s, z, RECORD, from);
+    z->record += (double)n;
+    z->unpacked += (double)raw.len;
+    z->body += (double)body;
+}
+
+static void
+print(const char *prefix, const char *name, double v)
+{
+    printf("%s_%s=%.2f\n", prefix, name, v);
+}
+
+static void
+print_sizes(const char *prefix, const struct sizes *z, double files)
+{
+    double u = z->unpacked, worst = 0;
+
+    print(prefix, "unpacked_bytes", u / files);
+    print(prefix, "body_ratio", z->body / u);
+    print(prefix, "unpack_ratio", (2 * z->body + u) / u); /* body, joined, unpacked */
+    for (int stage = 0; stage < STAGES; stage++) {
+        static const char *const name[STAGES] = {"parse", "normalize", "record"};
+        double beside = z->body + u + (stage == RECORD ? z->record : 0), r = beside;
+        char line[64];
+
+        snprintf(line, sizeof(line), "%s_tables_reserved_ratio", name[stage]);
+        print(prefix, line, z->reserved[stage] / u);
+        snprintf(line, sizeof(line), "%s_tables_touched_ratio", name[stage]);
+        print(prefix, line, z->touched[stage] / u);
+        r += z->reserved[stage];
+        worst = r > worst ? r : worst;
+    }
+    print(prefix, "record_bytes", z->record / files);
+    print(prefix, "record_ratio", z->record / u);
+    print(prefix, "peak_ratio", worst / u);
+    print(prefix, "peak_less_body_ratio", (worst - z->body) / u);
+}
+
+/* The largest profile of the mix again and again; its sample types and scalars once. */
+static struct pw_slice
+repeated(const struct mix *m, size_t bytes)
+{
+    struct pw_slice most = m->raw[0];
+    uint8_t *p;
+    size_t n;
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        most = m->raw[i].len > most.len ? m->raw[i] : most;
+    }
+    p = malloc(bytes);
+    if (p == NULL) {
+        die("no memory");
+    }
+    memcpy(p, most.ptr, most.len);
+    for (n = most.len; n + most.len <= bytes;) {
+        struct pw_wire r;
+        struct pw_wire_field f;
+
+        pw_wire_init(&r, most);
+        for (const uint8_t *at = r.p; pw_wire_next(&r, &f) == 1; at = r.p) {
+            if (f.number >= 2 && f.number <= 6) {
+                memcpy(p + n, at, (size_t)(r.p - at));
+                n += (size_t)(r.p - at);
+            }
+        }
+    }
+    return pw_slice(p, n);
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct mix mix;
+    struct state s = {.record = aligned_alloc(64, RECORD_BYTES),
+                      .all = malloc(SAMPLES_MAX * sizeof(uint32_t))};
+    struct sizes z = {0};
+
+    mix_load(&mix, argc > 1 ? argv[1] : NULL);
+    if (pw_scratch_init_ctl(&s.scratch, SCRATCH_BYTES) != 0 || s.record == NULL || s.all == NULL) {
+        return 1;
+    }
+    for (uint32_t i = 0; i < SAMPLES_MAX; i++) {
+        s.all[i] = i;
+    }
+    s.scratch.cap = 64 << 20; /* what is looked through */
+    for (uint32_t i = 0; i < mix.count; i++) {
+        one(&s, &z, mix.raw[i], mix.gz[i].len);
+    }
+    print_sizes("mix", &z, mix.count);
+    s.scratch.cap = SCRATCH_BYTES;
+    for (uint32_t mib = 4; mib <= 8; mib += 4) {
+        struct pw_slice raw = repeated(&mix, (size_t)mib << 20);
+        char name[16];
+
+        z = (struct sizes){0};
+        one(&s, &z, raw, 0);
+        snprintf(name, sizeof(name), "mib%u", mib);
+        print_sizes(name, &z, 1);
+        free((void *)(uintptr_t)raw.ptr);
+    }
+    return 0;
+}
