@@ -6,7 +6,7 @@
  *     joined    its copy in one piece, only while it is unpacked
  *     unpacked, tables, record
  *
- * Reserved is what the scratch handed out at its high-water mark; touched is what was written, in 64-byte
+ * Reserved is what the scratch had handed out at the high-water mark of the stage; touched is what was written, in 64-byte
  * lines, found by a pattern that lay there before. Figures are sums over all files of the mix over the sum of
  * their unpacked bytes; the bar of issue 4 is body + 1.2. Bodies of megabytes are the largest file of the mix
  * repeated: every table grows, no id is dense. */
@@ -99,10 +99,12 @@ one(struct state *s, struct sizes *z, struct pw_slice raw, size_t body)
         die("not parsed");
     }
     note(s, z, PARSE, from);
+    s->scratch.peak = s->scratch.used;
     if (pw_profile_validate(&p, &none, 1, &f) != PW_PROFILE_FINE || pw_profile_normalize(&p) != 0) {
         die("not normalised");
     }
     note(s, z, NORMALIZE, from);
+    s->scratch.peak = s->scratch.used;
     n = build(s, &p);
     if (n <= 0) {
         die("no record");

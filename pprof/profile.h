@@ -45,12 +45,16 @@ struct pw_sample_label { /* profile.proto Label; nobody asks for its number */
 struct pw_sample {
     uint32_t loc_first; /* into loc_ids, leaf first */
     uint32_t loc_count;
-    uint32_t label_first; /* into sample_labels */
-    uint32_t label_count;
+    union {
+        uint32_t label_first; /* into sample_labels */
+        uint32_t label_set;   /* after normalise: index into label_set */
+    };
+    union {
+        uint32_t label_count;
+        uint32_t stack; /* after normalise: index into stack */
+    };
     uint32_t value_count; /* as sent; values at value[value_first ...] */
     uint32_t value_first;
-    uint32_t label_set; /* after normalise: index into label_set */
-    uint32_t stack;     /* after normalise: index into stack */
     uint32_t ids_off; /* its ids in bytes: minimal varints in one piece; ids_len 0: they are not */
     uint32_t ids_len;
 };

@@ -8,7 +8,14 @@
 
 #include <stdlib.h>
 
-enum { SCRATCH_BYTES = 512 << 20 };
+/* What a real profile may take: perf/bench_memory has the figures of the mix, 3 times and once. */
+enum {
+    SCRATCH_BYTES = 512 << 20,
+    TABLES_PER_10_BYTES = 55,
+    TABLES_SPARE = 4096,
+    RECORD_PER_10_BYTES = 12,
+    RECORD_SPARE = 2048,
+};
 
 struct fixture {
     struct pw_scratch scratch;
@@ -36,6 +43,7 @@ check_record(struct fixture *fx, const struct pw_profile *p, const int64_t *want
     assert_true(pw_record_bytes_max(&src) <= fx->record_cap);
     n = pw_record_build(&src, fx->record, pw_record_bytes_max(&src));
     assert_true(n > 0);
+    assert_true((size_t)n <= p->bytes.len * RECORD_PER_10_BYTES / 10 + RECORD_SPARE);
     assert_int_equal(pw_record_check(fx->record, (size_t)n), 0);
     s = PW_RECORD_AT(r, struct pw_record_series, r->series_off);
     for (uint32_t t = 0; t < r->types_count; t++) {
@@ -60,7 +68,7 @@ check_file(void *arg, const char *name, struct pw_slice raw)
     int64_t want[PW_PROFILE_TYPES_MAX], total;
     const char *err = NULL;
 
-    fx->scratch.used = 0;
+    fx->scratch.used = fx->scratch.peak = 0;
     assert_non_null(o);
     assert_int_equal(pw_profile_parse(&p, &fx->scratch, 42, raw, &err), 0);
     assert_null(oracle_difference(&p, o));
@@ -76,6 +84,7 @@ check_file(void *arg, const char *name, struct pw_slice raw)
         assert_int_equal(total, want[t]);
     }
     check_record(fx, &p, want);
+    assert_true(fx->scratch.peak <= raw.len * TABLES_PER_10_BYTES / 10 + TABLES_SPARE);
     print_message("%s: %u samples, %u stacks, %zu KiB scratch\n", name, p.sample_count,
                   p.stack_count, fx->scratch.peak >> 10);
     google__v1__profile__free_unpacked(o, NULL);
