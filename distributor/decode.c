@@ -87,6 +87,7 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
     if (pw_inflate_is_gzip(piece, piece_count)) {
         rc = unpack(w, piece, piece_count, cap, &out->bytes);
         if (rc == PW_INFLATE_OK) {
+            out->gzip = true;
             return PW_REASON_NONE;
         }
         if (rc == PW_INFLATE_TOO_LARGE) {

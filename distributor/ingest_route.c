@@ -316,6 +316,10 @@ read_profile(struct pw_work *w, const struct pw_slice *piece, uint32_t count,
         refuse_parse(w, PARSING "invalid_argument: ");
         return false;
     }
+    if (decoded.gzip) {
+        in->raw = piece;
+        in->raw_count = count;
+    }
     return true;
 }
 
@@ -360,6 +364,9 @@ ingest_pprof(struct pw_work *w, const struct pw_ingest_params *p)
         !series_labels(w, p, metric, p->name.app, &in.labels)) {
         refuse_memory(w);
         return;
+    }
+    if (pw_pprof_fixes(p->spy_name, &form.config)) {
+        in.raw = NULL;
     }
     pw_metrics_observe(&w->d->metrics, &w->stats->parse_pprof, PW_BUCKETS_SECONDS,
                        (double)(pw_rdtsc() - start_tsc) / (double)w->d->cfg.clock.tsc_hz);

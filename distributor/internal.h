@@ -70,6 +70,7 @@ struct pw_work {
 struct pw_decoded {
     struct pw_slice bytes; /* in scratch, or in place */
     bool coded;            /* of a failure: stock gives it a Connect code */
+    bool gzip;             /* it was that */
 };
 
 /* PW_REASON_NONE, or a reason with w->err set. */
@@ -85,6 +86,9 @@ struct pw_series_in {
     struct pw_labels labels; /* with PW_LABELS_SLACK entries of room; changed by the call */
     struct pw_profile *profile;
     size_t raw_bytes; /* as sent */
+    /* What was sent, when it is gzip and nothing but steps 5-17 shapes what becomes of it; NULL. */
+    const struct pw_slice *raw;
+    uint32_t raw_count;
 };
 
 /* PW_REASON_NONE: stored, on its way, or rightly dropped. Else the reason, with w->err set. */

@@ -291,12 +291,23 @@ is_dotnet(struct pw_slice spy_name, const struct pw_sample_type_config *c)
     return false;
 }
 
+static bool
+is_scripting(struct pw_slice spy_name)
+{
+    return pw_slice_eq_str(spy_name, "pyspy") || pw_slice_eq_str(spy_name, "rbspy") ||
+           pw_slice_eq_str(spy_name, "scripting");
+}
+
+bool
+pw_pprof_fixes(struct pw_slice spy_name, const struct pw_sample_type_config *c)
+{
+    return is_dotnet(spy_name, c) || is_scripting(spy_name);
+}
+
 int
 pw_pprof_fix(struct pw_profile *p, struct pw_slice spy_name, int64_t from_ns,
              const struct pw_sample_type_config *c)
 {
-    bool python = pw_slice_eq_str(spy_name, "pyspy");
-
     if (p->time_nanos >= 0 && p->time_nanos < year_ns) {
         p->time_nanos = from_ns;
     }
@@ -304,8 +315,8 @@ pw_pprof_fix(struct pw_profile *p, struct pw_slice spy_name, int64_t from_ns,
         fix_function_ids(p);
         return fix_type_names(p);
     }
-    if (python || pw_slice_eq_str(spy_name, "rbspy") || pw_slice_eq_str(spy_name, "scripting")) {
-        return fix_scripting(p, python);
+    if (is_scripting(spy_name)) {
+        return fix_scripting(p, pw_slice_eq_str(spy_name, "pyspy"));
     }
     return 0;
 }

@@ -40,5 +40,7 @@ struct pw_slice pw_pprof_metric_name(const struct pw_profile *p,
 /* Fix-ups 1-3: time_nanos of 1970, scripting languages, dotnet. 0 or PW_ENOMEM. */
 PW_MUST_USE int pw_pprof_fix(struct pw_profile *p, struct pw_slice spy_name, int64_t from_ns,
                              const struct pw_sample_type_config *c);
+/* Whether they leave more than the time of such a profile changed. */
+bool pw_pprof_fixes(struct pw_slice spy_name, const struct pw_sample_type_config *c);
 
 #endif

@@ -175,8 +175,8 @@ count_received(struct pw_work *w, const struct pw_series_in *in, uint64_t size)
                                 pw_labels_get(&in->labels, PW_SLICE_LIT("otel.scope.version")));
 }
 
-/* Steps 8 and 10: language by the spy's name, else by the strings; Go fix-ups. */
-static void
+/* Steps 8 and 10: language by the spy's name, else by the strings; Go fix-ups: whether they were made. */
+static bool
 fix_by_language(const struct pw_series_in *in)
 {
     struct pw_slice spy = pw_labels_get(&in->labels, PW_SLICE_LIT("pyroscope_spy"));
@@ -196,6 +196,7 @@ fix_by_language(const struct pw_series_in *in)
         pw_profile_fix_go(in->profile);
         pw_profile_stitch_go(in->profile); /* without the memory for it stacks stay as they came */
     }
+    return go;
 }
 
 static void
@@ -214,7 +215,7 @@ put_member(struct pw_text *t, const char *name, struct pw_slice value)
 /* Step 14: the repository of the source into each mapping's build id. Done before normalisation,
  * which hashes the mappings; what is stored is the same. */
 static int
-inject_build_id(struct pw_work *w, const struct pw_series_in *in)
+inject_build_id(struct pw_work *w, struct pw_series_in *in)
 {
     struct pw_slice repository = pw_labels_get(&in->labels, PW_SLICE_LIT("service_repository"));
     struct pw_slice git_ref = pw_labels_get(&in->labels, PW_SLICE_LIT("service_git_ref"));
@@ -224,6 +225,7 @@ inject_build_id(struct pw_work *w, const struct pw_series_in *in)
     if (repository.len + git_ref.len + root_path.len == 0) {
         return 0;
     }
+    in->raw = NULL; /* what was sent says nothing of them */
     for (uint32_t i = 0; i < p->mapping_count; i++) {
         struct pw_slice build_id = pw_profile_string(p, p->mapping[i].build_id_ref);
         size_t cap = 64 + 6 * (repository.len + git_ref.len + root_path.len + build_id.len);
@@ -319,9 +321,14 @@ store(struct pw_work *w, struct pw_series_in *in, uint64_t size)
         .limits = w->limits,
         .relabel = w->limits->relabel != NULL ? w->limits->relabel : w->d->relabel_default,
     };
+    struct pw_record_raw raw = {
+        .depth_max = w->limits->max_profile_stacktrace_depth,
+        .symbol_max = w->limits->max_profile_symbol_value_length,
+        .go = fix_by_language(in),
+        .bytes = in->raw_bytes,
+    };
     enum pw_reason reason;
 
-    fix_by_language(in);
     if (inject_build_id(w, in) != 0 || pw_profile_normalize(in->profile) != 0) {
         return no_memory(w);
     }
@@ -342,7 +349,11 @@ store(struct pw_work *w, struct pw_series_in *in, uint64_t size)
                            split.group_count == 0 ? 1 : 0,
                            size * split.samples_dropped / in->profile->sample_count);
     }
-    return split.group_count == 0 ? PW_REASON_NONE : pw_route(w, in->profile, &split, size);
+    raw.piece = in->raw;
+    raw.piece_count = in->raw_count;
+    return split.group_count == 0 ? PW_REASON_NONE
+                                  : pw_route(w, in->profile, &split,
+                                             split.whole && in->raw != NULL ? &raw : NULL, size);
 }
 
 /* Far more labels than any limit: refused before the work on them grows with their square, and so

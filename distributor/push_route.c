@@ -297,6 +297,10 @@ push_sample(struct pw_work *w, const struct pw_push_series *series,
         pw_work_fail(w, reason, decoded.coded, index);
         return;
     }
+    if (decoded.gzip) {
+        in.raw = sample->piece;
+        in.raw_count = sample->piece_count;
+    }
     reason = pw_process(w, &in);
     if (reason != PW_REASON_NONE) {
         pw_work_fail(w, reason, true, index);

@@ -77,7 +77,8 @@ send_core(struct pw_work *w, uint32_t core, const struct pw_record_source *src)
 }
 
 enum pw_reason
-pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split, uint64_t size)
+pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
+         const struct pw_record_raw *raw, uint64_t size)
 {
     struct pw_scratch *s = &w->d->scratch;
     uint32_t n = split->group_count;
@@ -94,6 +95,7 @@ pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split, 
     }
     for (uint32_t c = 0; c < w->d->cfg.ingesters_count; c++) {
         struct pw_record_source src = {
+            .raw = raw,
             .profile = p,
             .tenant = w->tenant,
             .group = group,

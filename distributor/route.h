@@ -16,7 +16,9 @@
 
 struct pw_work;
 
+/* raw: what was sent, for the record of a profile that goes whole to one core; or NULL. */
 PW_MUST_USE enum pw_reason pw_route(struct pw_work *w, const struct pw_profile *p,
-                                    struct pw_split *split, uint64_t size);
+                                    struct pw_split *split, const struct pw_record_raw *raw,
+                                    uint64_t size);
 
 #endif

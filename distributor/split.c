@@ -360,7 +360,6 @@ pw_split(struct pw_split *out, const struct pw_split_source *src, struct pw_scra
     if (reason != PW_REASON_NONE) {
         return reason;
     }
-    return src->profile->label_set_count == 1 && out->group_count == 1 && !w.spans
-               ? deal_all(&w)
-               : deal_samples(&w);
+    out->whole = src->profile->label_set_count == 1 && out->group_count == 1 && !w.spans;
+    return out->whole ? deal_all(&w) : deal_samples(&w);
 }

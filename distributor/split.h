@@ -31,6 +31,7 @@ struct pw_split {
     struct pw_record_span_id *span;
     uint32_t samples_dropped; /* by relabelling */
     uint64_t names_sanitized;
+    bool whole; /* one group, and it has every sample, without spans */
 };
 
 struct pw_split_source {

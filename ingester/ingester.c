@@ -153,7 +153,7 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
     uint64_t sequence = pw_wal_commit(ing->wal);
 
     ing->wal_dirty = true;
-    if (!pw_wal_waits(ing->wal, borrow)) {
+    if (!pw_wal_waits(ing->wal)) {
         return TAKEN_ANSWER;
     }
     pw_acks_put(&l->acks, sequence, done);

@@ -94,8 +94,8 @@ PW_MUST_USE int pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bo
 uint64_t pw_wal_commit(struct pw_wal *w);
 void pw_wal_cancel(struct pw_wal *w);
 void pw_wal_flush(struct pw_wal *w);
-/* Whether a record, committed with this borrow, waits for its settlement before it is answered. */
-bool pw_wal_waits(const struct pw_wal *w, bool borrow);
+/* Whether the record committed last waits for its settlement before it is answered. */
+bool pw_wal_waits(const struct pw_wal *w);
 
 struct pw_wal_settled {
     uint64_t through; /* all up to this one, that no settlement before named */

@@ -3,6 +3,7 @@
 #include "ingester/wal_priv.h"
 
 #include "base/check.h"
+#include "ingester/wal_form.h"
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -15,11 +16,14 @@ bump(_Atomic uint64_t *c)
                           memory_order_relaxed);
 }
 
+/* The durable form: as it was pushed where that is there and fits (copied, it is the smallest), else
+ * the record itself. */
 int
 pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bool borrow)
 {
     int state = atomic_load_explicit(&w->state, memory_order_relaxed);
-    size_t bytes = sizeof(struct pw_wal_entry) + (borrow ? 0 : rec->bytes);
+    size_t max = pw_lane_record_bytes_max(w->lane) - sizeof(struct pw_wal_entry);
+    size_t raw = pw_wal_form_raw_bytes(rec);
     struct pw_wal_entry *e;
 
     PW_INVARIANT(w->reserved == 0);
@@ -27,9 +31,13 @@ pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bool borrow)
         bump(state == PW_ENOSPC ? &w->refused_full : &w->refused_error);
         return state;
     }
-    if (bytes > pw_lane_record_bytes_max(w->lane)) {
+    raw = raw > max ? 0 : raw;
+    borrow = borrow && raw == 0;
+    if (raw == 0 && !borrow && rec->bytes > max) {
         return PW_EMSGSIZE;
     }
+    size_t bytes = sizeof(*e) + (borrow ? 0 : raw != 0 ? raw : rec->bytes);
+
     e = pw_lane_reserve(w->lane, (uint32_t)bytes);
     if (e == NULL) {
         return PW_EAGAIN;
@@ -37,13 +45,17 @@ pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bool borrow)
     *e = (struct pw_wal_entry){
         .sequence = atomic_load_explicit(&w->sequence, memory_order_relaxed) + 1,
         .borrowed = borrow ? rec : NULL,
-        .bytes = rec->bytes,
-        .type = PW_WAL_TYPE_RECORD,
+        .bytes = raw != 0 ? (uint32_t)raw : rec->bytes,
+        .type = raw != 0 ? PW_WAL_TYPE_RAW : PW_WAL_TYPE_RECORD,
     };
-    if (!borrow) {
+    if (raw != 0) {
+        pw_wal_form_raw(rec, (uint8_t *)(e + 1));
+    } else if (!borrow) {
         memcpy(e + 1, rec, rec->bytes);
     }
     w->reserved = bytes;
+    w->reserved_raw = raw != 0;
+    w->waits = w->dir->cfg.sync == PW_WAL_SYNC_GROUP || borrow;
     return 0;
 }
 
@@ -55,6 +67,9 @@ pw_wal_commit(struct pw_wal *w)
     PW_INVARIANT(w->reserved != 0);
     pw_lane_commit(w->lane, PW_WAL_TYPE_RECORD, (uint32_t)w->reserved);
     w->reserved = 0;
+    if (w->reserved_raw) {
+        bump(&w->raw_records);
+    }
     atomic_store_explicit(&w->sequence, sequence, memory_order_relaxed);
     return sequence;
 }
@@ -81,9 +96,9 @@ pw_wal_flush(struct pw_wal *w)
 }
 
 bool
-pw_wal_waits(const struct pw_wal *w, bool borrow)
+pw_wal_waits(const struct pw_wal *w)
 {
-    return w->dir->cfg.sync == PW_WAL_SYNC_GROUP || borrow;
+    return w->waits;
 }
 
 bool

@@ -69,7 +69,7 @@ struct pw_wal {
 
     /* --- the polling core's --- */
     alignas(64) uint64_t reserved; /* bytes of the open reservation; 0: none */
-    uint32_t reserved_type;
+    bool reserved_raw, waits;
     _Atomic uint64_t sequence; /* of the last committed; read by /metrics */
     _Atomic uint64_t refused_full, refused_error, raw_records;
 

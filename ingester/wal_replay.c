@@ -50,7 +50,7 @@ struct replay {
 
 struct decoder { /* one thread's */
     struct replay *r;
-    uint32_t index;
+    struct pw_wal_rebuilder *rebuilder;
     uint8_t *buf;
     size_t cap;
     uint8_t *text;
@@ -258,9 +258,10 @@ decode(struct decoder *dec, const struct pw_wal_frame *frame)
     int64_t bytes;
 
     if (frame->type == PW_WAL_TYPE_RAW) {
-        return r->sink->rebuild == NULL
+        return dec->rebuilder == NULL &&
+                       pw_wal_rebuilder_create_cold(&dec->rebuilder, r->d->hash_key) != 0
                    ? NULL
-                   : r->sink->rebuild(r->sink->ctx, dec->index, frame->payload);
+                   : pw_wal_rebuild(dec->rebuilder, frame->payload);
     }
     bytes =
         frame->type == PW_WAL_TYPE_RECORD ? pw_wal_form_record_bytes(frame->payload) : PW_EINVAL;
@@ -531,7 +532,7 @@ make_decoders(struct replay *r, struct decoder *dec)
     bool ok = true;
 
     for (uint32_t i = 0; i < r->sink->threads; i++) {
-        dec[i] = (struct decoder){.r = r, .index = i};
+        dec[i] = (struct decoder){.r = r};
         dec[i].text = malloc(LABELS_TEXT_BYTES);
         dec[i].pair = malloc(2 * PW_LABELS_MAX * sizeof(*dec[i].pair));
         ok = ok && dec[i].text != NULL && dec[i].pair != NULL;
@@ -543,6 +544,7 @@ static void
 free_decoders(struct replay *r, struct decoder *dec)
 {
     for (uint32_t i = 0; i < r->sink->threads; i++) {
+        pw_wal_rebuilder_destroy_cold(dec[i].rebuilder);
         free(dec[i].text);
         free(dec[i].pair);
         free(dec[i].buf);

@@ -23,10 +23,7 @@ struct pw_wal_sink {
     void *ctx;
     /* One thread at a time, in order. Borrows rec. 0, or PW_ENOMEM: the core's head is full. */
     int (*append)(void *ctx, uint32_t core, const struct pw_record *rec);
-    /* A profile as it was pushed (ingester/wal_form.h) to its record, in memory of that thread until
-     * its next call; NULL: it is not a profile. */
-    const struct pw_record *(*rebuild)(void *ctx, uint32_t thread, struct pw_slice payload);
-    uint32_t threads; /* side by side; rebuild is called with 0 .. threads - 1 */
+    uint32_t threads; /* that decode side by side */
 };
 
 struct pw_wal_replay_stats {

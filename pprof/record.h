@@ -31,7 +31,7 @@
 #include "pprof/labels.h"
 #include "pprof/profile.h"
 
-enum { PW_RECORD_VERSION = 2 };
+enum { PW_RECORD_VERSION = 3 };
 
 struct pw_record_span { /* bytes inside the record */
     uint32_t off;
@@ -116,6 +116,13 @@ struct pw_record {
                                       PW_RECORD_LOCS_SLACK bytes of the record lie behind them */
     uint32_t spans_off, spans_count; /* struct pw_record_span_id[spans_count] */
     uint32_t series_off, series_count;
+    /* The gzip body it was made from, when this record is all of it: raw_bytes 0, it is not here. The log
+     * keeps that instead of the tables above, and makes the record again from what follows. */
+    uint32_t raw_off, raw_bytes;
+    uint32_t raw_depth_max,
+        raw_symbol_max; /* limits of pw_profile_validate that change a profile */
+    uint32_t raw_go;    /* whether it went through the fix-ups for Go */
+    uint32_t raw_pad;
 };
 
 enum { PW_RECORD_LOCS_SLACK = 64 };
@@ -130,7 +137,16 @@ struct pw_record_group {
     uint32_t pad;
 };
 
+struct pw_record_raw { /* a profile as it was pushed; see struct pw_record */
+    const struct pw_slice *piece;
+    uint32_t piece_count;
+    uint32_t depth_max, symbol_max;
+    size_t bytes; /* of all pieces */
+    bool go;
+};
+
 struct pw_record_source {
+    const struct pw_record_raw *raw;  /* NULL: not all of it, or not gzip */
     const struct pw_profile *profile; /* normalised */
     struct pw_slice tenant;
     const struct pw_record_group *group;

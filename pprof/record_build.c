@@ -58,6 +58,7 @@ pw_record_bytes_max(const struct pw_record_source *src)
     n += p->location_count * (sizeof(uint64_t) + width.address + 2 * (size_t)width.ref) + width.ref;
     n += p->stack_count * (sizeof(uint64_t) + sizeof(uint32_t) + width.stack) + sizeof(uint32_t);
     n += p->stack_wire_bytes + PW_RECORD_LOCS_SLACK;
+    n += src->raw == NULL ? 0 : src->raw->bytes;
     n += src->span_count * sizeof(struct pw_record_span_id);
     n += p->sample_type_count * sizeof(struct pw_record_type);
     n += pw_record_series_bytes_max(src, width.stack);
@@ -385,6 +386,31 @@ writer_tables(struct pw_record_writer *w)
     return true;
 }
 
+static bool
+write_raw(struct pw_record_writer *w)
+{
+    const struct pw_record_raw *raw = w->src->raw;
+    struct pw_record *r = w->rec;
+
+    if (raw == NULL) {
+        return true;
+    }
+    uint8_t *out = pw_record_section(w, raw->bytes, 1, &r->raw_off);
+
+    if (out == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < raw->piece_count; i++) {
+        memcpy(out, raw->piece[i].ptr, raw->piece[i].len);
+        out += raw->piece[i].len;
+    }
+    r->raw_bytes = (uint32_t)raw->bytes;
+    r->raw_depth_max = raw->depth_max;
+    r->raw_symbol_max = raw->symbol_max;
+    r->raw_go = raw->go;
+    return true;
+}
+
 int64_t
 pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
 {
@@ -407,7 +433,7 @@ pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
     if (ok) {
         number_stacks(&w);
         ok = write_strings(&w) && write_mappings(&w) && write_symbols(&w) && write_types(&w) &&
-             write_spans(&w) && write_stacks(&w) && pw_record_write_series(&w);
+             write_spans(&w) && write_stacks(&w) && pw_record_write_series(&w) && write_raw(&w);
     }
     pw_scratch_rewind(p->scratch, mark);
     bytes = pw_align_up(w.used, PW_RECORD_ALIGN);

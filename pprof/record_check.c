@@ -264,6 +264,9 @@ pw_record_check(const void *data, size_t len)
         r->version != PW_RECORD_VERSION) {
         return PW_EINVAL;
     }
+    if (r->raw_bytes != 0 && !section_fits(&in, r->raw_off, r->raw_bytes, 1)) {
+        return PW_EINVAL;
+    }
     return widths_ok(r) && strings_ok(&in) && functions_ok(&in) && locations_ok(&in) &&
                    stacks_ok(&in) && types_ok(&in) && series_ok(&in)
                ? 0

@@ -241,7 +241,7 @@ test_replay__flipped_bits__at_most_one_record_each(void **state)
     push_some(&w, 40);
     world_stop(&w);
     mem_fs_kill(w.disk);
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < 60; i++) {
         uint8_t *bytes = mem_fs_bytes(w.disk, segment_name(&w, 0), &len);
         uint64_t at = rb_random(&seed) % 60000;
         uint8_t bit = (uint8_t)(1 << rb_random(&seed) % 8);
@@ -387,7 +387,7 @@ static void
 test_life__by_seed__every_acknowledged_series_once(void **state)
 {
     const char *asked = getenv("PW_WAL_SEEDS");
-    uint64_t seeds = asked != NULL ? strtoull(asked, NULL, 10) : 60;
+    uint64_t seeds = asked != NULL ? strtoull(asked, NULL, 10) : 15;
 
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         simulate(seed, 12);
