@@ -186,6 +186,10 @@ pw_block_open(struct pw_block **out, const char *dir, const struct pw_block_file
         b->dir[n - 1] = 0;
     }
     b->files = files;
+    if (files != NULL) {
+        b->tsdb.skip_checksums_fortest = b->profiles.skip_checksums_fortest =
+            b->symdb.skip_checksums_fortest = files->skip_checksums_fortest;
+    }
     err->text[0] = 0;
     rc = open_all(b, err);
     if (rc != 0) {

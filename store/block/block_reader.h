@@ -29,6 +29,7 @@ struct pw_block_files {
     /* 0 and the bytes of <block>/<rel_path>, or a negative enum pw_err. Thread-safe. */
     int (*get)(void *ctx, const char *rel_path, struct pw_slice *bytes);
     void (*release)(void *ctx, struct pw_slice bytes);
+    bool skip_checksums_fortest; /* so that a fuzzer gets at what is behind them */
 };
 
 /* dir: the block's directory (its base name must be the ULID of its meta.json). files: NULL for local. */

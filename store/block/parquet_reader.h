@@ -38,6 +38,7 @@ struct pw_parquet_read_chunk {  /* of one leaf in one row group */
 struct pw_parquet_file {
     struct pw_slice bytes;
     const char *name; /* for errors */
+    bool skip_checksums_fortest;
     struct pw_parquet_leaf leaf[PW_PARQUET_LEAVES_MAX];
     uint32_t leaf_count;
     uint32_t group_count;
@@ -46,7 +47,7 @@ struct pw_parquet_file {
     uint64_t rows;
 };
 
-/* Borrows bytes and name until close. */
+/* Borrows bytes and name until close. Sets all of *f but skip_checksums_fortest. */
 PW_MUST_USE int pw_parquet_open(struct pw_parquet_file *f, struct pw_slice bytes, const char *name,
                                 struct pw_block_error *err);
 void pw_parquet_close(struct pw_parquet_file *f);

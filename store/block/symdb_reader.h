@@ -32,6 +32,7 @@ struct pw_symdb_partition {
 
 struct pw_symdb {
     uint32_t version;
+    bool skip_checksums_fortest;
     struct pw_slice index; /* index.symdb, or that part of symbols.symdb */
     struct pw_slice data;  /* stacktraces.symdb, or symbols.symdb */
     const char *index_name, *data_name;
@@ -60,7 +61,7 @@ struct pw_symdb_symbols {
     uint32_t users;
 };
 
-/* Format 3. */
+/* Both set all of *d but skip_checksums_fortest. Format 3. */
 PW_MUST_USE int pw_symdb_open_file(struct pw_symdb *d, struct pw_slice symbols,
                                    struct pw_block_error *err);
 struct pw_symdb_files { /* format 2 */

@@ -207,7 +207,8 @@ read_block(struct table_reader *r, bool (*read)(struct table_reader *, uint32_t)
     if (p == NULL) {
         return bad(r, "block header");
     }
-    if (pw_crc32c(0, p, words * 4UL) != pw_load_be32(p + words * 4UL)) {
+    if (pw_crc32c(0, p, words * 4UL) != pw_load_be32(p + words * 4UL) &&
+        !r->d->skip_checksums_fortest) {
         return bad(r, "checksum of a block header differs");
     }
     for (uint32_t i = 0; i < words; i++) {
@@ -241,7 +242,7 @@ read_table(struct table_reader *r, enum pw_symdb_table which, void **items, size
         return bad(r, "place of the table");
     }
     r->in.end = r->in.p + t->size;
-    if (pw_crc32c(0, r->in.p, t->size) != t->crc) {
+    if (pw_crc32c(0, r->in.p, t->size) != t->crc && !d->skip_checksums_fortest) {
         return bad(r, "checksum of the table differs");
     }
     *items = calloc(t->count + 1UL, item_bytes);

@@ -24,6 +24,7 @@ struct pw_tsdb_name {
 
 struct pw_tsdb {
     struct pw_slice bytes;
+    bool skip_checksums_fortest;
     uint32_t *symbol; /* offset of each */
     uint32_t symbols;
     uint32_t *ref; /* of each series */
@@ -34,6 +35,7 @@ struct pw_tsdb {
     uint32_t names;
 };
 
+/* Sets all of *t but skip_checksums_fortest. */
 PW_MUST_USE int pw_tsdb_open(struct pw_tsdb *t, struct pw_slice bytes, struct pw_block_error *err);
 void pw_tsdb_close(struct pw_tsdb *t);
 

@@ -1,5 +1,5 @@
 /* Writes a made-up block: what tests/store/check_parquet.py and people look at.
- * usage: write_case DIR SEED ROWS [zstd|none] */
+ * usage: write_case DIR SEED ROWS [zstd|none [tiny]] */
 #include "tests/store/block_case.h"
 
 #include <stdio.h>
@@ -27,7 +27,7 @@ main(int argc, char **argv)
     int rc;
 
     if (argc < 4) {
-        fprintf(stderr, "usage: write_case DIR SEED ROWS [zstd|none]\n");
+        fprintf(stderr, "usage: write_case DIR SEED ROWS [zstd|none [tiny]]\n");
         return 2;
     }
     make.seed = strtoull(argv[2], NULL, 0);
@@ -35,6 +35,16 @@ main(int argc, char **argv)
     cfg.dir = argv[1];
     cfg.codec = argc > 4 && strcmp(argv[4], "none") == 0 ? PW_BLOCK_UNCOMPRESSED : PW_BLOCK_ZSTD;
     cfg.row_group_bytes = 1 << 20; /* several row groups */
+    if (argc > 5) {                /* for the fuzzer's corpus */
+        make.services = 2;
+        make.series = 3;
+        make.stacks = make.locations = make.functions = 20;
+        make.mappings = 2;
+        make.strings = 25;
+        make.samples_max = 6;
+        make.spans = 3;
+        make.awkward = false;
+    }
     if (pw_ulid_make(&cfg.ulid, 1795227000000) != 0) {
         return 1;
     }

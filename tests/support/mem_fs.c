@@ -263,6 +263,35 @@ mem_truncate(void *ctx, int fd, uint64_t bytes)
     return rc != 0 ? rc : reach(m, f, bytes) ? 0 : PW_ENOSPC;
 }
 
+/* The file is below the directory: what its name has behind it and the slash, or NULL. */
+static const char *
+below(const char *name, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    return strncmp(name, dir, len) == 0 && name[len] == '/' ? name + len + 1 : NULL;
+}
+
+/* A directory is what its files' names begin with: true when there was any. */
+static bool
+rename_directory(struct mem_fs *m, const char *from, const char *to)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
+        struct inode *f = &m->file[i];
+        const char *rest = f->used ? below(f->name, from) : NULL;
+        char name[sizeof(f->name)];
+
+        if (rest != NULL) {
+            PW_INVARIANT((size_t)snprintf(name, sizeof(name), "%s/%s", to, rest) < sizeof(name));
+            memcpy(f->name, name, sizeof(f->name));
+            any = true;
+        }
+    }
+    return any;
+}
+
 static int
 mem_rename(void *ctx, const char *from, const char *to)
 {
@@ -271,6 +300,9 @@ mem_rename(void *ctx, const char *from, const char *to)
     struct inode *old = find(m, to);
     int rc = judge_plain(m);
 
+    if (rc == 0 && f == NULL && rename_directory(m, from, to)) {
+        return 0;
+    }
     if (rc != 0 || f == NULL) {
         return rc != 0 ? rc : PW_ENOENT;
     }
@@ -302,6 +334,25 @@ mem_mkdir(void *ctx, const char *path)
 }
 
 static int
+mem_rmdir(void *ctx, const char *path)
+{
+    return judge_plain(ctx);
+}
+
+/* A sync of the directory settles the names in it, names gone from it, and directories in it that were
+ * renamed: those take along the files that were settled inside of them. */
+static bool
+is_settled(const struct inode *f, const char *dir)
+{
+    const char *now = below(f->name, dir), *then = below(f->durable, dir);
+
+    if (now != NULL && strchr(now, '/') == NULL) {
+        return true;
+    }
+    return now != NULL ? f->durable[0] != 0 : then != NULL && strchr(then, '/') == NULL;
+}
+
+static int
 mem_sync_dir(void *ctx, const char *path)
 {
     struct mem_fs *m = ctx;
@@ -310,7 +361,7 @@ mem_sync_dir(void *ctx, const char *path)
     for (uint32_t i = 0; rc == 0 && i < FILES_MAX; i++) {
         struct inode *f = &m->file[i];
 
-        if (f->used) {
+        if (f->used && is_settled(f, path)) {
             memcpy(f->durable, f->name, sizeof(f->durable));
         }
     }
@@ -364,6 +415,7 @@ mem_fs_new(void)
         .rename = mem_rename,
         .unlink = mem_unlink,
         .mkdir = mem_mkdir,
+        .rmdir = mem_rmdir,
         .sync_dir = mem_sync_dir,
         .list = mem_list,
         .free_bytes = mem_free_bytes,
