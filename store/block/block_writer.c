@@ -5,11 +5,10 @@
  * sync of the parent makes it last. */
 #include "store/block/block_writer.h"
 
-#include "base/check.h"
-#include "base/hash.h"
 #include "store/block/meta.h"
 #include "store/block/profile_table.h"
 #include "store/block/row_order.h"
+#include "store/block/row_samples.h"
 #include "store/block/symdb_writer.h"
 #include "store/block/tsdb_writer.h"
 
@@ -22,18 +21,6 @@ static const char name_symbols[] = "symbols.symdb", name_profiles[] = "profiles.
                   name_index[] = "index.tsdb", name_meta[] = "meta.json", tmp_suffix[] = ".tmp";
 static const char *const all_names[] = {name_symbols, name_profiles, name_index, name_meta};
 
-/* A row's samples, with the stack ids of the partition; grown to the largest row. */
-struct samples {
-    struct pw_block_in_sample *in;
-    uint32_t *stack;
-    int64_t *value;
-    struct pw_block_span *span;
-    uint64_t *key; /* to sort by: stack, place */
-    uint32_t cap;
-    uint32_t n;
-    bool has_span;
-};
-
 struct writer {
     const struct pw_block_writer_cfg *cfg;
     const struct pw_block_source *src;
@@ -43,10 +30,9 @@ struct writer {
     char tmp[PW_FS_PATH_MAX], final[PW_FS_PATH_MAX];
     struct pw_block_out *out;
     struct pw_row_order order;
-    struct samples s;
+    struct pw_row_samples s;
     struct pw_tsdb_series *index; /* per written series */
     uint32_t row_groups;
-    size_t memory; /* what the present step keeps besides its own */
 };
 
 static int
@@ -61,153 +47,24 @@ say(struct writer *w, int rc, const char *what)
 static void
 note_memory(struct writer *w, size_t step)
 {
-    size_t n = w->memory + step + sizeof(*w->out) +
-               w->s.cap * (sizeof(*w->s.in) + sizeof(*w->s.stack) + sizeof(*w->s.value) +
-                           sizeof(*w->s.span) + sizeof(*w->s.key));
+    size_t n = step + sizeof(*w->out) + pw_row_samples_memory(&w->s) +
+               pw_row_order_memory(&w->order) + w->info->series * sizeof(*w->index);
 
-    n += pw_row_order_memory(&w->order);
     w->info->memory_peak = n > w->info->memory_peak ? n : w->info->memory_peak;
+}
+
+static int
+read_samples(struct writer *w, const struct pw_block_in_row *row)
+{
+    int rc = pw_row_samples_read(&w->s, w->src, row);
+
+    return rc != 0 ? say(w, rc, "samples of a row") : 0;
 }
 
 static bool
 stopped(const struct writer *w)
 {
     return w->cfg->stop != NULL && w->cfg->stop(w->cfg->stop_ctx);
-}
-
-/* --- Samples -------------------------------------------------------------------------------------- */
-
-static int
-samples_reserve(struct samples *s, uint32_t n)
-{
-    if (n <= s->cap) {
-        return 0;
-    }
-    n = n < 1024 ? 1024 : n;
-    free(s->in);
-    free(s->stack);
-    free(s->value);
-    free(s->span);
-    free(s->key);
-    s->cap = 0;
-    s->in = malloc(n * sizeof(*s->in));
-    s->stack = malloc(n * sizeof(*s->stack));
-    s->value = malloc(n * sizeof(*s->value));
-    s->span = malloc(n * sizeof(*s->span));
-    s->key = malloc(n * sizeof(*s->key) * 2); /* the sort's other half */
-    if (s->in == NULL || s->stack == NULL || s->value == NULL || s->span == NULL ||
-        s->key == NULL) {
-        return PW_ENOMEM;
-    }
-    s->cap = n;
-    return 0;
-}
-
-/* Reads the row's samples without those of value 0. */
-static int
-samples_read(struct writer *w, const struct pw_block_in_row *row)
-{
-    struct samples *s = &w->s;
-    uint32_t n = 0, k = 0;
-
-    if (row->samples_count > PW_BLOCK_ROW_SAMPLES_MAX) {
-        return say(w, PW_EMSGSIZE, "samples of a row");
-    }
-    if (samples_reserve(s, row->samples_count) != 0) {
-        return say(w, PW_ENOMEM, "samples of a row");
-    }
-    while (n < row->samples_count) {
-        uint32_t got = w->src->samples(w->src->ctx, row, n, s->in + n, row->samples_count - n);
-
-        if (got == 0) {
-            break;
-        }
-        n += got;
-    }
-    s->has_span = false;
-    for (uint32_t i = 0; i < n; i++) {
-        if (s->in[i].value != 0) {
-            s->has_span = s->has_span || s->in[i].span != 0;
-            s->in[k++] = s->in[i];
-        }
-    }
-    s->n = k;
-    return 0;
-}
-
-/* Bytes of the keys from the lowest on, as far as any key has them; stable, so equal stacks keep their
- * order. */
-static uint64_t *
-sort_keys(uint64_t *key, uint64_t *other, uint32_t n, uint32_t max)
-{
-    for (uint32_t shift = 32; shift < 64 && max >> (shift - 32) != 0; shift += 8) {
-        uint32_t at[257] = {0};
-        uint64_t *t;
-
-        for (uint32_t i = 0; i < n; i++) {
-            at[(key[i] >> shift & 0xFF) + 1]++;
-        }
-        for (uint32_t b = 0; b < 256; b++) {
-            at[b + 1] += at[b];
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            other[at[key[i] >> shift & 0xFF]++] = key[i];
-        }
-        t = key;
-        key = other;
-        other = t;
-    }
-    return key;
-}
-
-static uint64_t *
-insert_keys(uint64_t *key, uint32_t n)
-{
-    for (uint32_t i = 1; i < n; i++) {
-        uint64_t k = key[i];
-        uint32_t j = i;
-
-        for (; j > 0 && key[j - 1] > k; j--) {
-            key[j] = key[j - 1];
-        }
-        key[j] = k;
-    }
-    return key;
-}
-
-/* storage.md 0.4: ascending by stack id of the partition. */
-static void
-samples_order(struct writer *w, const struct pw_row_partition *p)
-{
-    enum { INSERT_MAX = 32 };
-    struct samples *s = &w->s;
-    uint64_t *key = s->key;
-    uint32_t max = 0;
-    bool ordered = true;
-
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t id = p->node[pw_id_set_rank(&p->stacks, s->in[i].stack)];
-
-        key[i] = (uint64_t)id << 32 | i;
-        ordered = ordered && id >= max;
-        max = id > max ? id : max;
-    }
-    if (!ordered) {
-        key = s->n <= INSERT_MAX ? insert_keys(key, s->n)
-                                 : sort_keys(key, s->key + s->cap, s->n, max);
-    }
-    for (uint32_t i = 0; i < s->n; i++) {
-        const struct pw_block_in_sample *in = &s->in[(uint32_t)key[i]];
-
-        s->stack[i] = (uint32_t)(key[i] >> 32);
-        s->value[i] = in->value;
-        if (s->has_span) {
-            s->span[i] = (struct pw_block_span){0};
-            if (in->span != 0) {
-                w->src->span(w->src->ctx, in->span, &s->span[i]);
-            }
-        }
-    }
 }
 
 /* --- symbols.symdb -------------------------------------------------------------------------------- */
@@ -229,7 +86,7 @@ collect_stacks(struct writer *w, const struct pw_row_partition *p, struct pw_id_
                 return say(w, PW_EAGAIN, "stopped");
             }
             w->src->row(w->src->ctx, slot[r], &row);
-            rc = samples_read(w, &row);
+            rc = read_samples(w, &row);
             if (rc != 0) {
                 return rc;
             }
@@ -312,13 +169,13 @@ write_row(struct writer *w, struct pw_profile_table *table, const struct pw_row_
     int rc;
 
     w->src->row(w->src->ctx, ref->row, &row);
-    rc = samples_read(w, &row);
+    rc = read_samples(w, &row);
     if (rc != 0) {
         return rc;
     }
     const struct pw_row_partition *p = &w->order.partition[w->order.series[row.series].partition];
 
-    samples_order(w, p);
+    pw_row_samples_order(&w->s, w->src, p);
     in = (struct pw_profile_in){
         .partition = p->id,
         .time_ns = row.time_ns,
@@ -632,11 +489,7 @@ pw_block_write(const struct pw_block_writer_cfg *cfg, const struct pw_block_sour
     if (w != NULL) {
         pw_row_order_fini(&w->order);
         free(w->index);
-        free(w->s.in);
-        free(w->s.stack);
-        free(w->s.value);
-        free(w->s.span);
-        free(w->s.key);
+        pw_row_samples_fini(&w->s);
         free(w->out);
         free(w);
     }
@@ -689,49 +542,4 @@ pw_block_remove_leftovers(const char *dir, const struct pw_fs *fs, struct pw_blo
     }
     pw_text_fini(&l.names);
     return rc < 0 ? rc : removed;
-}
-
-/* --- Partition of a profile ----------------------------------------------------------------------- */
-
-static bool
-starts_with(struct pw_slice s, const char *prefix)
-{
-    size_t n = strlen(prefix);
-
-    return s.len >= n && memcmp(s.ptr, prefix, n) == 0;
-}
-
-/* The last part of a path, slashes of either kind and spaces around it taken off. */
-static struct pw_slice
-base_name(struct pw_slice s)
-{
-    while (s.len != 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s = pw_slice(s.ptr + 1, s.len - 1);
-    }
-    while (s.len != 0 && strchr("/\\ \t\r\n", s.ptr[s.len - 1]) != NULL) {
-        s.len--;
-    }
-    for (size_t i = s.len; i-- > 0;) {
-        if (s.ptr[i] == '/' || s.ptr[i] == '\\') {
-            return pw_slice(s.ptr + i + 1, s.len - i - 1);
-        }
-    }
-    return s;
-}
-
-uint64_t
-pw_block_partition(struct pw_slice first_mapping_filename, struct pw_slice service_name)
-{
-    static const char *const not_a_program[] = {"[", "linux-vdso", "/dev/dri/", "//anon"};
-    struct pw_slice name = base_name(first_mapping_filename);
-
-    for (size_t i = 0; i < PW_ARRAY_LEN(not_a_program); i++) {
-        if (starts_with(first_mapping_filename, not_a_program[i])) {
-            name.len = 0;
-        }
-    }
-    if (name.len == 0) {
-        name = service_name.len != 0 ? service_name : PW_SLICE_LIT("unknown");
-    }
-    return pw_xxh64(name.ptr, name.len);
 }

@@ -385,6 +385,9 @@ decode_levels(struct pw_parquet_column *c, const struct page_parts *parts, uint3
 {
     struct pw_bytes rep = pw_bytes(parts->rep), def = pw_bytes(parts->def);
 
+    if (n == 0) {
+        return 0;
+    }
     if (n * 2UL > c->level_cap) {
         free(c->level);
         c->level_cap = 0;

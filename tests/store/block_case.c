@@ -135,6 +135,15 @@ make_stacks(struct block_case *c, uint64_t *seed)
 }
 
 static void
+free_labels(const struct pw_label_pair *l, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        free((void *)(uintptr_t)l[k].value.ptr);
+    }
+    free((void *)(uintptr_t)l);
+}
+
+static void
 make_series(struct block_case *c, uint64_t *seed)
 {
     static const char *const types[] = {"cpu", "alloc_space", "inuse_objects"};
@@ -162,6 +171,9 @@ make_series(struct block_case *c, uint64_t *seed)
         };
         all.pair = (struct pw_label_pair *)(uintptr_t)c->series[i].label;
         c->series[i].fingerprint = pw_labels_fingerprint(&all);
+        if (same) {
+            free_labels(l, 4);
+        }
     }
 }
 
@@ -349,10 +361,7 @@ block_case_free(struct block_case *c)
         if (i > 0 && c->series[i - 1].label == l) {
             continue;
         }
-        for (uint32_t k = 0; k < c->series[i].label_count; k++) {
-            free((void *)(uintptr_t)l[k].value.ptr);
-        }
-        free((void *)(uintptr_t)l);
+        free_labels(l, c->series[i].label_count);
     }
     for (uint32_t i = 0; i < c->cfg.rows; i++) {
         free(c->row[i].sample);

@@ -497,7 +497,9 @@ mem_fs_crash(struct mem_fs *m, uint64_t seed)
             f->dirty[s] = 0;
         }
         f->len = f->synced_len;
-        memcpy(f->data, f->synced, f->cap);
+        if (f->cap != 0) {
+            memcpy(f->data, f->synced, f->cap);
+        }
         if (f->cap > f->len) {
             memset(f->data + f->len, 0, f->cap - f->len);
             memset(f->synced + f->len, 0, f->cap - f->len);
