@@ -114,6 +114,7 @@ class Process:
 
 
 REPEATED = []  # how much of each round that did not count somebody else had of the CPU
+DISTURBED = [0]  # the same of rounds that did
 
 
 def undisturbed(process, threads, what):
@@ -124,6 +125,7 @@ def undisturbed(process, threads, what):
         result = what()
         share = (process.waited_s(threads) - waited + cpu_s('steal') - stolen) / (time.time() - t0)
         if share < 0.01 or last:
+            DISTURBED.append(share)
             return result
         REPEATED.append(share)
 
