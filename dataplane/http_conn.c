@@ -128,7 +128,7 @@ pw_http_conn_kill(struct pw_http_conn *c)
 bool
 pw_http_linger_on(struct pw_http_conn *c)
 {
-    size_t left = c->stream->ops->unacked == NULL ? 0 : c->stream->ops->unacked(c->stream);
+    uint64_t left = pw_http_unacked(c);
 
     if (left < c->unacked) {
         c->unacked = left;

@@ -33,7 +33,8 @@ struct pw_http_server_cfg {
     uint32_t idle_ms; /* nothing received between requests: closed without a word */
     uint32_t head_ms; /* first to last byte of a head: 408 */
     uint32_t body_ms; /* PW_HTTP_BODY_STEP_BYTES of body (or the rest) within it: else 408 */
-    uint32_t send_ms; /* some reply byte taken by the stream within it: else reset */
+    uint32_t
+        send_ms; /* PW_HTTP_SEND_STEP_BYTES of a reply (or the rest) taken by the peer within it: else reset */
     uint32_t
         linger_ms; /* from the last reply byte acknowledged, at our FIN, to the peer's: else reset */
 };
@@ -51,6 +52,7 @@ enum {
     PW_HTTP_SLOW_MS_DEFAULT = 1000,        /* body_ms while others wait for buffers; then reset */
     PW_HTTP_SWEEP_MS = 250,                /* every deadline is looked at once in this time */
     PW_HTTP_BODY_STEP_BYTES = 4096,        /* a body that brings less per body_ms is too slow */
+    PW_HTTP_SEND_STEP_BYTES = 4096,        /* a reader that takes less per send_ms is too slow */
     PW_HTTP_LINGER_BYTES_MAX = 16 << 20,   /* discarded after our FIN before the reset */
     PW_HTTP_DISCARD_BYTES_MAX = 256 << 10, /* longest body read and dropped to keep a connection */
 };

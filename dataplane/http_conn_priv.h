@@ -87,7 +87,7 @@ struct pw_http_conn {
 
     uint64_t lingered;
     uint64_t unacked;     /* reply bytes the peer had yet to acknowledge at the last look, ... */
-    uint64_t unacked_tsc; /* ... and since when: both while lingering */
+    uint64_t unacked_tsc; /* ... and since when: while lingering */
     size_t freed;         /* buffer bytes not yet reported to stream->consumed */
     struct pw_http_conn *next_ready;
     uint32_t generation;
@@ -219,6 +219,10 @@ void pw_http_send_continue(struct pw_http_conn *c);
 void pw_http_give_free(struct pw_http_conn *c);
 /* Offers the rest of the reply to the stream again. */
 void pw_http_send_rest(struct pw_http_conn *c);
+/* A reply waits and send_ms are over. True: the peer took enough meanwhile, it has as long again. */
+bool pw_http_reader_moves(struct pw_http_conn *c);
+/* Reply bytes that the peer did not acknowledge; 0 where the transport cannot tell. */
+uint64_t pw_http_unacked(struct pw_http_conn *c);
 
 /* http_conn.c */
 /* The callbacks; ctx is filled in per server. */

@@ -237,6 +237,34 @@ keep_rest(struct pw_http_conn *c, const uint8_t *data, size_t n)
     return true;
 }
 
+uint64_t
+pw_http_unacked(struct pw_http_conn *c)
+{
+    return c->stream->ops->unacked == NULL ? 0 : c->stream->ops->unacked(c->stream);
+}
+
+static void
+reader_deadline(struct pw_http_conn *c)
+{
+    c->unacked = pw_http_unacked(c);
+    set_deadline(c, c->srv->send_tsc);
+}
+
+/* The stream takes more only once half of its buffer is free: a slow reader is measured by what it acknowledged. */
+bool
+pw_http_reader_moves(struct pw_http_conn *c)
+{
+    uint64_t left = pw_http_unacked(c);
+    uint64_t step =
+        c->unacked < PW_HTTP_SEND_STEP_BYTES ? c->unacked : (uint64_t)PW_HTTP_SEND_STEP_BYTES;
+
+    if (step == 0 || left + step > c->unacked) {
+        return false;
+    }
+    reader_deadline(c);
+    return true;
+}
+
 void
 pw_http_send_rest(struct pw_http_conn *c)
 {
@@ -254,7 +282,7 @@ pw_http_send_rest(struct pw_http_conn *c)
     taken = n == 0 ? 0 : c->stream->ops->send(c->stream, iov, n);
     c->srv->stats.bytes_sent += taken;
     if (taken != 0) {
-        set_deadline(c, c->srv->send_tsc);
+        reader_deadline(c);
     }
     size_t own_taken = taken < own ? taken : own;
 
@@ -285,7 +313,7 @@ send_reply(struct pw_http_conn *c, const uint8_t *own, size_t own_len)
     }
     give_advance(c, taken - own_taken);
     if (reply_pending(c)) {
-        set_deadline(c, c->srv->send_tsc);
+        reader_deadline(c);
     }
 }
 

@@ -10,7 +10,9 @@ deadline_passed(struct pw_http_conn *c)
 {
     struct pw_http_server *srv = c->srv;
 
-    if (reply_pending(c)) {
+    if (reply_pending(c) && pw_http_reader_moves(c)) {
+        return;
+    } else if (reply_pending(c)) {
         srv->stats.drops[PW_HTTP_DROP_SEND_TIMEOUT]++;
         c->doomed = true;
     } else if (c->state == CONN_LINGER && pw_http_linger_on(c)) {

@@ -26,7 +26,8 @@ struct fake {
     void *user;
     uint8_t *out;
     size_t out_len;
-    size_t room;  /* bytes send takes from now on */
+    size_t room; /* bytes send takes from now on */
+    size_t unacked;
     size_t given; /* buffer bytes handed over through input */
     size_t given_peak;
     size_t consumed;
@@ -62,6 +63,12 @@ fake_send(struct pw_stream *s, const struct pw_slice *iov, uint32_t iov_count)
         total += n;
     }
     return total;
+}
+
+static size_t
+fake_unacked(struct pw_stream *s)
+{
+    return ((struct fake *)s)->unacked;
 }
 
 static void
@@ -103,6 +110,7 @@ fake_reset(struct pw_stream *s)
 static const struct pw_stream_ops fake_ops = {
     .send_room = fake_send_room,
     .send = fake_send,
+    .unacked = fake_unacked,
     .consumed = fake_consumed,
     .reserve = fake_reserve,
     .shutdown = fake_shutdown,
@@ -1083,6 +1091,25 @@ test_poll__reader_that_never_reads__reset(void **state)
 }
 
 static void
+test_poll__reader_that_reads_slowly__reset_when_it_is_too_slow(void **state)
+{
+    (void)state;
+    open_conn();
+    fx.f.room = 10;
+    fx.f.unacked = 256 << 10;
+    feed_str("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (int i = 0; i < 10; i++) { /* nothing more was taken by the stream, but the peer reads */
+        fx.f.unacked -= PW_HTTP_SEND_STEP_BYTES;
+        poll_after(PW_HTTP_SEND_MS_DEFAULT + 1000);
+        assert_false(fx.f.reset);
+    }
+    fx.f.unacked -= PW_HTTP_SEND_STEP_BYTES - 1;
+    poll_after(PW_HTTP_SEND_MS_DEFAULT + 1000);
+    assert_true(fx.f.reset);
+    assert_int_equal(fx.bodies_freed, 1);
+}
+
+static void
 test_poll__application_takes_its_time__no_deadline(void **state)
 {
     (void)state;
@@ -1470,6 +1497,7 @@ main(void)
         T(test_poll__slow_head__408_counted_from_its_first_byte),
         T(test_poll__slow_body__408_when_there_is_too_little_progress),
         T(test_poll__reader_that_never_reads__reset),
+        T(test_poll__reader_that_reads_slowly__reset_when_it_is_too_slow),
         T(test_poll__application_takes_its_time__no_deadline),
         T(test_accept__pool_full__refused),
         T(test_accept__too_many_of_one_address__refused_and_counted),
