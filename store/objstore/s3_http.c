@@ -436,7 +436,9 @@ conclude(struct pw_s3_http *http, struct transfer *t, CURLcode code, bool *again
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
     curl_easy_getinfo(t->easy, CURLINFO_FILETIME_T, &mtime);
     req->size = size > 0 ? (uint64_t)size : 0;
-    req->mtime_ns = mtime > 0 ? mtime * 1000000000 : 0;
+    if (mtime < 0 || __builtin_mul_overflow((int64_t)mtime, INT64_C(1000000000), &req->mtime_ns)) {
+        req->mtime_ns = 0;
+    }
     pw_s3_xml_error(pw_slice(t->error_body.ptr, t->error_body.len), &e);
     req->rc = judge_status(req->status, &e, again);
     if (req->rc == 0 && req->range_from > 0 && req->status != 206) {

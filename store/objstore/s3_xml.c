@@ -156,14 +156,19 @@ url_decode(char *s)
     return true;
 }
 
-/* "2026-11-21T02:10:00.000Z"; 0 for anything else. */
+/* "2026-11-21T02:10:00.000Z"; 0 for anything else, and for what nanoseconds cannot hold. */
 static int64_t
 time_of(const char *text)
 {
     struct tm tm = {0};
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    int64_t ns;
 
-    return rest != NULL && (*rest == '.' || *rest == 'Z') ? timegm(&tm) * 1000000000 : 0;
+    if (rest == NULL || (*rest != '.' && *rest != 'Z') ||
+        __builtin_mul_overflow((int64_t)timegm(&tm), INT64_C(1000000000), &ns)) {
+        return 0;
+    }
+    return ns;
 }
 
 struct list_walk {
