@@ -77,6 +77,22 @@ struct pw_config {
     char ingester_wal_dir[PW_CONFIG_TEXT_BYTES]; /* "": wal in data_path */
     uint32_t ingester_wal_sync;                  /* enum pw_config_wal_sync */
     uint64_t ingester_wal_segment_bytes, ingester_wal_buffer_bytes;
+    bool retention_disable;
+    uint64_t retention_min_free_gb;
+    double retention_min_free_share;
+
+    uint32_t storage_backend; /* enum pw_objstore_backend */
+    char storage_prefix[PW_CONFIG_TEXT_BYTES];
+    char storage_filesystem_dir[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_endpoint[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_bucket[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_region[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_access_key_id[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_secret_access_key[PW_CONFIG_TEXT_BYTES];
+    char storage_s3_ca_path[PW_CONFIG_TEXT_BYTES];
+    uint32_t storage_s3_lookup; /* enum pw_s3_lookup */
+    bool storage_s3_insecure;
+
     uint32_t query_threads;
 
     struct pw_limits limits;               /* the defaults of every tenant */

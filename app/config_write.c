@@ -102,6 +102,10 @@ write_value(const struct pw_option *o, const struct pw_config *cfg, struct pw_te
 
     pw_text_init(&v, 1 << 16);
     pw_option_write_value(o, cfg, &v);
+    if (v.len > 0 && strcmp(o->unit, PW_OPTION_SECRET) == 0) { /* pages are for everybody */
+        v.len = 0;
+        pw_text_str(&v, "********");
+    }
     pw_text_json_string(t, pw_slice(v.ptr, v.len)); /* a JSON string is a YAML one */
     pw_text_fini(&v);
 }

@@ -25,6 +25,9 @@ enum pw_option_type {
     PW_OPTION_RULES, /* relabel rules: YAML or JSON text */
 };
 
+/* The unit of an option whose value is never shown. */
+#define PW_OPTION_SECRET "secret"
+
 struct pw_option {
     const char *group;
     const char *flag;

@@ -1,6 +1,7 @@
 #include "app/pages.h"
 
 #include "app/parts.h"
+#include "app/shipping.h"
 
 /* --- Query threads ------------------------------------------------------------------------------ */
 
@@ -147,6 +148,16 @@ write_wal(void *ctx, struct pw_text *t)
 }
 
 static void
+write_shipping(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    if (app->shipping != NULL) {
+        pw_shipping_metrics(app->shipping, t);
+    }
+}
+
+static void
 write_nic(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
@@ -160,7 +171,8 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops, write_nic, write_workers, write_http, write_distributors, write_ingesters, write_wal};
+        write_loops,        write_nic,       write_workers, write_http,
+        write_distributors, write_ingesters, write_wal,     write_shipping};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

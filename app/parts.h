@@ -48,8 +48,10 @@ struct pw_app {
     uint64_t hash_key;
     int64_t start_wall_ns;
     struct pw_nic_cfg nic_cfg;
-    struct pw_nic nic; /* plan, port, steering */
-    struct pw_wal_dir *wal_dir; /* app/durable.h */
+    struct pw_nic nic;            /* plan, port, steering */
+    struct pw_wal_dir *wal_dir;   /* app/durable.h */
+    struct pw_shipping *shipping; /* a thread; NULL without object storage (app/bucket.h) */
+    char hostname[256];
     struct pw_admin *admin;
     struct pw_runtime_config *runtime;
 

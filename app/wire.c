@@ -1,10 +1,12 @@
 #include "app/wire.h"
 
+#include "app/bucket.h"
 #include "app/control.h"
 #include "app/durable.h"
 #include "app/nic_options.h"
 #include "app/pages.h"
 #include "app/parts.h"
+#include "app/shipping.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "distributor/rate.h"
@@ -528,12 +530,25 @@ start_log(struct pw_app *app, int (*start)(struct pw_app *, struct pw_text *))
 }
 
 static int
+start_bucket(struct pw_app *app)
+{
+    char bytes[1024];
+    struct pw_text why;
+
+    pw_text_fixed(&why, bytes, sizeof(bytes));
+    int rc = pw_bucket_start_ctl(app, &why);
+
+    return rc == 0 ? 0 : failed("object storage", rc, &why);
+}
+
+static int
 start_parts(struct pw_app *app)
 {
     int rc = start_log(app, pw_durable_open_ctl);
 
     rc = rc != 0 ? rc : start_heads(app);
     rc = rc != 0 ? rc : start_log(app, pw_durable_start_ctl);
+    rc = rc != 0 ? rc : start_bucket(app);
     rc = rc != 0 ? rc : start_admin(app);
     rc = rc != 0 ? rc : start_queries(app);
     rc = rc != 0 ? rc : start_doors(app);
@@ -644,6 +659,7 @@ pw_app_stop(struct pw_app *app)
         pw_jobs_destroy_ctl(app->jobs);
     }
     pw_durable_stop_ctl(app); /* its writers read the doors' bulk memory */
+    pw_bucket_stop_ctl(app);
     stop_doors(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);

@@ -387,10 +387,10 @@ fail_status(const struct pw_s3_http *http, const struct pw_s3_request *req, int 
     if (e->region[0] != 0) {
         snprintf(in_region, sizeof(in_region), "; the bucket's region is %s", e->region);
     }
-    return pw_objstore_fail(why, rc, "bucket \"%s\" at %s: %s %.200s: status %ld%s%s%s%.200s%s",
-                            http->cfg->bucket, http->cfg->endpoint, req->method, req->key,
-                            req->status, e->code[0] != 0 ? " " : "", e->code,
-                            e->message[0] != 0 ? ": " : "", e->message, in_region);
+    return pw_objstore_fail(
+        why, rc, "bucket \"%s\" at %s: %s %.200s: status %ld%s%s%s%.200s%s", http->cfg->bucket,
+        http->cfg->endpoint, req->method, req->key[0] != 0 ? req->key : "(the bucket)", req->status,
+        e->code[0] != 0 ? " " : "", e->code, e->message[0] != 0 ? ": " : "", e->message, in_region);
 }
 
 static bool
@@ -428,7 +428,8 @@ conclude(struct pw_s3_http *http, struct transfer *t, CURLcode code, bool *again
         *again = curl_may_pass(code);
         req->rc = pw_objstore_fail(why, code == CURLE_OPERATION_TIMEDOUT ? PW_ETIMEDOUT : PW_EIO,
                                    "bucket \"%s\" at %s: %s %.200s: %s", http->cfg->bucket,
-                                   http->cfg->endpoint, req->method, req->key,
+                                   http->cfg->endpoint, req->method,
+                                   req->key[0] != 0 ? req->key : "(the bucket)",
                                    t->error[0] != 0 ? t->error : curl_easy_strerror(code));
         return;
     }
