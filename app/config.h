@@ -93,6 +93,8 @@ struct pw_config {
     uint32_t storage_s3_lookup; /* enum pw_s3_lookup */
     bool storage_s3_insecure;
 
+    int64_t max_block_duration_ms;
+    uint64_t row_group_target_size;
     uint32_t query_threads;
 
     struct pw_limits limits;               /* the defaults of every tenant */

@@ -1,6 +1,7 @@
 #include "app/control.h"
 
 #include "app/parts.h"
+#include "app/storage.h"
 #include "base/log.h"
 
 #include <signal.h>
@@ -215,6 +216,21 @@ drain(struct pw_app *app)
     return 0;
 }
 
+/* What heads hold becomes blocks: the ingesters still poll, nothing new comes. */
+static int
+write_heads(struct pw_app *app)
+{
+    int rc;
+
+    pw_log(PW_LOG_INFO, module, "msg=\"writing heads as blocks\"");
+    rc = pw_storage_flush(app);
+    if (rc != 0) {
+        pw_log(PW_LOG_ERROR, module, "msg=\"heads were not all written\" err=\"%s\"",
+               pw_err_text(rc));
+    }
+    return rc;
+}
+
 int
 pw_control_run(struct pw_app *app)
 {
@@ -243,6 +259,8 @@ pw_control_run(struct pw_app *app)
         take_signals(&c);
     }
     rc = drain(app);
+    int flushed = write_heads(app);
+
     control_close(&c);
-    return rc;
+    return rc != 0 ? rc : flushed;
 }

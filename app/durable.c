@@ -76,7 +76,7 @@ append(void *ctx, uint32_t core, const struct pw_record *rec)
     struct pw_app *app = ctx;
     struct pw_head_append_info info;
 
-    return pw_head_append(app->heads[core]->head, rec, pw_wall_ns(), 0, &info);
+    return pw_head_append(pw_flush_heads(app->flush, core)->head, rec, pw_wall_ns(), 0, &info);
 }
 
 static uint32_t
@@ -98,7 +98,8 @@ pw_durable_start_ctl(struct pw_app *app, struct pw_text *why)
 
     rc = rc != 0 ? rc : pw_wal_dir_start_cold(app->wal_dir, st.held, why);
     for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
-        pw_head_set_log_ctl(app->heads[i], pw_wal_dir_log(app->wal_dir, i), pw_wal_mark);
+        pw_head_set_log_ctl(pw_flush_heads(app->flush, i), pw_wal_dir_log(app->wal_dir, i),
+                            pw_wal_mark);
     }
     return rc;
 }

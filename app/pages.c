@@ -2,6 +2,7 @@
 
 #include "app/parts.h"
 #include "app/shipping.h"
+#include "app/storage.h"
 
 /* --- Query threads ------------------------------------------------------------------------------ */
 
@@ -68,6 +69,12 @@ query_tenant(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct 
     return pw_tenant_from_header(app->cfg->multitenancy_enabled, header, tenant, err);
 }
 
+static int
+query_flush(void *ctx)
+{
+    return pw_storage_flush(ctx);
+}
+
 void
 pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
 {
@@ -77,6 +84,7 @@ pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
         .hash_key = app->hash_key,
         .limits = query_limits,
         .tenant = query_tenant,
+        .flush = query_flush,
         .ctx = app,
         .build = {.version = PW_VERSION,
                   .revision = PW_REVISION,
@@ -137,6 +145,7 @@ write_ingesters(void *ctx, struct pw_text *t)
 
     pw_ingester_metrics(app->ingester, app->ingesters, heads, t);
     pw_catalog_release(app->catalog, heads);
+    pw_flush_metrics(app->flush, t);
 }
 
 static void

@@ -24,6 +24,7 @@
 #include "dataplane/loop.h"
 #include "dataplane/worker.h"
 #include "distributor/distributor.h"
+#include "ingester/flush.h"
 #include "ingester/ingester.h"
 #include "nic-config/nic.h"
 #include "query/api.h"
@@ -56,9 +57,9 @@ struct pw_app {
     struct pw_runtime_config *runtime;
 
     uint32_t ingesters;
-    struct pw_catalog *catalog;                     /* what query threads read: heads */
+    struct pw_catalog *catalog;                     /* what query threads read: heads, blocks */
+    struct pw_flush *flush;                         /* heads and the thread that writes blocks */
     struct pw_prefault *prefault;                   /* a thread; touches memory of heads ahead */
-    struct pw_head_set *heads[PW_INGESTERS_MAX];    /* writer: ingester i */
     struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */
 
     uint32_t workers;

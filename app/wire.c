@@ -7,6 +7,7 @@
 #include "app/pages.h"
 #include "app/parts.h"
 #include "app/shipping.h"
+#include "app/storage.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "distributor/rate.h"
@@ -27,7 +28,6 @@ enum {
     BULK_BYTES = 64 << 20, /* records above PW_LANE_INLINE_BYTES_MAX in flight, per thread */
     LISTENER_MBUFS = 8191,
     LISTENER_CONNS_MAX = 1024,
-    TENANTS_MAX = 4096,
 };
 
 /* One line that says what failed; returns rc. */
@@ -52,64 +52,6 @@ random_bytes(void *p, size_t n)
 /* --- Ingesters ------------------------------------------------------------------------------- */
 
 static int
-start_head(struct pw_app *app, uint32_t i, uint64_t bytes)
-{
-    const struct pw_head_cfg cfg = {
-        .bytes_max = bytes,
-        .hash_key = app->hash_key,
-        .tenants_max = TENANTS_MAX,
-        .socket = SOCKET_ID_ANY,
-        .series_idle_ns = 600LL * 1000000000,
-    };
-    struct pw_head_set_cfg set = {.bytes_max = bytes};
-    int rc = pw_head_create_ctl(&set.first, &cfg);
-
-    if (rc != 0) {
-        return rc;
-    }
-    rc = pw_catalog_edit(app->catalog,
-                         &(struct pw_catalog_edit){.add_head = &set.first, .add_heads = 1});
-    if (rc != 0) {
-        pw_head_destroy_ctl(set.first);
-        return rc;
-    }
-    return pw_head_set_create_ctl(&app->heads[i], &set);
-}
-
-static int
-start_heads(struct pw_app *app)
-{
-    uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
-    char bytes[256];
-    struct pw_text why;
-
-    pw_text_fixed(&why, bytes, sizeof(bytes));
-    if (each < PW_HEAD_BYTES_MIN || each > PW_HEAD_BYTES_MAX) {
-        pw_text_str(&why, "-ingester.head.max-bytes leaves each of -ingester.cores ");
-        pw_text_size_iec(&why, each);
-        pw_text_str(&why, "; it must be between ");
-        pw_text_size_iec(&why, PW_HEAD_BYTES_MIN);
-        pw_text_str(&why, " and ");
-        pw_text_size_iec(&why, PW_HEAD_BYTES_MAX);
-        return failed("head", PW_ERANGE, &why);
-    }
-    int rc = pw_catalog_create_ctl(&app->catalog);
-
-    app->ingesters = app->nic.plan.ingesters;
-    for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
-        rc = start_head(app, i, each);
-    }
-    if (rc != 0) {
-        pw_text_str(&why, "cannot map ");
-        pw_text_size_iec(&why, each);
-        return failed("head", rc, &why);
-    }
-    rc = pw_prefault_start_ctl(&app->prefault, app->catalog, app->cfg->ingester_head_prefault_bytes,
-                               &app->nic.plan);
-    return rc == 0 ? 0 : failed("prefault", rc, NULL);
-}
-
-static int
 start_ingesters(struct pw_app *app)
 {
     struct pw_lane *in[PW_WORKERS_MAX];
@@ -121,7 +63,7 @@ start_ingesters(struct pw_app *app)
             out[d] = app->door[d].back[i];
         }
         const struct pw_ingester_cfg cfg = {
-            .heads = app->heads[i],
+            .heads = pw_flush_heads(app->flush, i),
             .wal = pw_wal_dir_log(app->wal_dir, i),
             .lanes_count = app->doors,
             .in = in,
@@ -518,7 +460,7 @@ start_admin(struct pw_app *app)
 /* --- Start and stop ----------------------------------------------------------------------------- */
 
 static int
-start_log(struct pw_app *app, int (*start)(struct pw_app *, struct pw_text *))
+start_part(struct pw_app *app, const char *what, int (*start)(struct pw_app *, struct pw_text *))
 {
     char bytes[1024];
     struct pw_text why;
@@ -526,29 +468,18 @@ start_log(struct pw_app *app, int (*start)(struct pw_app *, struct pw_text *))
     pw_text_fixed(&why, bytes, sizeof(bytes));
     int rc = start(app, &why);
 
-    return rc == 0 ? 0 : failed("write-ahead log", rc, &why);
-}
-
-static int
-start_bucket(struct pw_app *app)
-{
-    char bytes[1024];
-    struct pw_text why;
-
-    pw_text_fixed(&why, bytes, sizeof(bytes));
-    int rc = pw_bucket_start_ctl(app, &why);
-
-    return rc == 0 ? 0 : failed("object storage", rc, &why);
+    return rc == 0 ? 0 : failed(what, rc, &why);
 }
 
 static int
 start_parts(struct pw_app *app)
 {
-    int rc = start_log(app, pw_durable_open_ctl);
+    int rc = start_part(app, "write-ahead log", pw_durable_open_ctl);
 
-    rc = rc != 0 ? rc : start_heads(app);
-    rc = rc != 0 ? rc : start_log(app, pw_durable_start_ctl);
-    rc = rc != 0 ? rc : start_bucket(app);
+    rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_open_ctl);
+    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
+    rc = rc != 0 ? rc : start_part(app, "object storage", pw_bucket_start_ctl);
+    rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_admin(app);
     rc = rc != 0 ? rc : start_queries(app);
     rc = rc != 0 ? rc : start_doors(app);
@@ -658,22 +589,19 @@ pw_app_stop(struct pw_app *app)
     if (app->jobs != NULL) {
         pw_jobs_destroy_ctl(app->jobs);
     }
+    pw_flush_stop_ctl(app->flush);
     pw_durable_stop_ctl(app); /* its writers read the doors' bulk memory */
     pw_bucket_stop_ctl(app);
     stop_doors(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);
     }
-    if (app->prefault != NULL) {
-        pw_prefault_stop_ctl(app->prefault);
-    }
     for (uint32_t i = 0; i < app->ingesters; i++) {
         if (app->ingester[i] != NULL) {
             pw_ingester_destroy_ctl(app->ingester[i]);
         }
-        pw_head_set_destroy_ctl(app->heads[i]);
     }
-    pw_catalog_destroy_ctl(app->catalog);
+    pw_storage_stop_ctl(app);
     if (app->admin != NULL) {
         pw_admin_destroy_ctl(app->admin);
     }

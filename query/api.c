@@ -81,8 +81,8 @@ has_prefix(struct pw_slice s, const char *prefix)
 enum pw_query_route
 pw_query_route(struct pw_slice path)
 {
-    static const char *const families[] = {"/querier.v1.", "/settings.v1.", "/vcs.v1.",
-                                           "/version.v1.", "/capabilities.v1."};
+    static const char *const families[] = {"/querier.v1.", "/settings.v1.",     "/vcs.v1.",
+                                           "/version.v1.", "/capabilities.v1.", "/ingester.v1."};
 
     if (pw_routes_rpc(path) != NULL) {
         return PW_QUERY_ROUTE_RPC;
@@ -227,7 +227,8 @@ execute_rpc(struct pw_call *c, const struct pw_rpc *rpc, struct pw_query_reply *
     }
     c->is_json = media == PW_MEDIA_JSON;
     pw_envelope_header(rep, "Accept-Encoding: gzip");
-    if (find_tenants(c) != 0 || read_request(c, rpc, &msg) != 0 || rpc->handle(c, msg) != 0) {
+    if (find_tenants(c) != 0 || read_request(c, rpc, &msg) != 0 || rpc->handle(c, msg) != 0 ||
+        c->code != PW_CONNECT_CODE_OK) {
         pw_envelope_error(c, rep);
         return;
     }
@@ -250,7 +251,7 @@ execute_get(struct pw_call *c, const struct pw_get *get, struct pw_query_reply *
         return;
     }
     rep->status = 200;
-    if (get->handle(c, rep) != 0) {
+    if (get->handle(c, rep) != 0 || c->code != PW_CONNECT_CODE_OK) {
         pw_envelope_error(c, rep);
         return;
     }
@@ -292,6 +293,10 @@ pw_query_execute_cold(struct pw_query_thread *t, const struct pw_query_request *
     pw_text_init(&c.err, PW_CALL_ERR_BYTES_MAX);
     c.sources = pw_catalog_acquire(catalog);
     dispatch(&c, rep);
+    while (c.held != NULL) {
+        pw_call_let_go(c.held);
+        c.held = c.held->next;
+    }
     pw_catalog_release(catalog, c.sources);
     pw_text_fini(&c.out);
     pw_text_fini(&c.err);

@@ -1,6 +1,6 @@
 /* query/api.h - a query request in, its answer out, on a query thread.
  *
- * Purpose  the routes of contract read-path.md 1: querier.v1 over Connect JSON and proto, the
+ * Purpose  the routes of contract read-path.md 1 and IngesterService/Flush: querier.v1 over Connect JSON and proto, the
  *          /pyroscope/render family, settings, version, feature flags, and the page at /.
  * Owner    struct pw_query is shared and immutable after create but for its settings store, which has
  *          its own lock; struct pw_query_thread belongs to one query thread. Replies are given.
@@ -33,6 +33,8 @@ struct pw_query_cfg {
     void (*limits)(void *ctx, struct pw_slice tenant, struct pw_query_limits *out);
     /* Tenant rules (distributor/limits.h pw_tenant_from_header), joined by app/. */
     int (*tenant)(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct pw_text *err);
+    /* ingester.v1 Flush: writes what the heads hold as blocks and waits for it. 0, or why not. */
+    int (*flush)(void *ctx);
     void *ctx;
     struct {
         const char *version, *revision, *branch, *build_user, *build_date;

@@ -58,6 +58,40 @@ pw_call_no_memory(struct pw_call *c)
         "or add label matchers");
 }
 
+struct pw_call_held *
+pw_call_hold(struct pw_call *c)
+{
+    struct pw_call_held *h = pw_arena_zalloc(c->arena, 1, sizeof(*h));
+
+    if (h != NULL) {
+        h->next = c->held;
+        c->held = h;
+    }
+    return h;
+}
+
+void
+pw_call_let_go(struct pw_call_held *h)
+{
+    if (h->rows != NULL) {
+        pw_block_rows_close(h->rows);
+    }
+    if (h->symbols != NULL) {
+        pw_block_symbols_close(h->block, h->symbols);
+    }
+    h->rows = NULL;
+    h->symbols = NULL;
+}
+
+int
+pw_call_block_failed(struct pw_call *c, const struct pw_block *b, const struct pw_block_error *err)
+{
+    char ulid[PW_ULID_CHARS + 1];
+
+    pw_ulid_print(&pw_block_meta(b)->ulid, ulid);
+    return pw_call_fail(c, PW_CONNECT_CODE_INTERNAL, "block %s: %s", ulid, err->text);
+}
+
 int
 pw_call_answer(struct pw_call *c, const ProtobufCMessage *msg)
 {

@@ -56,6 +56,14 @@ struct pw_query_thread {
     struct libdeflate_decompressor *inflate;
 };
 
+/* What a call has to give back when it ends: an open block cursor, symbols of a partition. */
+struct pw_call_held {
+    struct pw_call_held *next;
+    const struct pw_block *block;
+    const struct pw_block_symbols *symbols;
+    struct pw_block_cursor *rows;
+};
+
 struct pw_call {
     struct pw_query_thread *t;
     struct pw_arena *arena; /* of the thread; reset after the answer */
@@ -64,6 +72,7 @@ struct pw_call {
     uint32_t tenant_count;
     struct pw_query_limits limits;
     const struct pw_catalog_view *sources; /* one generation for the whole request */
+    struct pw_call_held *held;
     bool is_json;    /* codec of the request, and so of the answer */
     bool utf8_names; /* the client takes label names that are not [a-zA-Z_][a-zA-Z0-9_]* */
     struct pw_text out;
@@ -78,6 +87,13 @@ int pw_call_fail(struct pw_call *c, enum pw_connect_code code, const char *fmt, 
     PW_PRINTF(3, 4);
 /* The one answer to exhausted memory. */
 int pw_call_no_memory(struct pw_call *c);
+/* A new entry of c->held; NULL: no memory. */
+struct pw_call_held *pw_call_hold(struct pw_call *c);
+/* Gives back what the entry holds now. */
+void pw_call_let_go(struct pw_call_held *h);
+/* A block that cannot be read: the answer is an error that names it. */
+int pw_call_block_failed(struct pw_call *c, const struct pw_block *b,
+                         const struct pw_block_error *err);
 /* Encodes msg as the answer. 0. */
 int pw_call_answer(struct pw_call *c, const ProtobufCMessage *msg);
 /* Value of a request header, ptr == NULL when absent. */

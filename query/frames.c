@@ -5,12 +5,12 @@
 #include <stdio.h>
 
 bool
-pw_frames_init(struct pw_frames *f, struct pw_arena *a, const struct pw_head_view *head,
+pw_frames_init(struct pw_frames *f, struct pw_arena *a, const struct pw_source *src,
                struct pw_names *names)
 {
-    *f = (struct pw_frames){.arena = a, .head = head, .names = names, .loc_cap = 256};
-    f->location = pw_arena_zalloc(a, head->locations_count, sizeof(*f->location));
-    f->string_name = pw_arena_zalloc(a, head->strings_count, sizeof(*f->string_name));
+    *f = (struct pw_frames){.arena = a, .src = src, .names = names, .loc_cap = 256};
+    f->location = pw_arena_zalloc(a, src->locations_count, sizeof(*f->location));
+    f->string_name = pw_arena_zalloc(a, src->strings_count, sizeof(*f->string_name));
     f->loc = pw_arena_alloc(a, f->loc_cap * sizeof(*f->loc));
     return f->location != NULL && f->string_name != NULL && f->loc != NULL;
 }
@@ -35,10 +35,10 @@ put_function(struct pw_frames *f, uint32_t function)
     struct pw_head_function fn;
     uint32_t *memo, name;
 
-    pw_head_function(f->head, function, &fn);
+    pw_source_function(f->src, function, &fn);
     memo = &f->string_name[fn.name];
     if (*memo == 0) {
-        name = pw_names_intern(f->names, pw_head_string(f->head, fn.name));
+        name = pw_names_intern(f->names, pw_source_string(f->src, fn.name));
         if (name == UINT32_MAX) {
             return false;
         }
@@ -66,7 +66,7 @@ resolve(struct pw_frames *f, uint32_t location)
     struct pw_head_location loc;
     uint32_t first = f->frame_count;
 
-    pw_head_location(f->head, location, &loc);
+    pw_source_location(f->src, location, &loc);
     if (loc.line_count == 0 && !put_address(f, loc.address)) {
         return false;
     }
@@ -94,7 +94,7 @@ pw_frames_of(struct pw_frames *f, uint32_t location, uint32_t *count)
 uint32_t
 pw_frames_stack(struct pw_frames *f, uint32_t stack)
 {
-    uint32_t depth = pw_head_stack(f->head, stack, f->loc, f->loc_cap);
+    uint32_t depth = pw_source_stack(f->src, stack, f->loc, f->loc_cap);
 
     if (depth > f->loc_cap) {
         f->loc = pw_arena_alloc(f->arena, (size_t)depth * 2 * sizeof(*f->loc));
@@ -102,7 +102,7 @@ pw_frames_stack(struct pw_frames *f, uint32_t stack)
             return UINT32_MAX;
         }
         f->loc_cap = depth * 2;
-        depth = pw_head_stack(f->head, stack, f->loc, f->loc_cap);
+        depth = pw_source_stack(f->src, stack, f->loc, f->loc_cap);
     }
     return depth;
 }

@@ -1,4 +1,4 @@
-/* query/frames.h - what a location of a head reads as in a flame graph, resolved once per query.
+/* query/frames.h - what a location of a source reads as in a flame graph, resolved once per query.
  *
  * Purpose  a location becomes its function names, outermost first (inlined lines expand: contract
  *          read-path.md 3.1); a stack becomes location ids, root first.
@@ -11,8 +11,8 @@
 #ifndef PW_QUERY_FRAMES_H
 #define PW_QUERY_FRAMES_H
 
-#include "ingester/head.h"
 #include "query/names.h"
+#include "query/source.h"
 
 struct pw_frames_span {
     uint32_t first; /* into frame, + 1; 0: not resolved yet */
@@ -21,7 +21,7 @@ struct pw_frames_span {
 
 struct pw_frames {
     struct pw_arena *arena;
-    const struct pw_head_view *head;
+    const struct pw_source *src;
     struct pw_names *names;
     struct pw_frames_span *location; /* [locations_count] */
     uint32_t *string_name;           /* [strings_count]: name id + 1 */
@@ -31,7 +31,7 @@ struct pw_frames {
     uint32_t loc_cap;
 };
 
-bool pw_frames_init(struct pw_frames *f, struct pw_arena *a, const struct pw_head_view *head,
+bool pw_frames_init(struct pw_frames *f, struct pw_arena *a, const struct pw_source *src,
                     struct pw_names *names);
 /* Name ids of a location, outermost first; valid until the next call. NULL: no memory. */
 const uint32_t *pw_frames_of(struct pw_frames *f, uint32_t location, uint32_t *count);

@@ -27,7 +27,7 @@ pw_groups_init(struct pw_groups *g, const struct pw_select *s, char **by, size_t
         }
     }
     for (uint32_t v = 0; v < s->view_count; v++) {
-        g->of_series[v] = pw_arena_zalloc(c->arena, s->view[v].head.series_count, sizeof(uint32_t));
+        g->of_series[v] = pw_arena_zalloc(c->arena, s->view[v].src.series_count, sizeof(uint32_t));
         if (g->of_series[v] == NULL) {
             return false;
         }
@@ -104,7 +104,7 @@ pw_groups_of(struct pw_groups *g, uint32_t view, uint32_t series_id)
     if (*memo != 0) {
         return *memo - 1;
     }
-    pw_head_series_at(&g->s->view[view].head, series_id, &series);
+    pw_source_series(&g->s->view[view].src, series_id, &series);
     key = key_of(g, &series);
     id = key.ptr == NULL ? UINT32_MAX : pw_names_intern(&g->keys, key);
     if (id == UINT32_MAX || (id - FIRST == g->count && !new_group(g, &series))) {
@@ -174,7 +174,7 @@ pw_group_rest(struct pw_groups *g, uint32_t view, uint32_t series_id, Types__V1_
     struct pw_arena *a = g->s->call->arena;
     struct pw_head_series series;
 
-    pw_head_series_at(&g->s->view[view].head, series_id, &series);
+    pw_source_series(&g->s->view[view].src, series_id, &series);
     *n = 0;
     *out = pw_arena_zalloc(a, series.label_count, sizeof(**out));
     if (*out == NULL) {

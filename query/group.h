@@ -1,4 +1,4 @@
-/* query/group.h - series of a head put into groups by the values of some labels.
+/* query/group.h - series put into groups by the values of some labels.
  *
  * Purpose  group_by of SelectSeries and SelectHeatmap: one group per distinct tuple of values; a label
  *          that is missing is left out of the tuple (contract read-path.md 3.4).

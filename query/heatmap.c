@@ -49,12 +49,12 @@ put_dot(struct heatmap *h, const struct dot *d)
 static bool
 put_spans(struct heatmap *h, const struct pw_head_row *row, const struct dot *base)
 {
-    const struct pw_head_view *head = &h->s.view[base->view].head;
+    const struct pw_source *src = &h->s.view[base->view].src;
     struct pw_head_sample sample[SAMPLES_AT_ONCE];
     uint32_t begin = h->count;
 
     for (uint32_t first = 0; first < row->samples_count;) {
-        uint32_t n = pw_head_samples(head, row, first, sample, SAMPLES_AT_ONCE);
+        uint32_t n = pw_source_samples(src, row, first, sample, SAMPLES_AT_ONCE);
 
         for (uint32_t i = 0; i < n; i++) {
             struct pw_record_span_id id = {0};
@@ -62,7 +62,7 @@ put_spans(struct heatmap *h, const struct pw_head_row *row, const struct dot *ba
             uint32_t k = begin;
 
             if (sample[i].span != 0) {
-                pw_head_span(head, sample[i].span, &id);
+                pw_source_span(src, sample[i].span, &id);
             }
             if (!id.has_span) {
                 continue;
@@ -357,6 +357,9 @@ read_query(struct pw_call *c, const Querier__V1__SelectHeatmapRequest *req, stru
     h->start_ms = plan->range.start_ms;
     h->end_ms = plan->range.end_ms;
     h->step_ms = req->step > 1e12 ? INT64_C(1000000000000000) : (int64_t)(req->step * 1000);
+    plan->columns = h->spans ? PW_BLOCK_COL_SAMPLES | PW_BLOCK_COL_SPANS | PW_BLOCK_COL_TRACES
+                             : PW_BLOCK_COL_TOTAL;
+    plan->columns |= PW_BLOCK_COL_UUID;
     plan->range.start_ms -= h->step_ms;
     return pw_plan_selector(c, plan, pw_slice_str(req->label_selector));
 }

@@ -20,22 +20,16 @@ static int
 each_series(struct pw_call *c, const struct pw_plan *plan, const struct each *e)
 {
     struct pw_select s;
-    struct pw_select_cursor cur = {0};
-    struct pw_head_row row;
+    struct pw_select_series_cursor cur = {0};
     struct pw_head_series series;
 
     if (pw_select_open(c, plan, &s) != 0) {
         return PW_EINVAL;
     }
-    while (pw_select_next(&s, &cur, &row)) {
-        struct pw_select_view *v = &s.view[cur.view];
-
-        pw_head_series_at(&v->head, row.series, &series);
+    while (pw_select_next_series(&s, &cur, &series)) {
         if (!e->fn(e->ctx, &series)) {
             return pw_call_no_memory(c);
         }
-        v->series[row.series] = false; /* its other rows say nothing new */
-        v->series_matched--;
     }
     return 0;
 }

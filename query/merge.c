@@ -56,6 +56,8 @@ pw_merge_plan(struct pw_call *c, struct pw_merge *m)
         return PW_EINVAL;
     }
     m->plan.profile_type = m->type;
+    m->plan.columns = PW_BLOCK_COL_SAMPLES;
+    m->plan.stacks = true;
     if (pw_plan_selector(c, &m->plan, pw_slice_str(m->selector)) != 0) {
         return PW_EINVAL;
     }

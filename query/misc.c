@@ -9,21 +9,29 @@
 
 enum { NS_PER_MS = 1000000 };
 
-/* Oldest and newest over one tenant's rows. */
+struct times {
+    int64_t min_ns, max_ns;
+    bool any;
+};
+
 static void
-tenant_times(const struct pw_head_view *v, int64_t *min_ns, int64_t *max_ns, bool *any)
+widen(struct times *t, int64_t min_ns, int64_t max_ns)
+{
+    t->min_ns = !t->any || min_ns < t->min_ns ? min_ns : t->min_ns;
+    t->max_ns = !t->any || max_ns > t->max_ns ? max_ns : t->max_ns;
+    t->any = true;
+}
+
+/* Over one tenant's rows of a head. */
+static void
+widen_by_head(struct times *t, const struct pw_head_view *v)
 {
     for (uint64_t i = 0; i < v->rows_count; i++) {
-        struct pw_head_row row;
+        uint32_t series;
+        int64_t time_ns;
 
-        pw_head_row_at(v, i, &row);
-        if (!*any || row.time_ns < *min_ns) {
-            *min_ns = row.time_ns;
-        }
-        if (!*any || row.time_ns > *max_ns) {
-            *max_ns = row.time_ns;
-        }
-        *any = true;
+        pw_head_row_peek(v, i, &series, &time_ns);
+        widen(t, time_ns, time_ns);
     }
 }
 
@@ -32,8 +40,7 @@ pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req)
 {
     const struct pw_catalog_view *from = c->sources;
     Types__V1__GetProfileStatsResponse res = TYPES__V1__GET_PROFILE_STATS_RESPONSE__INIT;
-    int64_t min_ns = 0, max_ns = 0;
-    bool any = false;
+    struct times t = {0};
 
     (void)req;
     if (c->tenant_count != 1) {
@@ -44,12 +51,19 @@ pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req)
         struct pw_head_view v;
 
         if (pw_head_view_open(from->head[i], c->tenant[0], &v)) {
-            tenant_times(&v, &min_ns, &max_ns, &any);
+            widen_by_head(&t, &v);
         }
     }
-    res.data_ingested = any;
-    res.oldest_profile_time = min_ns / NS_PER_MS;
-    res.newest_profile_time = max_ns / NS_PER_MS;
+    for (uint32_t i = 0; i < from->blocks_count; i++) {
+        if (pw_slice_eq_str(c->tenant[0], from->block[i]->tenant)) {
+            const struct pw_block_meta *m = pw_block_meta(from->block[i]->block);
+
+            widen(&t, m->min_time_ms * NS_PER_MS, m->max_time_ms * NS_PER_MS);
+        }
+    }
+    res.data_ingested = t.any;
+    res.oldest_profile_time = t.min_ns / NS_PER_MS;
+    res.newest_profile_time = t.max_ns / NS_PER_MS;
     return pw_call_answer(c, &res.base);
 }
 
@@ -59,6 +73,26 @@ pw_misc_analyze_query(struct pw_call *c, const ProtobufCMessage *req)
     Querier__V1__AnalyzeQueryResponse res = QUERIER__V1__ANALYZE_QUERY_RESPONSE__INIT;
 
     (void)req;
+    return pw_call_answer(c, &res.base);
+}
+
+int
+pw_misc_flush(struct pw_call *c, const ProtobufCMessage *req)
+{
+    const struct pw_query_cfg *cfg = &c->t->q->cfg;
+    Front__V1__Empty res = FRONT__V1__EMPTY__INIT;
+    int rc;
+
+    (void)req;
+    /* It may take seconds: what is listed now must not be kept in memory for it. */
+    pw_catalog_release(cfg->catalog, c->sources);
+    rc = cfg->flush(cfg->ctx);
+    c->sources = pw_catalog_acquire(cfg->catalog);
+    if (rc != 0) {
+        return pw_call_fail(
+            c, rc == PW_ETIMEDOUT ? PW_CONNECT_CODE_DEADLINE_EXCEEDED : PW_CONNECT_CODE_INTERNAL,
+            "flush: %s", pw_err_text(rc));
+    }
     return pw_call_answer(c, &res.base);
 }
 

@@ -7,7 +7,7 @@
 enum { NS_PER_MS = 1000000, FIRST_ID = 2 /* pw_names keeps 0 and 1 for itself */ };
 
 /* Tables of the answer. Functions, locations and stacks are interned by their content, as blobs in
- * pw_names, so that several heads merge: ids there are FIRST_ID, FIRST_ID + 1, ... */
+ * pw_names, so that several sources merge: ids there are FIRST_ID, FIRST_ID + 1, ... */
 struct build {
     struct pw_call *c;
     struct pw_arena *a;
@@ -25,9 +25,9 @@ struct build {
     uint32_t other; /* location id of the stub; 0: not made */
 };
 
-/* Memos of one head. */
+/* Memos of one source. */
 struct view {
-    const struct pw_head_view *head;
+    const struct pw_source *src;
     uint32_t *function, *mapping, *location; /* out id, 0: not made */
 };
 
@@ -116,10 +116,10 @@ put_function(struct build *b, struct view *v, uint32_t function)
     if (v->function[function] != 0) {
         return v->function[function];
     }
-    pw_head_function(v->head, function, &f);
-    blob[0] = put_string(b, pw_head_string(v->head, f.name));
-    blob[1] = put_string(b, pw_head_string(v->head, f.system_name));
-    blob[2] = put_string(b, pw_head_string(v->head, f.filename));
+    pw_source_function(v->src, function, &f);
+    blob[0] = put_string(b, pw_source_string(v->src, f.name));
+    blob[1] = put_string(b, pw_source_string(v->src, f.system_name));
+    blob[2] = put_string(b, pw_source_string(v->src, f.filename));
     blob[3] = (uint64_t)f.start_line;
     id = intern(&b->functions, blob, sizeof(blob), &is_new);
     if (id == 0 || blob[0] == UINT32_MAX || blob[1] == UINT32_MAX || blob[2] == UINT32_MAX) {
@@ -152,9 +152,9 @@ put_mapping(struct build *b, struct view *v, uint32_t mapping)
     if (v->mapping[mapping] != 0) {
         return v->mapping[mapping];
     }
-    pw_head_mapping(v->head, mapping, &m);
-    blob[0] = put_string(b, pw_head_string(v->head, m.filename));
-    blob[1] = put_string(b, pw_head_string(v->head, m.build_id));
+    pw_source_mapping(v->src, mapping, &m);
+    blob[0] = put_string(b, pw_source_string(v->src, m.filename));
+    blob[1] = put_string(b, pw_source_string(v->src, m.build_id));
     blob[2] = m.memory_start;
     blob[3] = m.memory_limit;
     blob[4] = m.file_offset;
@@ -234,7 +234,7 @@ put_location(struct build *b, struct view *v, uint32_t location)
     if (v->location[location] != 0) {
         return v->location[location];
     }
-    pw_head_location(v->head, location, &loc);
+    pw_source_location(v->src, location, &loc);
     blob = pw_arena_alloc(b->a, (2 + (size_t)loc.line_count * 2) * sizeof(*blob));
     if (blob == NULL) {
         return 0;
@@ -418,17 +418,17 @@ add_stack(struct add *x, uint32_t depth, int64_t value)
 static bool
 add_view(struct add *x, const int64_t *sum)
 {
-    const struct pw_head_view *head = x->v.head;
+    const struct pw_source *src = x->v.src;
     struct pw_arena *a = x->b->a;
 
-    x->v.function = pw_arena_zalloc(a, head->functions_count, sizeof(uint32_t));
-    x->v.mapping = pw_arena_zalloc(a, head->mappings_count, sizeof(uint32_t));
-    x->v.location = pw_arena_zalloc(a, head->locations_count, sizeof(uint32_t));
+    x->v.function = pw_arena_zalloc(a, src->functions_count, sizeof(uint32_t));
+    x->v.mapping = pw_arena_zalloc(a, src->mappings_count, sizeof(uint32_t));
+    x->v.location = pw_arena_zalloc(a, src->locations_count, sizeof(uint32_t));
     if (x->v.function == NULL || x->v.mapping == NULL || x->v.location == NULL ||
-        !pw_frames_init(&x->frames, a, head, &x->cutter->names)) {
+        !pw_frames_init(&x->frames, a, src, &x->cutter->names)) {
         return false;
     }
-    for (uint32_t i = 0; i < head->stacks_count; i++) {
+    for (uint32_t i = 0; i < src->stacks_count; i++) {
         uint32_t depth;
 
         if (sum[i] == 0) {
@@ -597,7 +597,7 @@ add_views(struct build *b, struct pw_merge *m, const struct pw_select *s, struct
         return PW_EINVAL;
     }
     for (uint32_t i = 0; i < s->view_count; i++) {
-        x.v = (struct view){.head = &s->view[i].head};
+        x.v = (struct view){.src = &s->view[i].src};
         if (!add_view(&x, sums[i])) {
             return pw_call_no_memory(c);
         }

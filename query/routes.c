@@ -47,6 +47,8 @@ static const struct pw_rpc rpcs[] = {
      pw_settings_set},
     {SETTINGS "Delete", "*settingsv1.DeleteSettingsRequest",
      &front__v1__delete_settings_request__descriptor, pw_settings_delete},
+    {"/ingester.v1.IngesterService/Flush", "*ingesterv1.FlushRequest",
+     &front__v1__empty__descriptor, pw_misc_flush},
     {"/version.v1.Version/Version", "*versionv1.VersionRequest", &front__v1__empty__descriptor,
      pw_misc_version},
     {"/capabilities.v1.FeatureFlagsService/GetFeatureFlags",

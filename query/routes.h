@@ -32,6 +32,7 @@ const struct pw_get *pw_routes_get(struct pw_slice path);
 /* Small answers, misc.c. */
 int pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_analyze_query(struct pw_call *c, const ProtobufCMessage *req);
+int pw_misc_flush(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_version(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_feature_flags(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_github_app(struct pw_call *c, const ProtobufCMessage *req);

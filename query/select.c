@@ -1,160 +1,59 @@
 #include "query/select.h"
 
+#include "query/select_block.h"
+
 enum { NS_PER_MS = 1000000, SAMPLES_AT_ONCE = 512 };
 
-/* --- Plan ----------------------------------------------------------------------------------- */
+/* --- Open ----------------------------------------------------------------------------------- */
 
-int
-pw_plan_selector(struct pw_call *c, struct pw_plan *plan, struct pw_slice text)
-{
-    struct pw_text err;
-    char *buf;
-    int rc;
-
-    /* Room for the selector quoted and an expression's error, which may repeat it. */
-    size_t cap = 1024 + text.len * 6;
-
-    buf = pw_arena_alloc(c->arena, cap);
-    if (buf == NULL) {
-        return pw_call_no_memory(c);
-    }
-    pw_text_fixed(&err, buf, cap);
-    rc = pw_selector_parse(&plan->selector, text, c->arena, &c->t->regex, &err);
-    if (rc == PW_ENOMEM) {
-        return pw_call_no_memory(c);
-    }
-    if (rc != 0 && c->code == PW_CONNECT_CODE_OK) {
-        c->code = PW_CONNECT_CODE_INVALID_ARGUMENT;
-        pw_text_str(&c->err, "parsing label selector ");
-        pw_text_go_quoted(&c->err, text);
-        pw_text_str(&c->err, ": ");
-        pw_text_put(&c->err, err.ptr, err.len);
-    }
-    return rc;
-}
-
-static int
-hex_digit(char ch)
-{
-    if (ch >= '0' && ch <= '9') {
-        return ch - '0';
-    }
-    if (ch >= 'a' && ch <= 'f') {
-        return ch - 'a' + 10;
-    }
-    return ch >= 'A' && ch <= 'F' ? ch - 'A' + 10 : -1;
-}
-
-/* Exactly n bytes of hex; dashes are skipped when they may stand there. */
-static bool
-read_hex(const char *s, uint8_t *out, size_t n, bool dashes)
-{
-    size_t i = 0;
-
-    for (; *s != 0; s++) {
-        int d = hex_digit(*s);
-
-        if (dashes && *s == '-') {
-            continue;
-        }
-        if (d < 0 || i >= n * 2) {
-            return false;
-        }
-        out[i / 2] = (uint8_t)(i % 2 == 0 ? d << 4 : out[i / 2] | d);
-        i++;
-    }
-    return i == n * 2;
-}
-
-int
-pw_plan_spans(struct pw_call *c, struct pw_plan *plan, char **id, size_t n)
-{
-    uint8_t(*out)[8] = pw_arena_zalloc(c->arena, n, 8);
-
-    if (out == NULL) {
-        return pw_call_no_memory(c);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (strlen(id[i]) != 16) { /* status and words as stock has them, contract 1.1 */
-            return pw_call_fail(
-                c, PW_CONNECT_CODE_UNKNOWN,
-                "rpc error: code = Unknown desc = invalid span id length: \"%.100s\"", id[i]);
-        }
-        if (!read_hex(id[i], out[i], 8, false)) {
-            return pw_call_fail(c, PW_CONNECT_CODE_INVALID_ARGUMENT, "invalid span id: \"%.100s\"",
-                                id[i]);
-        }
-    }
-    plan->span = (const uint8_t(*)[8])out;
-    plan->span_count = (uint32_t)n;
-    return 0;
-}
-
-int
-pw_plan_traces(struct pw_call *c, struct pw_plan *plan, char **id, size_t n)
-{
-    uint8_t(*out)[16] = pw_arena_zalloc(c->arena, n, 16);
-
-    if (out == NULL) {
-        return pw_call_no_memory(c);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!read_hex(id[i], out[i], 16, false)) {
-            return pw_call_fail(c, PW_CONNECT_CODE_INVALID_ARGUMENT, "invalid trace id: \"%.100s\"",
-                                id[i]);
-        }
-    }
-    plan->trace = (const uint8_t(*)[16])out;
-    plan->trace_count = (uint32_t)n;
-    return 0;
-}
-
-int
-pw_plan_profiles(struct pw_call *c, struct pw_plan *plan, char **id, size_t n)
-{
-    uint8_t(*out)[16] = pw_arena_zalloc(c->arena, n, 16);
-
-    if (out == NULL) {
-        return pw_call_no_memory(c);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!read_hex(id[i], out[i], 16, true)) {
-            return pw_call_fail(c, PW_CONNECT_CODE_INVALID_ARGUMENT,
-                                "invalid profile id: \"%.100s\"", id[i]);
-        }
-    }
-    plan->profile_id = (const uint8_t(*)[16])out;
-    plan->profile_id_count = (uint32_t)n;
-    return 0;
-}
-
-/* --- Views ---------------------------------------------------------------------------------- */
-
-static bool
-series_matches(const struct pw_select *s, const struct pw_head_series *series)
+bool
+pw_select_series_matches(const struct pw_select *s, const struct pw_label_pair *label,
+                         uint32_t label_count)
 {
     if (s->plan.profile_type.len > 0 &&
-        !pw_slice_eq(
-            pw_selector_label(series->label, series->label_count, PW_SLICE_LIT("__profile_type__")),
-            s->plan.profile_type)) {
+        !pw_slice_eq(pw_selector_label(label, label_count, PW_SLICE_LIT("__profile_type__")),
+                     s->plan.profile_type)) {
         return false;
     }
-    return pw_selector_matches(&s->plan.selector, &s->call->t->regex, series->label,
-                               series->label_count);
+    return pw_selector_matches(&s->plan.selector, &s->call->t->regex, label, label_count);
+}
+
+struct pw_select_view *
+pw_select_add_view(struct pw_select *s)
+{
+    void *list = s->view;
+
+    if (!pw_arena_room(s->call->arena, &list, s->view_count, &s->view_cap, sizeof(*s->view))) {
+        return NULL;
+    }
+    s->view = list;
+    s->view[s->view_count] = (struct pw_select_view){0};
+    return &s->view[s->view_count++];
 }
 
 static int
-match_series(struct pw_select *s, struct pw_select_view *v)
+open_head(struct pw_select *s, const struct pw_head *head, struct pw_slice tenant)
 {
-    v->series = pw_arena_zalloc(s->call->arena, v->head.series_count, sizeof(bool));
+    struct pw_head_view snap;
+    struct pw_select_view *v;
+
+    if (!pw_head_view_open(head, tenant, &snap)) {
+        return 0;
+    }
+    v = pw_select_add_view(s);
+    if (v == NULL) {
+        return pw_call_no_memory(s->call);
+    }
+    pw_source_of_head(&v->src, &snap);
+    v->series = pw_arena_zalloc(s->call->arena, snap.series_count, sizeof(bool));
     if (v->series == NULL) {
         return pw_call_no_memory(s->call);
     }
-    for (uint32_t i = 0; i < v->head.series_count; i++) {
+    for (uint32_t i = 0; i < snap.series_count; i++) {
         struct pw_head_series series;
 
-        pw_head_series_at(&v->head, i, &series);
-        v->series[i] = series_matches(s, &series);
+        pw_head_series_at(&snap, i, &series);
+        v->series[i] = pw_select_series_matches(s, series.label, series.label_count);
         v->series_matched += v->series[i] ? 1 : 0;
     }
     return 0;
@@ -177,29 +76,24 @@ pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *
     *s = (struct pw_select){.call = c, .plan = *plan};
     s->start_ns = plan->any_time ? INT64_MIN : ms_to_ns(plan->range.start_ms);
     s->end_ns = plan->any_time ? INT64_MAX : ms_to_ns(plan->range.end_ms) + NS_PER_MS - 1;
-    s->view =
-        pw_arena_zalloc(c->arena, (size_t)from->heads_count * c->tenant_count, sizeof(*s->view));
-    if (s->view == NULL) {
-        return pw_call_no_memory(c);
-    }
+    s->plan.columns |= (plan->profile_id_count > 0 ? PW_BLOCK_COL_UUID : 0U) |
+                       (pw_select_filters_samples(s) ? PW_BLOCK_COL_SPANS : 0U) |
+                       (plan->trace_count > 0 ? PW_BLOCK_COL_TRACES : 0U);
     if (plan->range.empty) {
         return 0;
     }
     for (uint32_t i = 0; i < from->heads_count; i++) {
         for (uint32_t k = 0; k < c->tenant_count; k++) {
-            struct pw_select_view *v = &s->view[s->view_count];
-
-            if (!pw_head_view_open(from->head[i], c->tenant[k], &v->head)) {
-                continue;
-            }
-            if (match_series(s, v) != 0) {
+            if (open_head(s, from->head[i], c->tenant[k]) != 0) {
                 return PW_EINVAL;
             }
-            s->view_count++;
         }
     }
-    return 0;
+    s->head_views = s->view_count;
+    return pw_select_blocks_open(s);
 }
+
+/* --- Rows ----------------------------------------------------------------------------------- */
 
 static bool
 id_among(const uint8_t id[16], const uint8_t (*list)[16], uint32_t n)
@@ -212,20 +106,24 @@ id_among(const uint8_t id[16], const uint8_t (*list)[16], uint32_t n)
     return false;
 }
 
-bool
-pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+static bool
+profile_fits(const struct pw_select *s, const struct pw_head_row *row)
 {
-    while (cur->view < s->view_count) {
+    return s->plan.profile_id_count == 0 ||
+           id_among(row->uuid, s->plan.profile_id, s->plan.profile_id_count);
+}
+
+static bool
+next_of_heads(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+{
+    while (cur->view < s->head_views) {
         const struct pw_select_view *v = &s->view[cur->view];
-        uint64_t rows = v->series_matched == 0 ? 0 : v->head.rows_count;
+        uint64_t rows = v->series_matched == 0 ? 0 : v->src.head.rows_count;
 
         for (; cur->row < rows; cur->row++) {
-            pw_head_row_at(&v->head, cur->row, row);
-            if (row->time_ns < s->start_ns || row->time_ns > s->end_ns || !v->series[row->series]) {
-                continue;
-            }
-            if (s->plan.profile_id_count > 0 &&
-                !id_among(row->uuid, s->plan.profile_id, s->plan.profile_id_count)) {
+            pw_head_row_at(&v->src.head, cur->row, row);
+            if (row->time_ns < s->start_ns || row->time_ns > s->end_ns || !v->series[row->series] ||
+                !profile_fits(s, row)) {
                 continue;
             }
             cur->row++;
@@ -235,6 +133,40 @@ pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct p
         cur->row = 0;
     }
     return false;
+}
+
+bool
+pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+{
+    if (next_of_heads(s, cur, row)) {
+        return true;
+    }
+    while (pw_select_block_next(s, cur, row)) {
+        if (profile_fits(s, row)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+pw_select_next_series(struct pw_select *s, struct pw_select_series_cursor *cur,
+                      struct pw_head_series *series)
+{
+    struct pw_head_row row;
+
+    if (pw_select_block_next_series(s, cur, series)) {
+        return true;
+    }
+    if (!pw_select_next(s, &cur->rows, &row)) {
+        return false;
+    }
+    struct pw_select_view *v = &s->view[cur->rows.view];
+
+    pw_source_series(&v->src, row.series, series);
+    v->series[row.series] = false; /* its other rows say nothing new */
+    v->series_matched--;
+    return true;
 }
 
 /* --- Samples -------------------------------------------------------------------------------- */
@@ -252,7 +184,7 @@ pw_select_sample(const struct pw_select *s, const struct pw_select_view *v,
     if (sample->span == 0) {
         return false;
     }
-    pw_head_span(&v->head, sample->span, &id);
+    pw_source_span(&v->src, sample->span, &id);
     for (uint32_t i = 0; i < s->plan.span_count && !span_fits; i++) {
         span_fits = id.has_span != 0 && memcmp(id.span_id, s->plan.span[i], 8) == 0;
     }
@@ -270,7 +202,7 @@ sum_row(const struct pw_select *s, const struct pw_select_view *v, const struct 
     bool filter = pw_select_filters_samples(s);
 
     for (uint32_t first = 0; first < row->samples_count;) {
-        uint32_t n = pw_head_samples(&v->head, row, first, sample, SAMPLES_AT_ONCE);
+        uint32_t n = pw_source_samples(&v->src, row, first, sample, SAMPLES_AT_ONCE);
 
         if (n == 0) {
             return;
@@ -295,7 +227,8 @@ pw_select_sums(const struct pw_select *s, int64_t ***out)
         return pw_call_no_memory(s->call);
     }
     for (uint32_t i = 0; i < s->view_count; i++) {
-        sums[i] = pw_arena_zalloc(s->call->arena, s->view[i].head.stacks_count, sizeof(int64_t));
+        sums[i] = pw_arena_zalloc(s->call->arena, (size_t)s->view[i].src.stacks_count + 1,
+                                  sizeof(int64_t));
         if (sums[i] == NULL) {
             return pw_call_no_memory(s->call);
         }

@@ -1,9 +1,9 @@
-/* query/select.h - which rows of which heads a query is about.
+/* query/select.h - which rows of which heads and blocks a query is about.
  *
- * Purpose  snapshot of every head and tenant of the query, the series that match, and one loop over
- *          their rows in the time range (contract read-path.md 2 and 2.4).
- * Owner    one query; everything lives in its arena.
- * Context  cold; never blocks a writer.
+ * Purpose  snapshot of every head and block of the query's tenants, the series that match, and one loop
+ *          over their rows in the time range (contract read-path.md 2 and 2.4).
+ * Owner    one query; everything lives in its arena, or is given back when the call ends (call.h).
+ * Context  cold; never blocks a writer; may wait for the disk where there are blocks.
  * Units    ms in the plan, ns in rows. Bounds are inclusive, at ms.
  * Errors   PW_EINVAL with the error in the call.
  * Limits   memory of the query.
@@ -13,6 +13,7 @@
 
 #include "query/call.h"
 #include "query/range.h"
+#include "query/source.h"
 
 struct pw_plan {
     struct pw_slice profile_type; /* five parts; empty: any */
@@ -24,25 +25,46 @@ struct pw_plan {
     const uint8_t (*span)[8];
     const uint8_t (*trace)[16];
     uint32_t profile_id_count, span_count, trace_count;
+    /* What of a row will be looked at beside its time and series: enum pw_block_column. A head has it
+     * all anyway; of a block, only these columns are read. */
+    uint32_t columns;
+    bool stacks; /* stacks will be resolved: symbols of blocks are needed */
 };
 
+/* A head, or what one partition of a block has. */
 struct pw_select_view {
-    struct pw_head_view head;
-    bool *series; /* [series_count]: matches */
+    struct pw_source src;
+    bool *series; /* [series_count]: matches. Views of one block share it. */
     uint32_t series_matched;
+};
+
+struct pw_select_block {
+    const struct pw_catalog_block *from;
+    bool *series;                 /* [series_count]: matches */
+    bool *inside;                 /* all of its rows are in the time range */
+    struct pw_head_series *label; /* of those that match */
+    uint64_t *partition;          /* of each view */
+    uint32_t first_view, views;
+    uint32_t series_count, series_matched;
+    uint32_t last_view; /* of the row before */
+    struct pw_block_row row;
 };
 
 struct pw_select {
     struct pw_call *call;
     struct pw_plan plan;
-    struct pw_select_view *view;
-    uint32_t view_count;
+    struct pw_select_view *view; /* heads, then partitions of blocks */
+    uint32_t view_count, view_cap, head_views;
+    struct pw_select_block *block;
+    uint32_t block_count;
     int64_t start_ns, end_ns;
 };
 
 struct pw_select_cursor { /* zero to begin */
     uint32_t view;
+    uint32_t block;
     uint64_t row;
+    struct pw_call_held *rows; /* open cursor of the block */
 };
 
 /* Adds a label selector text to the plan. 0, or the error in c (v2's wording). */
@@ -53,9 +75,17 @@ PW_MUST_USE int pw_plan_traces(struct pw_call *c, struct pw_plan *plan, char **i
 PW_MUST_USE int pw_plan_profiles(struct pw_call *c, struct pw_plan *plan, char **id, size_t n);
 
 PW_MUST_USE int pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *s);
-/* The next matching row; cur->view says of which view. False at the end. */
+/* The next matching row; cur->view says of which view. False at the end, or with the error in the call:
+ * then the answer is that error, whatever the handler returns. */
 bool pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur,
                     struct pw_head_row *row);
+/* The next series that matches and has such a row, each view's once. */
+struct pw_select_series_cursor { /* zero to begin */
+    uint32_t block, series;
+    struct pw_select_cursor rows;
+};
+bool pw_select_next_series(struct pw_select *s, struct pw_select_series_cursor *cur,
+                           struct pw_head_series *series);
 /* Whether a sample passes the span and trace filters. */
 bool pw_select_sample(const struct pw_select *s, const struct pw_select_view *v,
                       const struct pw_head_sample *sample);
@@ -66,7 +96,7 @@ pw_select_filters_samples(const struct pw_select *s)
 }
 
 /* Sum of all matching samples per stack id of each view: *sums is [view_count] arrays of
- * [stacks_count]. */
+ * [stacks_count + 1]. Of plans with stacks. */
 PW_MUST_USE int pw_select_sums(const struct pw_select *s, int64_t ***sums);
 
 #endif

@@ -42,9 +42,9 @@ under_init(struct pw_call *c, const struct pw_series_query *q, const struct pw_s
         u->prefix[i] = pw_names_intern(&u->names, pw_slice_str(q->call_site[i]));
     }
     for (uint32_t v = 0; v < s->view_count; v++) {
-        u->seen[v] = pw_arena_zalloc(c->arena, s->view[v].head.stacks_count, 1);
+        u->seen[v] = pw_arena_zalloc(c->arena, (size_t)s->view[v].src.stacks_count + 1, 1);
         if (u->seen[v] == NULL ||
-            !pw_frames_init(&u->frames[v], c->arena, &s->view[v].head, &u->names)) {
+            !pw_frames_init(&u->frames[v], c->arena, &s->view[v].src, &u->names)) {
             return pw_call_no_memory(c);
         }
     }
@@ -77,7 +77,7 @@ row_value(const struct pw_select *s, struct under *u, uint32_t view, const struc
         return row->total;
     }
     for (uint32_t first = 0; first < row->samples_count;) {
-        uint32_t n = pw_head_samples(&s->view[view].head, row, first, sample, SAMPLES_AT_ONCE);
+        uint32_t n = pw_source_samples(&s->view[view].src, row, first, sample, SAMPLES_AT_ONCE);
 
         if (n == 0) {
             break;
@@ -213,6 +213,9 @@ pw_series_run(struct pw_call *c, const struct pw_series_query *q, struct pw_seri
     struct under u;
 
     *r = (struct pw_series_result){0};
+    plan.stacks = q->call_site_count > 0;
+    plan.columns = PW_BLOCK_COL_TOTAL | (plan.stacks ? PW_BLOCK_COL_SAMPLES : 0U) |
+                   (q->exemplars ? PW_BLOCK_COL_UUID : 0U);
     plan.range.start_ms -= q->step_ms; /* the first bucket is [start - step, start] */
     if (pw_select_open(c, &plan, &r->select) != 0 || under_init(c, q, &r->select, &u) != 0) {
         return PW_EINVAL;

@@ -150,16 +150,16 @@ add_stack(struct pw_tree *t, struct pw_frames *f, struct path *p, uint32_t depth
 }
 
 static bool
-add_view(struct pw_tree *t, const struct pw_head_view *head, const int64_t *sum,
-         const uint32_t *prefix, uint32_t prefix_count)
+add_view(struct pw_tree *t, const struct pw_source *src, const int64_t *sum, const uint32_t *prefix,
+         uint32_t prefix_count)
 {
     struct pw_frames f;
     struct path path = {0};
 
-    if (!pw_frames_init(&f, t->arena, head, t->names)) {
+    if (!pw_frames_init(&f, t->arena, src, t->names)) {
         return false;
     }
-    for (uint32_t i = 0; i < head->stacks_count; i++) {
+    for (uint32_t i = 0; i < src->stacks_count; i++) {
         uint32_t depth;
 
         if (sum[i] == 0) {
@@ -197,7 +197,7 @@ pw_tree_add(struct pw_tree *t, const struct pw_select *s, const struct pw_tree_s
         return PW_EINVAL;
     }
     for (uint32_t i = 0; i < s->view_count; i++) {
-        if (!add_view(t, &s->view[i].head, sums[i], prefix, (uint32_t)src->call_site_count)) {
+        if (!add_view(t, &s->view[i].src, sums[i], prefix, (uint32_t)src->call_site_count)) {
             return pw_call_no_memory(c);
         }
     }

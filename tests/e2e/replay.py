@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Replay the recorded pushes of real clients, byte for byte, and compare every answer with stock's.
 
-usage: replay.py HOST:PORT PUSHES_DIR [--modes whole,bytes,pipelined] [--repeat-base K]
+usage: replay.py HOST:PORT PUSHES_DIR [--modes whole,bytes,pipelined] [--repeat-base K] [--flush N] [--no-push]
+--flush N: after every N pushes, and before the flame graphs, everything becomes blocks (IngesterService/Flush).
+--no-push: the pushes of mode whole were sent before; only the flame graphs are checked.
 The server must run with -validation.reject-older-than=0 (the recordings carry their own time) and be
 fresh. PUSHES_DIR is tests/golden/pushes or ../shared/data/pushes.
 
@@ -259,6 +261,17 @@ def check_shared():
             report(entry, 1)
 
 
+def flush():
+    c = http.client.HTTPConnection(addr, timeout=60)
+    c.request('POST', '/ingester.v1.IngesterService/Flush', b'{}', {'Content-Type': 'application/json'})
+    r = c.getresponse()
+    body = r.read()
+    if (r.status, body) != (200, b'{}'):
+        sys.exit('Flush answered %d %r' % (r.status, body))
+    c.close()
+
+
+flush_every, sent = int(arg('--flush', 0)), 0
 replayed = collections.Counter()
 why = collections.Counter()
 for mode in modes:
@@ -271,13 +284,18 @@ for mode in modes:
                 skipped += 1
                 why[reason] += 1
             continue
-        err, times = replay_one(e, mode)
+        err, times = (None, 1) if '--no-push' in sys.argv else replay_one(e, mode)
+        sent += 1
+        if flush_every and sent % flush_every == 0:
+            flush()
         replayed[e['id']] += times
         if err:
             failed += 1
             print('FAIL %s %s: %s' % (mode, e['id'], err))
         else:
             passed += 1
+    if flush_every:
+        flush()
     if mode == modes[0] == 'whole':
         check_shared()
 for reason, n in sorted(why.items()):

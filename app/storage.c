@@ -1,0 +1,139 @@
+#include "app/storage.h"
+
+#include "app/parts.h"
+#include "base/log.h"
+
+#include <rte_memory.h>
+#include <unistd.h>
+
+static const char module[] = "pw.app.storage";
+
+enum {
+    TENANTS_MAX = 4096,
+    FLUSH_TIMEOUT_MS = 600000, /* a head is on disk in seconds; a slow disk may take its time */
+    SERIES_IDLE_MS = 600000,
+};
+
+static void
+thread_init(void *ctx)
+{
+    struct pw_app *app = ctx;
+
+    if (pw_plan_background_ctl(&app->nic.plan) != 0) {
+        pw_log(PW_LOG_WARN, module, "msg=\"flushing stays on the control thread's CPU\"");
+    }
+}
+
+static void
+wake_ingesters(void *ctx)
+{
+    struct pw_app *app = ctx;
+
+    for (uint32_t i = 0; i < app->loops; i++) {
+        pw_bell_ring(&app->bell[i]);
+    }
+}
+
+/* --- The log ------------------------------------------------------------------------------------- */
+
+static int
+release_log(void *ctx, uint32_t core, const struct pw_wal_mark *mark)
+{
+    struct pw_app *app = ctx;
+
+    return pw_wal_release_cold(pw_wal_dir_log(app->wal_dir, core), mark);
+}
+
+static int
+covered(void *ctx, const struct pw_wal_mark *mark, struct pw_slice tenant)
+{
+    struct pw_app *app = ctx;
+
+    return pw_wal_dir_covered_cold(app->wal_dir, mark, tenant);
+}
+
+/* --- Start and stop ------------------------------------------------------------------------------ */
+
+static int
+check_head_bytes(const struct pw_app *app, uint64_t each, struct pw_text *why)
+{
+    if (each >= PW_HEAD_BYTES_MIN && each <= PW_HEAD_BYTES_MAX) {
+        return 0;
+    }
+    pw_text_printf(why, "-ingester.head.max-bytes leaves each of %u -ingester.cores ",
+                   app->nic.plan.ingesters);
+    pw_text_size_iec(why, each);
+    pw_text_str(why, "; it must be between ");
+    pw_text_size_iec(why, PW_HEAD_BYTES_MIN);
+    pw_text_str(why, " and ");
+    pw_text_size_iec(why, PW_HEAD_BYTES_MAX);
+    return PW_ERANGE;
+}
+
+static int
+open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
+{
+    uint64_t cut = each / PW_HEAD_CUT_SHARE, target = app->cfg->row_group_target_size;
+    char hostname[256] = "";
+    struct pw_flush_cfg cfg = {
+        .catalog = app->catalog,
+        .cores = app->ingesters,
+        .head = {.bytes_max = each,
+                 .hash_key = app->hash_key,
+                 .tenants_max = TENANTS_MAX,
+                 .socket = SOCKET_ID_ANY,
+                 .series_idle_ns = SERIES_IDLE_MS * 1000000LL},
+        .cut_bytes = target < cut ? target : cut,
+        .window_ns = app->cfg->max_block_duration_ms * 1000000,
+        .data_path = app->cfg->data_path,
+        .hostname = hostname,
+        .release = release_log,
+        .thread_init = thread_init,
+        .wake = wake_ingesters,
+        .ctx = app,
+    };
+
+    if (gethostname(hostname, sizeof(hostname) - 1) != 0) {
+        cfg.hostname = NULL;
+    }
+    return pw_flush_create_ctl(&app->flush, &cfg, why);
+}
+
+int
+pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
+{
+    uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
+    int rc = check_head_bytes(app, each, why);
+
+    rc = rc != 0 ? rc : pw_catalog_create_ctl(&app->catalog);
+    app->ingesters = app->nic.plan.ingesters;
+    rc = rc != 0 ? rc : open_flush(app, each, why);
+    rc = rc != 0 ? rc : pw_flush_recover_ctl(app->flush, covered, app, why);
+    return rc != 0 ? rc
+                   : pw_prefault_start_ctl(&app->prefault, app->catalog,
+                                           app->cfg->ingester_head_prefault_bytes, &app->nic.plan);
+}
+
+int
+pw_storage_start_ctl(struct pw_app *app, struct pw_text *why)
+{
+    (void)why;
+    return pw_flush_start_ctl(app->flush);
+}
+
+int
+pw_storage_flush(struct pw_app *app)
+{
+    return pw_flush_now(app->flush, FLUSH_TIMEOUT_MS);
+}
+
+void
+pw_storage_stop_ctl(struct pw_app *app)
+{
+    if (app->prefault != NULL) {
+        pw_prefault_stop_ctl(app->prefault);
+    }
+    pw_flush_stop_ctl(app->flush);
+    pw_flush_destroy_ctl(app->flush);
+    pw_catalog_destroy_ctl(app->catalog);
+}
