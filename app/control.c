@@ -217,7 +217,7 @@ drain(struct pw_app *app)
 }
 
 /* What heads hold becomes blocks: the ingesters still poll, nothing new comes. */
-static int
+static void
 write_heads(struct pw_app *app)
 {
     int rc;
@@ -225,10 +225,10 @@ write_heads(struct pw_app *app)
     pw_log(PW_LOG_INFO, module, "msg=\"writing heads as blocks\"");
     rc = pw_storage_flush(app);
     if (rc != 0) {
-        pw_log(PW_LOG_ERROR, module, "msg=\"heads were not all written\" err=\"%s\"",
+        pw_log(PW_LOG_ERROR, module,
+               "msg=\"heads were not all written, the log keeps what they hold\" err=\"%s\"",
                pw_err_text(rc));
     }
-    return rc;
 }
 
 int
@@ -259,8 +259,7 @@ pw_control_run(struct pw_app *app)
         take_signals(&c);
     }
     rc = drain(app);
-    int flushed = write_heads(app);
-
+    write_heads(app);
     control_close(&c);
-    return rc != 0 ? rc : flushed;
+    return rc;
 }

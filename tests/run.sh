@@ -133,6 +133,7 @@ step attacks-dpdk 240 bash tests/e2e/appliance.sh attacks
 step kill $((100 + 8 * ${PW_KILL_ROUNDS:-20})) python3 tests/e2e/kill.py build/app/pyrowire --rounds "${PW_KILL_ROUNDS:-20}"
 step disk-full 60 unshare -m python3 tests/e2e/disk_full.py build/app/pyrowire
 step loopback 600 bash tests/e2e/appliance.sh loopback
+step blocks 300 bash tests/e2e/appliance.sh blocks
 if [ "$fast" != --fast ]; then
     say "real SDKs against the DPDK port"
     step sdk-go 600 bash tests/e2e/appliance.sh sdk go

@@ -3,7 +3,7 @@
 # the DPDK port, or over loopback.
 #
 # usage: [IP=6] appliance.sh replay | write-cases | read-cases | loopback | sdk go|python|node | allocations |
-#                     attacks | overload | own-address | run COMMAND...
+#                     attacks | overload | blocks | own-address | run COMMAND...
 #        (run: COMMAND gets the address as $ADDR)
 #        (own-address: the appliance's own, which the kernel does not have, over both families)
 # IP=6   what goes over the DPDK port goes over IPv6
@@ -140,10 +140,49 @@ attacks)
     tb_exec python3 tests/e2e/attacks.py "$ADDR" "$TB_PEER_IF" 10.213.0.9
     stop_clean
     ;;
+blocks)
+    open_range=(-validation.reject-older-than=0 -querier.max-query-lookback=0 -querier.max-query-length=0
+        -ingester.max-global-series-per-tenant=0)
+    sum=$(mktemp)
+    tb_defer rm -f "$sum"
+    echo "a block of the real Pyroscope"
+    mkdir -p "$data/anonymous/local"
+    cp -r $golden/blocks/v1/* "$data/anonymous/local/"
+    start_on_loopback "${open_range[@]}"
+    python3 tests/e2e/golden_blocks.py "$ADDR" $golden/blocks/responses-v1.json.gz | tee -a "$sum"
+    stop_clean
+    rm -rf "${data:?}"/*
+    echo "heads become blocks at SIGTERM, and are served after it"
+    start_on_loopback "${open_range[@]}"
+    python3 tests/e2e/replay.py "$ADDR" $golden/pushes --modes whole | tail -n 1 | tee -a "$sum"
+    stop_clean
+    [ "$(find "$data/anonymous/local" -name meta.json | wc -l)" -gt 0 ] || { echo "no block was written"; exit 1; }
+    start_on_loopback "${open_range[@]}"
+    python3 tests/e2e/replay.py "$ADDR" $golden/pushes --modes whole --no-push | tail -n 1 | tee -a "$sum"
+    stop_clean
+    rm -rf "${data:?}"/*
+    echo "blocks in between, then SIGKILL"
+    start_on_loopback "${open_range[@]}"
+    python3 tests/e2e/replay.py "$ADDR" $golden/pushes --modes whole --flush 100 | tail -n 1 | tee -a "$sum"
+    kill -9 "$APP_PID"
+    wait "$APP_PID" || true
+    start_on_loopback "${open_range[@]}"
+    python3 tests/e2e/replay.py "$ADDR" $golden/pushes --modes whole --no-push | tail -n 1 | tee -a "$sum"
+    stop_clean
+    rm -rf "${data:?}"/*
+    echo "pushes, cuts and queries at once"
+    start_on_loopback -ingester.head.max-bytes=16777216
+    python3 tests/e2e/flush_load.py "$ADDR" 6
+    stop_clean
+    awk '/^[0-9]+ passed, / { p += $1; f += $3; k += $5 } END { printf "%d passed, %d failed, %d skipped\n", p + 1, f, k; exit f > 0 }' "$sum"
+    ;;
 overload)
+    # No block can be written for this tenant: its head stays in memory and fills up.
+    touch "$data/anonymous"
     start_on_veth -ingester.max-global-series-per-tenant=0 -ingester.head.max-bytes=16777216
     tb_exec python3 tests/e2e/overload.py "$ADDR" head 32 | tee "$log.1" || true
     stop_clean
+    rm -rf "${data:?}"/*
     tb_clear
     start_on_veth -ingester.max-global-series-per-tenant=0 -dataplane.rx-buffer-bytes=1048576
     tb_exec python3 tests/e2e/overload.py "$ADDR" buffers 32 | tee "$log.2" || true
