@@ -1,9 +1,12 @@
 #include "app/storage.h"
 
 #include "app/parts.h"
+#include "app/shipping.h"
 #include "base/log.h"
+#include "store/shipper.h"
 
 #include <rte_memory.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static const char module[] = "pw.app.storage";
@@ -52,6 +55,36 @@ covered(void *ctx, const struct pw_wal_mark *mark, struct pw_slice tenant)
     return pw_wal_dir_covered_cold(app->wal_dir, mark, tenant);
 }
 
+/* --- Object storage ------------------------------------------------------------------------------ */
+
+/* In the bucket, as the shipper has noted it. */
+static bool
+is_uploaded(void *ctx, const char *tenant, const struct pw_ulid *ulid)
+{
+    struct pw_app *app = ctx;
+    char local[PW_FS_PATH_MAX];
+    struct pw_shipped shipped = {0};
+    bool yes = false;
+
+    if (snprintf(local, sizeof(local), "%s/%s/local", app->cfg->data_path, tenant) <
+            (int)sizeof(local) &&
+        pw_shipped_load(&shipped, local) == 0) {
+        yes = pw_shipped_has(&shipped, ulid);
+    }
+    pw_shipped_fini(&shipped);
+    return yes;
+}
+
+static void
+blocks_written(void *ctx)
+{
+    struct pw_app *app = ctx;
+
+    if (app->shipping != NULL) {
+        pw_shipping_poke(app->shipping);
+    }
+}
+
 /* --- Start and stop ------------------------------------------------------------------------------ */
 
 static int
@@ -87,6 +120,8 @@ open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
         .window_ns = app->cfg->max_block_duration_ms * 1000000,
         .data_path = app->cfg->data_path,
         .hostname = hostname,
+        .is_safe = app->cfg->storage_backend == PW_OBJSTORE_NONE ? NULL : is_uploaded,
+        .wrote = blocks_written,
         .release = release_log,
         .thread_init = thread_init,
         .wake = wake_ingesters,

@@ -51,6 +51,8 @@ struct pw_flush_cfg {
     /* Whether the block, local since its head was written, is as safe as it is to be before the log
      * lets go. Called on the storage thread now and then until it says yes. NULL: local is enough. */
     bool (*is_safe)(void *ctx, const char *tenant, const struct pw_ulid *ulid);
+    /* Blocks were written and are listed. Called on the storage thread. NULL: nobody wants to know. */
+    void (*wrote)(void *ctx);
     /* The log of a core lets go (pw_wal_release_cold). NULL: there is no log. */
     int (*release)(void *ctx, uint32_t core, const struct pw_wal_mark *mark);
     void (*wake)(

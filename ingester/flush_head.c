@@ -189,6 +189,9 @@ list(struct pw_flush *f, struct pw_flush_core *c)
     c->sealed = (struct pw_head_sealed){0};
     c->failures = 0;
     c->step = PW_FLUSH_NONE;
+    if (f->cfg.wrote != NULL) {
+        f->cfg.wrote(f->cfg.ctx);
+    }
     return 0;
 }
 
