@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { INPUT_MAX = 1 << 16, OUT_MAX = 1 << 22, SALT = 7 };
+enum { INPUT_MAX = 1 << 15, OUT_MAX = 1 << 22, SEGMENT_MAX = 1 << 18, SALT = 7 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -72,8 +72,8 @@ try_framed(const uint8_t *data, size_t size)
     if (size < 4) {
         return;
     }
-    seg = seg != NULL ? seg : aligned_alloc(PW_FS_BLOCK_BYTES, OUT_MAX);
-    memset(seg, 0, OUT_MAX);
+    seg = seg != NULL ? seg : aligned_alloc(PW_FS_BLOCK_BYTES, SEGMENT_MAX);
+    memset(seg, 0, SEGMENT_MAX);
     pw_wal_segment_write(&head, seg);
     step = 256 + (size_t)data[0] * 16;
     for (size_t i = 4; i < size; i += step, records++) {
@@ -91,7 +91,7 @@ try_framed(const uint8_t *data, size_t size)
         PW_WAL_HEADER_BYTES + ((size_t)data[1] << 8 | data[2]) % (at - PW_WAL_HEADER_BYTES + 1);
 
     seg[hit] ^= data[3];
-    pw_wal_scan_init(&s, pw_slice(seg, OUT_MAX), &head);
+    pw_wal_scan_init(&s, pw_slice(seg, pw_align_up(at + 1, PW_FS_BLOCK_BYTES)), &head);
     while ((v = pw_wal_scan_next(&s)) == PW_WAL_RECORD || v == PW_WAL_DAMAGED) {
         found += v == PW_WAL_RECORD;
     }
