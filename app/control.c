@@ -59,6 +59,24 @@ loops_moved_on(struct pw_app *app)
     return true;
 }
 
+/* Work on a large request looks at one snapshot over many turns. Waits for it; our own goes on meanwhile. */
+static bool
+nobody_reads(struct pw_app *app, const struct pw_overrides *old)
+{
+    int64_t until = mono_ms() + QUIESCE_WAIT_MS;
+
+    for (uint32_t d = 0; d < app->doors; d++) {
+        while (pw_distributor_uses(app->door[d].distributor, old)) {
+            if (mono_ms() > until) {
+                return false;
+            }
+            (void)pw_distributor_poll(pw_app_control_door(app)->distributor, pw_rdtsc());
+            nap(DRAIN_STEP_NS);
+        }
+    }
+    return true;
+}
+
 static void
 swap_overrides(struct pw_app *app, struct pw_overrides *fresh)
 {
@@ -67,10 +85,10 @@ swap_overrides(struct pw_app *app, struct pw_overrides *fresh)
     pthread_mutex_lock(&app->overrides_mutex);
     old = atomic_exchange_explicit(&app->overrides, fresh, memory_order_acq_rel); /* R2 */
     pthread_mutex_unlock(&app->overrides_mutex);
-    if (loops_moved_on(app)) {
+    if (loops_moved_on(app) && nobody_reads(app, old)) {
         pw_overrides_free_cold((struct pw_overrides *)(uintptr_t)old);
     } else {
-        /* A core that does not turn is stuck in a huge profile; leaking the table is the safe side. */
+        /* A core that does not turn, or work of seconds: leaking the table is the safe side. */
         pw_log(PW_LOG_WARN, module, "msg=\"a core is slow, old runtime config kept in memory\"");
     }
 }

@@ -127,6 +127,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .multitenancy = app->cfg->multitenancy_enabled,
         .slots_max = SLOTS_MAX,
         .scratch_bytes = scratch_bytes(app->cfg),
+        .slice_us = PW_WORK_SLICE_US,
         .bulk_bytes = BULK_BYTES,
         .ingesters_count = app->ingesters,
         .out = door->out,

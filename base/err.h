@@ -12,7 +12,7 @@
 
 #include <errno.h>
 
-#define PW_MUST_USE __attribute__((warn_unused_result))
+#define PW_MUST_USE          __attribute__((warn_unused_result))
 #define PW_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum pw_err {

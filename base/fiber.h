@@ -28,10 +28,11 @@ struct pw_fiber {
     uint64_t end_tsc; /* of the slice */
     void (*main)(void *arg);
     void *arg;
-    const uint64_t *clock; /* tests: read instead of the TSC; NULL otherwise */
-    uint64_t switches;     /* how often a checkpoint gave way */
-    bool busy;             /* started, neither ended nor dropped */
-    bool inside;           /* the core is on the fiber's stack */
+    uint64_t (*clock)(void *clock_arg); /* tests: asked instead of the TSC; NULL otherwise */
+    void *clock_arg;
+    uint64_t switches; /* how often a checkpoint gave way */
+    bool busy;         /* started, neither ended nor dropped */
+    bool inside;       /* the core is on the fiber's stack */
     bool dropped;
     void *asan_fiber, *asan_loop; /* AddressSanitizer's fake stacks of both sides */
     const void *loop_stack;
@@ -51,12 +52,18 @@ void pw_fiber_drop(struct pw_fiber *f);
 /* Back to the loop; returns when it runs the fiber again. */
 void pw_fiber_yield(struct pw_fiber *f);
 
+static inline uint64_t
+pw_fiber_now(const struct pw_fiber *f)
+{
+    return PW_UNLIKELY(f->clock != NULL) ? f->clock(f->clock_arg) : pw_rdtsc();
+}
+
 /* A checkpoint, after a piece of work that is bounded: some ten microseconds at most. f is NULL where
  * the same code runs straight to its end. */
 static inline void
 pw_fiber_pause(struct pw_fiber *f)
 {
-    if (PW_UNLIKELY(f != NULL) && (f->clock != NULL ? *f->clock : pw_rdtsc()) >= f->end_tsc) {
+    if (PW_UNLIKELY(f != NULL) && pw_fiber_now(f) >= f->end_tsc) {
         pw_fiber_yield(f);
     }
 }

@@ -29,7 +29,8 @@ pw_hist_index(uint64_t v)
     }
     uint32_t shift = 63U - (uint32_t)__builtin_clzll(v) - PW_HIST_SUB_BITS;
 
-    return ((shift + 1) << PW_HIST_SUB_BITS) + (uint32_t)((v >> shift) & ((1U << PW_HIST_SUB_BITS) - 1));
+    return ((shift + 1) << PW_HIST_SUB_BITS) +
+           (uint32_t)((v >> shift) & ((1U << PW_HIST_SUB_BITS) - 1));
 }
 
 static inline void

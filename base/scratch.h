@@ -62,6 +62,10 @@ pw_scratch_note(struct pw_scratch *s, size_t beside)
     s->peak = s->used + beside > s->peak ? s->used + beside : s->peak;
 }
 
+/* Gives memory behind the first `keep` bytes back to the system, as far as the peak reaches, with checkpoints;
+ * the peak starts anew. Nothing may be allocated there. */
+void pw_scratch_trim(struct pw_scratch *s, size_t keep);
+
 /* Frees everything allocated since `mark` (a former value of s->used). */
 static inline void
 pw_scratch_rewind(struct pw_scratch *s, size_t mark)

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+enum { STEP_BYTES = 16 << 10 };
+
 uint32_t
 pw_utf8_next(const uint8_t *p, size_t len, size_t *used)
 {
@@ -62,4 +64,25 @@ pw_utf8_valid(const uint8_t *p, size_t len)
         i += used;
     }
     return true;
+}
+
+bool
+pw_utf8_valid_paused(struct pw_fiber *fiber, struct pw_slice s)
+{
+    size_t at = 0;
+
+    while (s.len - at > STEP_BYTES) {
+        size_t end = at + STEP_BYTES;
+
+        for (int i = 0; i < 3 && (s.ptr[end] & 0xC0) == 0x80;
+             i++) { /* a step ends where a rune does */
+            end--;
+        }
+        if (!pw_utf8_valid(s.ptr + at, end - at)) {
+            return false;
+        }
+        at = end;
+        pw_fiber_pause(fiber);
+    }
+    return pw_utf8_valid(s.ptr + at, s.len - at);
 }

@@ -11,11 +11,14 @@
 #ifndef PW_BASE_UTF8_H
 #define PW_BASE_UTF8_H
 
+#include "base/fiber.h"
 #include "base/types.h"
 
 #define PW_UTF8_BAD 0xFFFFFFFFU
 
 bool pw_utf8_valid(const uint8_t *p, size_t len);
+/* The same with checkpoints, for text of any length. */
+bool pw_utf8_valid_paused(struct pw_fiber *fiber, struct pw_slice s);
 /* Decodes at p (len > 0) and sets *used >= 1. */
 uint32_t pw_utf8_next(const uint8_t *p, size_t len, size_t *used);
 

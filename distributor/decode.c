@@ -15,6 +15,7 @@ pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count
     }
     for (uint32_t i = 0; i < count; i++) {
         bytes += piece[i].len;
+        PW_FIBER_PAUSE_EVERY(s->fiber, i, 4096);
     }
     buf = pw_scratch_alloc(s, bytes);
     if (buf == NULL) {
@@ -23,9 +24,10 @@ pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count
     *out = pw_slice(buf, bytes);
     for (uint32_t i = 0; i < count; i++) {
         if (piece[i].len != 0) {
-            memcpy(buf, piece[i].ptr, piece[i].len);
+            pw_fiber_copy(s->fiber, buf, piece[i].ptr, piece[i].len);
             buf += piece[i].len;
         }
+        PW_FIBER_PAUSE_EVERY(s->fiber, i, 32);
     }
     return true;
 }
@@ -59,14 +61,15 @@ static enum pw_inflate_result
 unpack(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size_t cap,
        struct pw_slice *out)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     uint8_t *to = s->base + s->used;
     size_t len;
-    enum pw_inflate_result rc = pw_inflate(w->d->inflater, piece, count, to, cap, &len);
+    enum pw_inflate_result rc = pw_inflate(w->desk->inflater, piece, count, to, cap, &len);
 
     if (rc == PW_INFLATE_OK) {
         *out = pw_slice(pw_scratch_alloc(s, len), len);
     }
+    pw_scratch_note(s, len);
     return rc;
 }
 
@@ -75,7 +78,7 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
           struct pw_decoded *out)
 {
     uint64_t max = w->limits->max_profile_size_bytes;
-    size_t left = pw_scratch_left(&w->d->scratch) & ~(size_t)15;
+    size_t left = pw_scratch_left(w->scratch) & ~(size_t)15;
     size_t cap = max == 0 || left < max ? left : (size_t)max;
     enum pw_inflate_result rc;
 
@@ -104,6 +107,6 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
         out->coded = true;
         return too_large(w);
     }
-    return pw_contiguous(&w->d->scratch, piece, piece_count, &out->bytes) ? PW_REASON_NONE
-                                                                          : no_memory(w);
+    return pw_contiguous(w->scratch, piece, piece_count, &out->bytes) ? PW_REASON_NONE
+                                                                      : no_memory(w);
 }

@@ -5,7 +5,12 @@
 
 #include <stdlib.h>
 
-enum { LOG_EVERY_MS = 1000, LOG_BURST = 10, DEADLINE_REST_US = 10000 };
+enum {
+    LOG_EVERY_MS = 1000,
+    LOG_BURST = 10,
+    DEADLINE_REST_US = 10000,
+    FRONT_SCRATCH_BYTES = 4 << 20, /* two error texts, escaped */
+};
 #define BODY_LIMIT_NONE (1ULL << 30) /* ingestion_body_limit_mb: 0 is "off", memory is not */
 
 enum route { ROUTE_PUSH, ROUTE_INGEST, ROUTE_OTLP };
@@ -80,14 +85,15 @@ init_parts(struct pw_distributor *d)
         .cores = d->cfg.ingesters_count,
         .slots_max = d->cfg.slots_max,
         .bulk_bytes = d->cfg.bulk_bytes,
-        .scratch = &d->scratch,
+        .scratch = &d->front.scratch,
         .metrics = &d->metrics,
     };
     char err[128];
-    int rc = pw_scratch_init_ctl(&d->scratch, d->cfg.scratch_bytes);
+    int rc = pw_scratch_init_ctl(&d->front.scratch, FRONT_SCRATCH_BYTES);
 
+    d->front.d = d;
     if (rc == 0) {
-        rc = pw_inflater_init_ctl(&d->inflater);
+        rc = pw_desks_init_ctl(d);
     }
     if (rc == 0 && d->rates == NULL) {
         d->rates_own = true;
@@ -138,10 +144,8 @@ pw_distributor_destroy_ctl(struct pw_distributor *d)
     if (d->rates_own) {
         pw_rate_destroy_ctl(d->rates);
     }
-    if (d->inflater != NULL) {
-        pw_inflater_fini_ctl(d->inflater);
-    }
-    pw_scratch_fini_ctl(&d->scratch);
+    pw_desks_fini_ctl(d);
+    pw_scratch_fini_ctl(&d->front.scratch);
     free(d);
 }
 
@@ -164,7 +168,7 @@ answer_otlp(struct pw_distributor *d, const struct pw_http_request *req)
     char buf[512];
     struct pw_text t;
 
-    pw_scratch_rewind(&d->scratch, 0);
+    pw_scratch_rewind(&d->front.scratch, 0);
     if (req->method != PW_HTTP_METHOD_POST) {
         pw_answer_empty(&d->fanout.answerer, req->conn, 405, (struct pw_slice){0});
         return;
@@ -215,15 +219,50 @@ pw_distributor_request(struct pw_distributor *d, const struct pw_http_request *r
 {
     switch (route_of(req)) {
     case ROUTE_PUSH:
-        pw_push_request(d, req);
-        return;
     case ROUTE_INGEST:
-        pw_ingest_request(d, req);
+        pw_desks_request(d, req);
         return;
     case ROUTE_OTLP:
         answer_otlp(d, req);
         return;
     }
+}
+
+void
+pw_distributor_work(struct pw_desk *desk)
+{
+    if (route_of(&desk->req) == ROUTE_PUSH) {
+        pw_push_request(desk);
+    } else {
+        pw_ingest_request(desk);
+    }
+}
+
+void
+pw_distributor_refuse(struct pw_distributor *d, const struct pw_http_request *req,
+                      enum pw_reason reason, const char *text)
+{
+    enum pw_code code = pw_reason_code(reason);
+
+    pw_scratch_rewind(&d->front.scratch, 0);
+    d->metrics.refused[reason]++;
+    if (route_of(req) == ROUTE_PUSH) {
+        pw_answer_connect(&d->fanout.answerer, req->conn, code, pw_slice_str(text));
+    } else {
+        pw_answer_plain(&d->fanout.answerer, req->conn, pw_code_status(code), true,
+                        pw_slice_str(text));
+    }
+}
+
+bool
+pw_distributor_uses(const struct pw_distributor *d, const struct pw_overrides *o)
+{
+    for (uint32_t i = 0; i < PW_DESKS; i++) {
+        if (atomic_load_explicit(&d->desks.desk[i].overrides, memory_order_acquire) == o) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
@@ -247,7 +286,8 @@ pw_distributor_body_too_large(struct pw_distributor *d, const struct pw_http_req
 void
 pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn)
 {
-    (void)conn; /* a reply to it will be dropped; the records in flight are stored all the same */
+    /* A reply to it will be dropped; the records in flight are stored all the same. */
+    pw_desks_abandoned(d, conn);
     d->metrics.replies_gone++;
 }
 
@@ -256,7 +296,7 @@ pw_distributor_poll(void *ctx, uint64_t now_tsc)
 {
     struct pw_distributor *d = ctx;
 
-    return pw_fanout_poll(&d->fanout, now_tsc);
+    return pw_fanout_poll(&d->fanout, now_tsc) + pw_desks_poll(d, now_tsc);
 }
 
 uint32_t
@@ -264,13 +304,16 @@ pw_distributor_rest_us(void *ctx)
 {
     const struct pw_distributor *d = ctx;
 
+    if (pw_desks_pending(d) > 0) {
+        return 0;
+    }
     return pw_fanout_in_flight(&d->fanout) > 0 ? DEADLINE_REST_US : UINT32_MAX;
 }
 
 uint32_t
 pw_distributor_in_flight(const struct pw_distributor *d)
 {
-    return pw_fanout_in_flight(&d->fanout);
+    return pw_fanout_in_flight(&d->fanout) + pw_desks_pending(d);
 }
 
 static void
@@ -278,6 +321,46 @@ put_gauge(struct pw_text *t, const char *name, const char *help, uint64_t v)
 {
     pw_text_printf(t, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
                    (unsigned long long)v);
+}
+
+static void
+put_counter(struct pw_text *t, const char *name, const char *help, uint64_t v)
+{
+    pw_text_printf(t, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
+                   (unsigned long long)v);
+}
+
+static void
+put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
+{
+    struct pw_desks sum = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct pw_desks *one = &d[i]->desks;
+
+        sum.parked += one->parked;
+        sum.small.count += one->small.count;
+        sum.small.count_peak += one->small.count_peak;
+        sum.large.count += one->large.count;
+        sum.large.count_peak += one->large.count_peak;
+        sum.parked_total += one->parked_total;
+        sum.slices_total += one->slices_total;
+        sum.expired_total += one->expired_total;
+        sum.abandoned_total += one->abandoned_total;
+    }
+    put_gauge(t, "pyrowire_distributor_parked", "Requests whose work goes on turn by turn.",
+              sum.parked);
+    put_gauge(t, "pyrowire_distributor_waiting", "Requests that wait for a desk.",
+              sum.small.count + sum.large.count);
+    put_gauge(t, "pyrowire_distributor_waiting_peak", "The most there have been.",
+              sum.small.count_peak + sum.large.count_peak);
+    put_counter(t, "pyrowire_distributor_parked_total",
+                "Requests whose work took more than a slice.", sum.parked_total);
+    put_counter(t, "pyrowire_distributor_slices_total", "Slices of work.", sum.slices_total);
+    put_counter(t, "pyrowire_distributor_work_expired_total",
+                "Requests answered 504 before their work was done.", sum.expired_total);
+    put_counter(t, "pyrowire_distributor_work_abandoned_total",
+                "Work dropped because its connection died.", sum.abandoned_total);
 }
 
 static void
@@ -294,7 +377,8 @@ put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         slots_peak += d[i]->fanout.slots.used_peak;
         bulk += d[i]->fanout.bulk.pages_used;
         bulk_peak += d[i]->fanout.bulk.pages_used_peak;
-        scratch_peak = d[i]->scratch.peak > scratch_peak ? d[i]->scratch.peak : scratch_peak;
+        scratch_peak =
+            d[i]->desks.scratch_peak > scratch_peak ? d[i]->desks.scratch_peak : scratch_peak;
     }
     put_gauge(t, "pyroscope_distributor_replication_factor", "The configured replication factor.",
               1);
@@ -324,4 +408,5 @@ pw_distributor_metrics(struct pw_distributor *const *d, uint32_t n, struct pw_te
     }
     pw_metrics_text_cold(m, n, t);
     put_gauges(d, n, t);
+    put_desks(d, n, t);
 }

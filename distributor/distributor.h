@@ -9,7 +9,8 @@
  * Errors   every refusal is answered through pw_http_reply, counted under its reason (reason.def) and
  *          logged (rate limited).
  * Limits   slots_max requests in flight; scratch_bytes for one profile at work; bulk_bytes for large
- *          records in flight.
+ *          records in flight. Work that lasts longer than slice_us goes on in later polls; PW_DESKS requests
+ *          are at work at once, others wait (base/limits.h).
  */
 #ifndef PW_DISTRIBUTOR_DISTRIBUTOR_H
 #define PW_DISTRIBUTOR_DISTRIBUTOR_H
@@ -30,7 +31,10 @@ struct pw_distributor_cfg {
     uint64_t random_seed; /* of this worker's UUIDs: from getrandom at start */
     bool multitenancy;
     uint32_t slots_max;
-    size_t scratch_bytes;
+    size_t scratch_bytes; /* of each desk: address space, touched as it is used */
+    uint32_t slice_us;    /* work is interrupted after it; 0: it runs to its end in one go */
+    uint64_t (*work_clock)(void *arg); /* tests: asked by work instead of the TSC; NULL otherwise */
+    void *work_clock_arg;
     size_t bulk_bytes;
     uint32_t ingesters_count;
     struct pw_lane *const *out;  /* [ingesters_count], to ingester i */
@@ -62,7 +66,10 @@ void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
 uint32_t pw_distributor_poll(void *ctx, uint64_t now_tsc);
 /* rest_us of that poller: ingester loops ring; only the deadlines come without. */
 uint32_t pw_distributor_rest_us(void *ctx);
-/* Requests waiting for an ingester: zero when drained. */
+/* Whether a request at work reads these overrides; others that begin will not, once they were replaced. Any
+ * thread. */
+bool pw_distributor_uses(const struct pw_distributor *d, const struct pw_overrides *o);
+/* Requests at work or waiting for an ingester: zero when drained. */
 uint32_t pw_distributor_in_flight(const struct pw_distributor *d);
 /* Prometheus text of n distributors, per reason and tenant, names of write-path.md 7. */
 void pw_distributor_metrics(struct pw_distributor *const *d, uint32_t n, struct pw_text *t);

@@ -83,6 +83,7 @@ pw_fanout_open(struct pw_fanout *f, const struct pw_answer_to *to, struct pw_met
     s->index = 0;
     s->text_len = 0;
     s->text_bulk = PW_BULK_NONE;
+    s->building = PW_BULK_NONE;
     if (f->first != 0) {
         ((struct pw_slot *)pw_pool_at(&f->slots, f->first - 1))->prev = self;
     }
@@ -169,6 +170,8 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
             size_t bytes_max)
 {
     struct pw_lane *lane = f->out[core];
+    struct pw_scratch *scratch = src->profile->scratch;
+    struct pw_fiber *fiber = scratch->fiber;
     struct pw_lane_push *push;
     int64_t n;
 
@@ -176,7 +179,9 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
     if (push == NULL) {
         return PW_REASON_QUEUE_FULL;
     }
+    scratch->fiber = NULL; /* no other work may come between: the lane is reserved */
     n = pw_record_build(src, push + 1, bytes_max);
+    scratch->fiber = fiber;
     if (n < 0) {
         pw_lane_cancel(lane);
         return PW_REASON_CORE_MEMORY;
@@ -188,30 +193,42 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
     return PW_REASON_NONE;
 }
 
+/* Asked before the work of writing a record, which a lane that is full would make vain. */
+static bool
+has_room(struct pw_lane *lane, uint32_t bytes)
+{
+    if (pw_lane_reserve(lane, bytes) == NULL) {
+        return false;
+    }
+    pw_lane_cancel(lane);
+    return true;
+}
+
 static enum pw_reason
-send_bulk(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_record_source *src,
-          size_t bytes_max)
+send_bulk(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
+          const struct pw_record_source *src, size_t bytes_max)
 {
     struct pw_lane *lane = f->out[core];
-    uint32_t h = pw_bulk_alloc(&f->bulk, bytes_max);
-    struct pw_lane_push *push = h == PW_BULK_NONE ? NULL : pw_lane_reserve(lane, sizeof(*push));
+    uint32_t h = has_room(lane, sizeof(struct pw_lane_push)) ? pw_bulk_alloc(&f->bulk, bytes_max)
+                                                             : PW_BULK_NONE;
+    struct pw_lane_push *push;
     int64_t n;
 
-    if (push == NULL) {
-        if (h != PW_BULK_NONE) {
-            pw_bulk_free(&f->bulk, h);
-        }
+    if (h == PW_BULK_NONE) {
         return PW_REASON_QUEUE_FULL;
     }
+    slot->building = h; /* other work may come between, and this one be dropped */
     n = pw_record_build(src, pw_bulk_at(&f->bulk, h), bytes_max);
-    if (n < 0) {
-        pw_lane_cancel(lane);
+    slot->building = PW_BULK_NONE;
+    push = n < 0 ? NULL : pw_lane_reserve(lane, sizeof(*push));
+    if (push == NULL) {
         pw_bulk_free(&f->bulk, h);
-        return PW_REASON_CORE_MEMORY;
+        return n < 0 ? PW_REASON_CORE_MEMORY : PW_REASON_QUEUE_FULL;
     }
     pw_bulk_trim(&f->bulk, h, (size_t)n);
-    *push = (struct pw_lane_push){
-        .slot = cookie(slot, h), .bulk = pw_bulk_at(&f->bulk, h), .bulk_bytes = (uint64_t)n};
+    *push = (struct pw_lane_push){.slot = cookie(pw_pool_index(&f->slots, slot), h),
+                                  .bulk = pw_bulk_at(&f->bulk, h),
+                                  .bulk_bytes = (uint64_t)n};
     pw_lane_commit(lane, PW_LANE_TYPE_PUSH, sizeof(*push));
     f->metrics->records_bulk++;
     f->metrics->record_bytes += (uint64_t)n;
@@ -229,7 +246,7 @@ pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
     PW_INVARIANT(core < f->cores && slot->open);
     reason = sizeof(struct pw_lane_push) + bytes_max <= inline_max(f->out[core])
                  ? send_inline(f, index, core, src, bytes_max)
-                 : send_bulk(f, index, core, src, bytes_max);
+                 : send_bulk(f, slot, core, src, bytes_max);
     if (reason == PW_REASON_NONE) {
         slot->pending++;
         f->dirty[0] |= 1ULL << core;
@@ -261,6 +278,21 @@ pw_fanout_close(struct pw_fanout *f, struct pw_slot *s, uint64_t deadline_tsc)
     }
     if (deadline_tsc < f->deadline_tsc) {
         f->deadline_tsc = deadline_tsc;
+    }
+}
+
+void
+pw_fanout_abandon(struct pw_fanout *f, struct pw_slot *s)
+{
+    flush(f);
+    if (s->building != PW_BULK_NONE) {
+        pw_bulk_free(&f->bulk, s->building);
+        s->building = PW_BULK_NONE;
+    }
+    s->open = false;
+    s->answered = true;
+    if (s->pending == 0) {
+        put_slot(f, s);
     }
 }
 

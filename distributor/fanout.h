@@ -35,6 +35,7 @@ struct pw_slot {
     uint32_t index;
     uint32_t text_len;
     uint32_t text_bulk; /* PW_BULK_NONE: the text is below */
+    uint32_t building;  /* bulk memory of a record being written; PW_BULK_NONE: none */
     uint8_t text[PW_SLOT_TEXT_MAX];
 };
 
@@ -69,7 +70,7 @@ void pw_fanout_fini_ctl(struct pw_fanout *f);
 /* A slot for a request at work, or NULL when all are in use. */
 struct pw_slot *pw_fanout_open(struct pw_fanout *f, const struct pw_answer_to *to,
                                struct pw_metrics_tenant *stats, uint64_t now_tsc);
-/* Writes one record straight into the lane (or the bulk pool) of core. */
+/* Writes one record straight into the lane of core, or into the bulk pool: there with checkpoints. */
 PW_MUST_USE enum pw_reason pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
                                           const struct pw_record_source *src);
 /* The request failed in part: what is answered once the rest is settled. Copies text. */
@@ -77,6 +78,9 @@ void pw_fanout_fail(struct pw_fanout *f, struct pw_slot *slot, enum pw_reason re
                     uint32_t index, struct pw_slice text);
 /* No more records follow: publishes them, answers at once when none is pending. deadline: in ticks. */
 void pw_fanout_close(struct pw_fanout *f, struct pw_slot *slot, uint64_t deadline_tsc);
+
+/* Nobody will answer the request: what of it is on its way is stored all the same. */
+void pw_fanout_abandon(struct pw_fanout *f, struct pw_slot *slot);
 
 /* Completions and deadlines; returns how many of both. */
 uint32_t pw_fanout_poll(struct pw_fanout *f, uint64_t now_tsc);

@@ -3,7 +3,10 @@
 #include "base/hash.h"
 #include "pprof/wire.h"
 
-enum { STRINGS_BASE = 5 }; /* "", type, unit, period type, period unit */
+enum {
+    STRINGS_BASE = 5, /* "", type, unit, period type, period unit */
+    STEP_BYTES = 4 << 10,
+};
 
 struct type_row {
     const char *suffix;
@@ -83,6 +86,7 @@ struct frames {
     uint32_t *slot; /* id, 0 free */
     uint32_t mask;
     uint64_t hash_key;
+    struct pw_fiber *fiber;
 };
 
 struct line {
@@ -193,17 +197,31 @@ frame_id(struct frames *f, struct pw_slice name)
     return f->count;
 }
 
+/* A checkpoint whenever STEP_BYTES of lines were looked at, the empty ones a little too. */
+static void
+line_pause(struct pw_fiber *fiber, struct pw_slice text, size_t *since)
+{
+    *since += text.len + 8;
+    if (*since >= STEP_BYTES) {
+        *since = 0;
+        pw_fiber_pause(fiber);
+    }
+}
+
 /* Counts lines and frames, an upper bound of the distinct ones, and judges every count. */
 static int
-measure(struct pw_slice body, uint32_t *frames, uint32_t *lines, struct pw_text *err)
+measure(struct pw_fiber *fiber, struct pw_slice body, uint32_t *frames, uint32_t *lines,
+        struct pw_text *err)
 {
     struct pw_slice text;
     struct line l;
+    size_t since = 0;
 
     *frames = *lines = 0;
     while (next_line(&body, &text)) {
         int rc = split_line(text, &l, err);
 
+        line_pause(fiber, text, &since);
         if (rc < 0) {
             return rc;
         }
@@ -226,13 +244,13 @@ frames_init(struct frames *f, uint32_t max, uint64_t hash_key, struct pw_scratch
     while (cap < 2 * (uint64_t)max) {
         cap *= 2;
     }
-    *f = (struct frames){.mask = cap - 1, .hash_key = hash_key};
+    *f = (struct frames){.mask = cap - 1, .hash_key = hash_key, .fiber = scratch->fiber};
     f->name = pw_scratch_array(scratch, max, sizeof(*f->name));
     f->slot = pw_scratch_array(scratch, cap, sizeof(*f->slot));
     if (f->name == NULL || f->slot == NULL) {
         return PW_ENOMEM;
     }
-    memset(f->slot, 0, cap * sizeof(*f->slot));
+    pw_fiber_clear(scratch->fiber, f->slot, cap * sizeof(*f->slot));
     return 0;
 }
 
@@ -251,6 +269,7 @@ put_sample(struct pw_text *t, struct frames *f, const struct line *l, uint64_t v
     while (more) {
         ids[n] = frame_id(f, next_frame(&rest, &more));
         packed += ids[n] < 0x80 ? 1U : ids[n] < 0x4000 ? 2U : ids[n] < 0x200000 ? 3U : 4U;
+        PW_FIBER_PAUSE_EVERY(f->fiber, n, 1024);
         n++;
     }
     pw_text_fixed(&v, buf, sizeof(buf));
@@ -330,6 +349,7 @@ put_tables(struct pw_text *t, const struct pw_folded_type *type, const struct fr
     put_message(t, 3, &m); /* Profile.mapping */
     for (uint32_t id = 1; id <= f->count; id++) {
         put_frame(t, id);
+        PW_FIBER_PAUSE_EVERY(f->fiber, id, 256);
     }
     put_string(t, PW_SLICE_LIT(""));
     put_string(t, type->type);
@@ -338,6 +358,7 @@ put_tables(struct pw_text *t, const struct pw_folded_type *type, const struct fr
     put_string(t, PW_SLICE_LIT("nanoseconds"));
     for (uint32_t i = 0; i < f->count; i++) {
         put_string(t, f->name[i]);
+        PW_FIBER_PAUSE_EVERY(f->fiber, i, 256);
     }
     pw_wire_put_tag_varint(t, 9, (uint64_t)time_nanos);
     if (type->has_period) {
@@ -360,7 +381,8 @@ pw_folded_encode(const struct pw_folded_type *t, struct pw_slice body, int64_t t
     uint32_t *ids;
     uint8_t *buf;
     size_t cap;
-    int rc = measure(body, &frames, &lines, err);
+    size_t since = 0;
+    int rc = measure(scratch->fiber, body, &frames, &lines, err);
 
     if (rc != 0) {
         return rc;
@@ -378,6 +400,7 @@ pw_folded_encode(const struct pw_folded_type *t, struct pw_slice body, int64_t t
         if (split_line(text, &l, err) == 1) {
             put_sample(&enc, &f, &l, l.count * (t->has_period ? t->period : 1), ids);
         }
+        line_pause(scratch->fiber, text, &since);
     }
     put_tables(&enc, t, &f, time_nanos);
     *out = pw_slice(enc.ptr, enc.len);

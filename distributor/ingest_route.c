@@ -70,7 +70,7 @@ parse_params(struct pw_work *w, struct pw_ingest_params *p)
 {
     struct pw_slice type = pw_http_header(w->req, "Content-Type");
     const char *name;
-    int rc = pw_ingest_params_parse(p, w->req->query, type, w->now_ns, &w->d->scratch, &w->err);
+    int rc = pw_ingest_params_parse(p, w->req->query, type, w->now_ns, w->scratch, &w->err);
 
     if (rc != 0) {
         if (rc == PW_ENOMEM) {
@@ -102,7 +102,7 @@ pw_ingest_head(struct pw_distributor *d, const struct pw_http_request *req,
         pw_answer_empty(&d->fanout.answerer, req->conn, 405, (struct pw_slice){0});
         return;
     }
-    if (!pw_work_init(&w, d, req)) {
+    if (!pw_work_init(&w, &d->front, req)) {
         pw_answer_empty(&d->fanout.answerer, req->conn, 503, (struct pw_slice){0});
         return;
     }
@@ -123,7 +123,7 @@ pw_ingest_too_large(struct pw_distributor *d, const struct pw_http_request *req)
 {
     struct pw_work w;
 
-    if (!pw_work_init(&w, d, req)) {
+    if (!pw_work_init(&w, &d->front, req)) {
         pw_answer_empty(&d->fanout.answerer, req->conn, 413, (struct pw_slice){0});
         return;
     }
@@ -180,7 +180,7 @@ series_labels(struct pw_work *w, const struct pw_ingest_params *p, struct pw_sli
         return false;
     }
     out->cap = in->count + PW_LABELS_SLACK + PW_LABELS_SLACK;
-    out->pair = pw_scratch_array(&w->d->scratch, out->cap, sizeof(*out->pair));
+    out->pair = pw_scratch_array(w->scratch, out->cap, sizeof(*out->pair));
     if (out->pair == NULL) {
         return false;
     }
@@ -217,7 +217,7 @@ process(struct pw_work *w, struct pw_series_in *in)
 static void
 ingest_folded(struct pw_work *w, const struct pw_ingest_params *p)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     struct pw_series_in in = {.profile = pw_scratch_alloc(s, sizeof(*in.profile)),
                               .raw_bytes = w->req->body_bytes};
     struct pw_folded_type type;
@@ -275,11 +275,11 @@ find_profile(struct pw_work *w, const struct pw_ingest_params *p, struct pw_ppro
     if (p->format != PW_INGEST_PPROF_FORM) {
         return true;
     }
-    if (!pw_contiguous(&w->d->scratch, w->req->body, w->req->body_count, &body)) {
+    if (!pw_contiguous(w->scratch, w->req->body, w->req->body_count, &body)) {
         refuse_memory(w);
         return false;
     }
-    rc = pw_pprof_form_parse(form, pw_http_header(w->req, "Content-Type"), body, &w->d->scratch,
+    rc = pw_pprof_form_parse(form, pw_http_header(w->req, "Content-Type"), body, w->scratch,
                              &w->err);
     if (rc != 0) {
         refuse_parse(w, PARSING);
@@ -299,8 +299,7 @@ read_profile(struct pw_work *w, const struct pw_slice *piece, uint32_t count,
     int rc = 0;
 
     if (reason == PW_REASON_NONE) {
-        rc =
-            pw_profile_parse(in->profile, &w->d->scratch, w->d->cfg.hash_key, decoded.bytes, &text);
+        rc = pw_profile_parse(in->profile, w->scratch, w->d->cfg.hash_key, decoded.bytes, &text);
         if (rc == PW_EINVAL) {
             pw_text_str(&w->err, text);
         }
@@ -326,7 +325,7 @@ read_profile(struct pw_work *w, const struct pw_slice *piece, uint32_t count,
 static void
 ingest_pprof(struct pw_work *w, const struct pw_ingest_params *p)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     struct pw_series_in in = {.profile = pw_scratch_alloc(s, sizeof(*in.profile))};
     uint64_t start_tsc = pw_rdtsc();
     struct pw_pprof_form form;
@@ -374,12 +373,14 @@ ingest_pprof(struct pw_work *w, const struct pw_ingest_params *p)
 }
 
 void
-pw_ingest_request(struct pw_distributor *d, const struct pw_http_request *req)
+pw_ingest_request(struct pw_desk *desk)
 {
+    const struct pw_http_request *req = &desk->req;
+    struct pw_distributor *d = desk->d;
     struct pw_ingest_params params;
     struct pw_work w;
 
-    if (!pw_work_init(&w, d, req)) {
+    if (!pw_work_init(&w, desk, req)) {
         pw_answer_empty(&d->fanout.answerer, req->conn, 503, (struct pw_slice){0});
         return;
     }

@@ -10,6 +10,8 @@
 #ifndef PW_DISTRIBUTOR_INTERNAL_H
 #define PW_DISTRIBUTOR_INTERNAL_H
 
+#include "base/fiber.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/scratch.h"
 #include "distributor/connect.h"
@@ -21,16 +23,60 @@
 #include "pprof/inflate.h"
 #include "pprof/profile.h"
 
+#include <stdlib.h>
+
 enum {
     PW_ERROR_TEXT_MAX = 128 << 10, /* an error text with its labels; longer ones are cut */
     PW_PUSH_TIMEOUT_MS = 5000,     /* -distributor.push.timeout */
     PW_LABELS_SLACK = 16,          /* room for the labels the distributor adds */
 };
 
+/* Where one request is worked on: what two requests at work may not share. */
+struct pw_desk {
+    struct pw_distributor *d;
+    struct pw_fiber fiber;
+    struct pw_scratch scratch;
+    size_t mark; /* of scratch: the pieces of the body lie below */
+    struct pw_inflater *inflater;
+    struct pw_http_request req; /* with arrays of its own */
+    struct pw_http_header header[PW_HTTP_HEADERS_MAX];
+    uint64_t address;     /* of the peer, see pw_desks_request */
+    uint64_t start_tsc;   /* when work on it began */
+    uint64_t expires_tsc; /* when nobody waits for its answer any more */
+    struct pw_slot *slot; /* of a request at work that has sent a record; NULL otherwise */
+    _Atomic(const struct pw_overrides *) overrides; /* in use here; read by the control thread */
+    bool busy;
+    bool parked; /* its work goes on in later turns, and its request is held */
+    bool large;  /* by its body */
+};
+
+/* A request that waits for a desk, held by the HTTP server. */
+struct pw_waiting {
+    uint64_t conn;
+    uint64_t address;
+    uint64_t since_tsc;
+};
+
+struct pw_waiting_ring {
+    struct pw_waiting *entry;
+    uint32_t cap; /* a power of two */
+    uint32_t first, count, count_peak;
+};
+
+struct pw_desks {
+    struct pw_desk desk[PW_DESKS];
+    uint32_t parked, next; /* of the desks; whose turn it is */
+    uint64_t slice_tsc;    /* 0: every work runs to its end */
+    uint64_t spent_tsc;    /* on requests begun since the last poll */
+    struct pw_waiting_ring small, large;
+    size_t scratch_peak;
+    uint64_t parked_total, slices_total, expired_total, abandoned_total;
+};
+
 struct pw_distributor {
     struct pw_distributor_cfg cfg;
-    struct pw_scratch scratch;
-    struct pw_inflater *inflater;
+    struct pw_desk front; /* for heads, refusals and the texts of answers: never parked */
+    struct pw_desks desks;
     struct pw_rate_table *rates;
     bool rates_own;
     struct pw_relabel_config *relabel_default;
@@ -51,9 +97,12 @@ struct pw_failures {
     struct pw_text text; /* of the coded one, else of all joined by "; " */
 };
 
-/* One request at work; lives on the stack of the callback. */
+/* One request at work; lives on the stack of its desk. */
 struct pw_work {
     struct pw_distributor *d;
+    struct pw_desk *desk;
+    struct pw_scratch *scratch; /* of the desk */
+    uint64_t start_tsc;
     const struct pw_http_request *req;
     struct pw_answer_to to;
     struct pw_slice tenant;
@@ -98,8 +147,8 @@ PW_MUST_USE enum pw_reason pw_process(struct pw_work *w, struct pw_series_in *in
 
 /* Tenant, limits and counters of the request; 0, or PW_EPERM with w->err set. */
 PW_MUST_USE int pw_work_tenant(struct pw_work *w);
-/* Resets the scratch and fills w; false when scratch is too small even for that. */
-PW_MUST_USE bool pw_work_init(struct pw_work *w, struct pw_distributor *d,
+/* Resets the desk's scratch and fills w; false when scratch is too small even for that. */
+PW_MUST_USE bool pw_work_init(struct pw_work *w, struct pw_desk *desk,
                               const struct pw_http_request *req);
 void pw_work_fail(struct pw_work *w, enum pw_reason reason, bool coded, uint32_t index);
 /* One logfmt line about a refused profile, rate limited. labels may be NULL. */
@@ -112,15 +161,41 @@ void pw_work_uuid(struct pw_distributor *d, uint8_t uuid[16]);
 PW_MUST_USE bool pw_work_labels(struct pw_work *w, const struct pw_label_pair *pair, uint32_t count,
                                 struct pw_labels *out);
 
+/* --- desk.c: which request is worked on when --- */
+
+PW_MUST_USE int pw_desks_init_ctl(struct pw_distributor *d);
+void pw_desks_fini_ctl(struct pw_distributor *d);
+/* A whole request of a route that has work: on a desk now, or waiting for one, or refused. */
+void pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req);
+/* What is waiting and what was parked goes on; returns how many of them. */
+uint32_t pw_desks_poll(struct pw_distributor *d, uint64_t now_tsc);
+void pw_desks_abandoned(struct pw_distributor *d, uint64_t conn);
+/* Requests that wait for a desk or are parked on one. */
+uint32_t pw_desks_pending(const struct pw_distributor *d);
+/* On the desk, before limits of o are looked at: the control thread keeps o as long. */
+static inline void
+pw_desk_use_overrides(struct pw_desk *k, const struct pw_overrides *o)
+{
+    atomic_store_explicit(&k->overrides, o, memory_order_release);
+}
+
+/* --- distributor.c --- */
+
+/* The work on a desk's request, on its fiber. */
+void pw_distributor_work(struct pw_desk *desk);
+/* An answer by the request's route: code and reason of `reason`. */
+void pw_distributor_refuse(struct pw_distributor *d, const struct pw_http_request *req,
+                           enum pw_reason reason, const char *text);
+
 /* --- push_route.c, ingest_route.c --- */
 
 void pw_push_head(struct pw_distributor *d, const struct pw_http_request *req,
                   struct pw_http_verdict *v);
-void pw_push_request(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_push_request(struct pw_desk *desk);
 void pw_push_too_large(struct pw_distributor *d, const struct pw_http_request *req);
 void pw_ingest_head(struct pw_distributor *d, const struct pw_http_request *req,
                     struct pw_http_verdict *v);
-void pw_ingest_request(struct pw_distributor *d, const struct pw_http_request *req);
+void pw_ingest_request(struct pw_desk *desk);
 void pw_ingest_too_large(struct pw_distributor *d, const struct pw_http_request *req);
 /* Body limit in bytes of ingestion_body_limit_mb; 0 there means no limit. */
 uint64_t pw_body_limit(const struct pw_limits *l);

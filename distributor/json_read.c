@@ -3,9 +3,9 @@
 #include "base/utf8.h"
 
 void
-pw_json_read_init(struct pw_json_read *j, struct pw_slice s)
+pw_json_read_init(struct pw_json_read *j, struct pw_slice s, struct pw_fiber *fiber)
 {
-    *j = (struct pw_json_read){.p = s.ptr, .start = s.ptr, .end = s.ptr + s.len};
+    *j = (struct pw_json_read){.p = s.ptr, .start = s.ptr, .end = s.ptr + s.len, .fiber = fiber};
 }
 
 static bool
@@ -22,6 +22,7 @@ skip_space(struct pw_json_read *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r')) {
         j->p++;
+        PW_FIBER_PAUSE_EVERY(j->fiber, (size_t)(j->p - j->start), 8192);
     }
 }
 
@@ -55,7 +56,8 @@ pw_json_read_string(struct pw_json_read *j, struct pw_json_string *s)
     }
     from = j->p;
     s->escaped = false;
-    for (; j->p < j->end && *j->p != '"'; j->p++) {
+    for (uint32_t i = 0; j->p < j->end && *j->p != '"'; j->p++, i++) {
+        PW_FIBER_PAUSE_EVERY(j->fiber, i, 8192);
         if (*j->p < 0x20) {
             return fail(j, "invalid character in string literal");
         }
@@ -75,7 +77,7 @@ pw_json_read_string(struct pw_json_read *j, struct pw_json_string *s)
     }
     s->raw = pw_slice(from, (size_t)(j->p - from));
     j->p++;
-    if (!pw_utf8_valid(s->raw.ptr, s->raw.len)) {
+    if (!pw_utf8_valid_paused(j->fiber, s->raw)) {
         return fail(j, "invalid UTF-8 in string");
     }
     return true;
@@ -107,6 +109,7 @@ skip_digits(struct pw_json_read *j)
 
     while (j->p < j->end && *j->p >= '0' && *j->p <= '9') {
         j->p++;
+        PW_FIBER_PAUSE_EVERY(j->fiber, (size_t)(j->p - from), 8192);
     }
     return (size_t)(j->p - from);
 }
@@ -202,13 +205,15 @@ bool
 pw_json_read_skip(struct pw_json_read *j)
 {
     uint64_t is_object = 0; /* bit 0: the innermost container */
-    uint32_t depth = 0;
+    uint32_t depth = 0, turn = 0;
     bool open;
 
     if (j->err != NULL) {
         return false;
     }
     do { /* one value or one closing bracket a turn */
+        PW_FIBER_PAUSE_EVERY(j->fiber, turn, 256);
+        turn++;
         if (!step_in(j, &is_object, &depth, &open)) {
             return false;
         }
@@ -334,6 +339,7 @@ pw_json_unescape(struct pw_json_read *j, struct pw_json_string s, struct pw_scra
     const uint8_t *end = s.raw.ptr + s.raw.len;
     uint8_t *buf;
     size_t n = 0;
+    uint32_t turn = 0;
 
     if (!s.escaped) {
         *out = s.raw;
@@ -348,6 +354,8 @@ pw_json_unescape(struct pw_json_read *j, struct pw_json_string s, struct pw_scra
         uint32_t rune;
         size_t used;
 
+        PW_FIBER_PAUSE_EVERY(j->fiber, turn, 8192);
+        turn++;
         if (*p != '\\') {
             buf[n++] = *p++;
             continue;

@@ -21,6 +21,7 @@ struct pw_json_read {
     const uint8_t *end;
     const uint8_t *start;
     const char *err;
+    struct pw_fiber *fiber; /* for checkpoints in long text; NULL: none */
 };
 
 struct pw_json_string {
@@ -28,7 +29,7 @@ struct pw_json_string {
     bool escaped;
 };
 
-void pw_json_read_init(struct pw_json_read *j, struct pw_slice s);
+void pw_json_read_init(struct pw_json_read *j, struct pw_slice s, struct pw_fiber *fiber);
 /* First byte of the next value, 0 at the end; white space is skipped. */
 uint8_t pw_json_read_peek(struct pw_json_read *j);
 /* Consumes c (one of { } [ ] : ,) after white space. */

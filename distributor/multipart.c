@@ -1,5 +1,9 @@
 #include "distributor/multipart.h"
 
+#include "base/fiber.h"
+
+enum { LOOK_BYTES = 256 << 10 }; /* searched between checkpoints */
+
 static bool
 is_space(uint8_t c)
 {
@@ -93,11 +97,12 @@ header_param(struct pw_slice header, const char *key, uint8_t *out, size_t cap, 
 }
 
 int
-pw_multipart_init(struct pw_multipart *m, struct pw_slice content_type, struct pw_slice body)
+pw_multipart_init(struct pw_multipart *m, struct pw_slice content_type, struct pw_slice body,
+                  struct pw_fiber *fiber)
 {
     size_t n;
 
-    *m = (struct pw_multipart){.body = body};
+    *m = (struct pw_multipart){.body = body, .fiber = fiber};
     memcpy(m->delim, "\r\n--", 4);
     if (content_type.len == 0 ||
         !header_param(content_type, "boundary", m->delim + 4, PW_MULTIPART_BOUNDARY_MAX, &n) ||
@@ -108,11 +113,28 @@ pw_multipart_init(struct pw_multipart *m, struct pw_slice content_type, struct p
     return 0;
 }
 
-/* The line at the start of s with its LF; all of s when none comes. */
-static struct pw_slice
-read_line(struct pw_slice s, bool *complete)
+/* memmem with checkpoints: looks overlap by what would be cut. */
+static const uint8_t *
+find(struct pw_fiber *fiber, struct pw_slice in, const uint8_t *what, size_t len)
 {
-    const uint8_t *lf = s.len == 0 ? NULL : memchr(s.ptr, '\n', s.len);
+    while (in.len > LOOK_BYTES + len) {
+        const uint8_t *at = memmem(in.ptr, LOOK_BYTES + len, what, len);
+
+        if (at != NULL) {
+            return at;
+        }
+        in = advance(in, LOOK_BYTES);
+        pw_fiber_pause(fiber);
+    }
+    return in.len == 0 ? NULL : memmem(in.ptr, in.len, what, len);
+}
+
+/* The line at the start of what is left with its LF; all of it when none comes. */
+static struct pw_slice
+read_line(const struct pw_multipart *m, bool *complete)
+{
+    struct pw_slice s = m->body;
+    const uint8_t *lf = find(m->fiber, s, (const uint8_t *)"\n", 1);
 
     *complete = lf != NULL;
     return lf == NULL ? s : pw_slice(s.ptr, (size_t)(lf - s.ptr) + 1);
@@ -171,12 +193,13 @@ read_headers(struct pw_multipart *m, struct pw_multipart_part *part, struct pw_t
 {
     while (true) { /* at least one byte a turn, or return */
         bool complete;
-        struct pw_slice line = read_line(m->body, &complete);
+        struct pw_slice line = read_line(m, &complete);
 
         if (!complete) {
             return 0;
         }
         m->body = advance(m->body, line.len);
+        pw_fiber_pause(m->fiber);
         if (line.len == 1 || (line.len == 2 && line.ptr[0] == '\r')) {
             return 1;
         }
@@ -220,7 +243,7 @@ read_data(struct pw_multipart *m, struct pw_multipart_part *part, struct pw_text
         return 1;
     }
     while (from < m->body.len) { /* one candidate a turn */
-        const uint8_t *at = memmem(m->body.ptr + from, m->body.len - from, delim, len);
+        const uint8_t *at = find(m->fiber, advance(m->body, from), delim, len);
         size_t off;
 
         if (at == NULL) {
@@ -233,6 +256,7 @@ read_data(struct pw_multipart *m, struct pw_multipart_part *part, struct pw_text
             return 1;
         }
         from = off + 1;
+        pw_fiber_pause(m->fiber);
     }
     pw_text_str(err, "unexpected EOF");
     return PW_EINVAL;
@@ -254,7 +278,7 @@ pw_multipart_next(struct pw_multipart *m, struct pw_multipart_part *part, struct
     part->data = (struct pw_slice){0};
     while (true) { /* one line of preamble a turn */
         bool complete;
-        struct pw_slice line = read_line(m->body, &complete);
+        struct pw_slice line = read_line(m, &complete);
 
         if (is_boundary(m, line, "--")) {
             return 0;
@@ -264,6 +288,7 @@ pw_multipart_next(struct pw_multipart *m, struct pw_multipart_part *part, struct
             return PW_EINVAL;
         }
         m->body = advance(m->body, line.len);
+        pw_fiber_pause(m->fiber);
         if (is_boundary(m, line, "")) {
             int rc;
 

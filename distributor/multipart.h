@@ -20,8 +20,9 @@ struct pw_multipart {
     struct pw_slice body;                         /* what is left */
     uint8_t delim[PW_MULTIPART_BOUNDARY_MAX + 4]; /* CRLF "--" boundary */
     size_t delim_len;
-    bool bare_lf; /* the sender ends lines with LF alone: the delimiter starts with it */
-    bool any;     /* a part was read */
+    bool bare_lf;           /* the sender ends lines with LF alone: the delimiter starts with it */
+    bool any;               /* a part was read */
+    struct pw_fiber *fiber; /* for checkpoints in long bodies; NULL: none */
 };
 
 struct pw_multipart_part {
@@ -33,7 +34,7 @@ struct pw_multipart_part {
 
 /* 0; PW_EINVAL when the header carries no usable boundary. Borrows body. */
 PW_MUST_USE int pw_multipart_init(struct pw_multipart *m, struct pw_slice content_type,
-                                  struct pw_slice body);
+                                  struct pw_slice body, struct pw_fiber *fiber);
 PW_MUST_USE int pw_multipart_next(struct pw_multipart *m, struct pw_multipart_part *part,
                                   struct pw_text *err);
 

@@ -77,7 +77,7 @@ parse_config(struct pw_sample_type_config *c, struct pw_slice json, struct pw_sc
 {
     struct pw_json_read j;
 
-    pw_json_read_init(&j, json);
+    pw_json_read_init(&j, json, scratch->fiber);
     c->given = true;
     if (!read_config(c, &j, scratch)) {
         pw_text_str(err, FORM_PREFIX);
@@ -100,7 +100,7 @@ pw_pprof_form_parse(struct pw_pprof_form *f, struct pw_slice content_type, struc
 
     *f = (struct pw_pprof_form){0};
     pw_text_str(err, FORM_PREFIX);
-    if (pw_multipart_init(&m, content_type, body) != 0) {
+    if (pw_multipart_init(&m, content_type, body, scratch->fiber) != 0) {
         pw_text_str(err, "malformed multipart content type header");
         return PW_EINVAL;
     }

@@ -145,7 +145,7 @@ check_rate(struct pw_work *w, uint64_t size)
         .rate_bytes_per_s = w->limits->ingestion_rate_mb * 1048576,
         .burst_bytes = (uint64_t)(w->limits->ingestion_burst_size_mb * 1048576),
         .bytes = size,
-        .now_ns = pw_clock_tsc_to_ns(&w->d->cfg.clock, w->req->now_tsc),
+        .now_ns = pw_clock_tsc_to_ns(&w->d->cfg.clock, w->start_tsc),
     };
 
     if (pw_rate_take(w->d->rates, &ask)) {
@@ -227,9 +227,11 @@ inject_build_id(struct pw_work *w, struct pw_series_in *in)
     }
     in->raw = NULL; /* what was sent says nothing of them */
     for (uint32_t i = 0; i < p->mapping_count; i++) {
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 32);
+
         struct pw_slice build_id = pw_profile_string(p, p->mapping[i].build_id_ref);
         size_t cap = 64 + 6 * (repository.len + git_ref.len + root_path.len + build_id.len);
-        void *buf = pw_scratch_alloc(&w->d->scratch, cap);
+        void *buf = pw_scratch_alloc(w->scratch, cap);
         struct pw_text t;
         uint32_t ref;
 
@@ -291,7 +293,7 @@ limit_sessions(struct pw_work *w, struct pw_labels *l)
     if (value.ptr == NULL) {
         return 0;
     }
-    buf = pw_scratch_alloc(&w->d->scratch, 16);
+    buf = pw_scratch_alloc(w->scratch, 16);
     if (buf == NULL) {
         return PW_ENOMEM;
     }
@@ -338,7 +340,7 @@ store(struct pw_work *w, struct pw_series_in *in, uint64_t size)
     if (limit_sessions(w, &in->labels) != 0) {
         return no_memory(w);
     }
-    reason = pw_split(&split, &src, &w->d->scratch, &w->err);
+    reason = pw_split(&split, &src, w->scratch, &w->err);
     w->stats->sanitized_label_names += split.names_sanitized;
     if (reason != PW_REASON_NONE) {
         return reason;
@@ -374,6 +376,19 @@ check_label_count(struct pw_work *w, const struct pw_labels *l)
     return PW_REASON_MAX_LABEL_NAMES_PER_SERIES;
 }
 
+/* The first one of that name decides, wherever it is among however many labels. */
+static bool
+has_service_name(const struct pw_work *w, const struct pw_labels *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (pw_slice_eq_str(l->pair[i].name, "service_name")) {
+            return l->pair[i].value.len != 0;
+        }
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 1024);
+    }
+    return false;
+}
+
 enum pw_reason
 pw_process(struct pw_work *w, struct pw_series_in *in)
 {
@@ -381,7 +396,7 @@ pw_process(struct pw_work *w, struct pw_series_in *in)
     uint64_t size = in->profile->encoded_bytes;
     enum pw_reason reason;
 
-    if (pw_labels_get(l, PW_SLICE_LIT("service_name")).len == 0) { /* step 1 */
+    if (!has_service_name(w, l)) { /* step 1 */
         l->pair[l->count++] =
             (struct pw_label_pair){PW_SLICE_LIT("service_name"), PW_SLICE_LIT("unknown_service")};
     }

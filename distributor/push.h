@@ -50,6 +50,7 @@ struct pw_push_build {
     bool no_memory;
     bool said; /* err has its detail */
     uint32_t series, labels, samples, pieces;
+    uint32_t turn; /* fields read: for checkpoints */
     struct pw_label_pair *label;
     struct pw_push_sample *sample;
     struct pw_slice *piece;

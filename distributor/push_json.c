@@ -97,6 +97,30 @@ read_string(struct reader *r, struct pw_slice *out)
     return ok;
 }
 
+/* In steps of whole groups of four; only the last one may be padded. */
+static bool
+decode_base64(struct reader *r, struct pw_slice text, uint8_t *buf, size_t cap, size_t *len)
+{
+    enum { STEP_CHARS = 64 << 10, STEP_BYTES = STEP_CHARS / 4 * 3 };
+    size_t n = 0;
+
+    *len = 0;
+    while (text.len > STEP_CHARS) {
+        if (pw_base64_decode(pw_slice(text.ptr, STEP_CHARS), buf + *len, cap - *len, &n) != 0 ||
+            n != STEP_BYTES) {
+            return false;
+        }
+        *len += n;
+        text = pw_slice(text.ptr + STEP_CHARS, text.len - STEP_CHARS);
+        pw_fiber_pause(r->b.scratch->fiber);
+    }
+    if (pw_base64_decode(text, buf + *len, cap - *len, &n) != 0) {
+        return false;
+    }
+    *len += n;
+    return true;
+}
+
 static bool
 read_bytes(struct reader *r, struct pw_push_sample *out)
 {
@@ -120,7 +144,7 @@ read_bytes(struct reader *r, struct pw_push_sample *out)
         pw_scratch_rewind(r->b.scratch, mark);
         return false;
     }
-    if (pw_base64_decode(text, buf, cap, &n) != 0) {
+    if (!decode_base64(r, text, buf, cap, &n)) {
         return fail(r, "invalid value for bytes field rawProfile");
     }
     r->b.piece[r->b.pieces - 1] = pw_slice(buf, n);
@@ -246,7 +270,7 @@ read_request(struct reader *r, struct pw_slice body)
     bool first = true;
     bool seen = false;
 
-    pw_json_read_init(&r->j, body);
+    pw_json_read_init(&r->j, body, r->b.scratch->fiber);
     while (next_member(r, &first, &key)) {
         bool ok = named(key, "series", NULL) ? once(r, &seen) && read_list(r, read_series)
                                              : pw_json_read_skip(&r->j);

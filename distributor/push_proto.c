@@ -116,9 +116,11 @@ skip_group(struct pw_push_build *b, struct cursor *c)
 {
     uint32_t depth = 1;
 
-    while (depth != 0) { /* one tag a turn */
+    for (uint32_t i = 0; depth != 0; i++) { /* one tag a turn */
         uint64_t tag;
         uint32_t type;
+
+        PW_FIBER_PAUSE_EVERY(b->scratch->fiber, i, 1024);
 
         if (!need_varint(b, c, &tag)) {
             return false;
@@ -145,6 +147,8 @@ next_field(struct pw_push_build *b, struct cursor *c, struct field *f)
     uint64_t tag;
     uint64_t n;
 
+    PW_FIBER_PAUSE_EVERY(b->scratch->fiber, b->turn, 256);
+    b->turn++;
     if (c->left == 0) {
         return FIELD_END;
     }
@@ -220,6 +224,7 @@ as_slice(struct pw_push_build *b, struct cursor c, struct pw_slice *out)
     *out = pw_slice(buf, (size_t)c.left);
     for (size_t i = 0; c.left != 0; i++) {
         buf[i] = next_byte(&c);
+        PW_FIBER_PAUSE_EVERY(b->scratch->fiber, i, 8192);
     }
     return true;
 }
@@ -244,6 +249,7 @@ as_pieces(struct pw_push_build *b, struct cursor c, struct pw_push_sample *s)
         }
         c.piece++;
         c.off = 0;
+        PW_FIBER_PAUSE_EVERY(b->scratch->fiber, n, 1024);
     }
     if (b->out != NULL) {
         s->piece = b->piece + b->pieces;
@@ -355,6 +361,7 @@ pw_push_parse_proto(struct pw_push *out, const struct pw_slice *body, uint32_t b
 
     for (uint32_t i = 0; i < body_count; i++) {
         c.left += body[i].len;
+        PW_FIBER_PAUSE_EVERY(scratch->fiber, i, 4096);
     }
     if (!read_request(&b, c)) {
         return PW_EINVAL;

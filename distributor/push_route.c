@@ -124,7 +124,7 @@ pw_push_head(struct pw_distributor *d, const struct pw_http_request *req, struct
     struct pw_text err;
     enum pw_code code;
 
-    pw_scratch_rewind(&d->scratch, 0);
+    pw_scratch_rewind(&d->front.scratch, 0);
     v->answered = true;
     if (req->method != PW_HTTP_METHOD_POST) {
         refused(d, PW_REASON_BAD_REQUEST);
@@ -156,7 +156,7 @@ pw_push_too_large(struct pw_distributor *d, const struct pw_http_request *req)
     int n = snprintf(buf, sizeof(buf), "message is larger than configured max %llu",
                      (unsigned long long)pw_body_limit(pw_overrides_get(o, PW_SLICE_LIT(""))));
 
-    pw_scratch_rewind(&d->scratch, 0);
+    pw_scratch_rewind(&d->front.scratch, 0);
     refused(d, PW_REASON_REQUEST_TOO_LARGE);
     pw_answer_connect(&d->fanout.answerer, req->conn, PW_CODE_RESOURCE_EXHAUSTED,
                       pw_slice(buf, (size_t)n));
@@ -192,7 +192,7 @@ unpack_body(struct pw_work *w, struct pw_slice *out)
 {
     const struct pw_overrides *o = atomic_load_explicit(w->d->cfg.overrides, memory_order_acquire);
     uint64_t limit = pw_body_limit(pw_overrides_get(o, PW_SLICE_LIT("")));
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     size_t left = pw_scratch_left(s) & ~(size_t)15;
     uint64_t bomb = unpacked_max(w->req->body_bytes);
     uint64_t most = limit < bomb ? limit : bomb;
@@ -200,11 +200,12 @@ unpack_body(struct pw_work *w, struct pw_slice *out)
     size_t len;
     uint8_t *to = s->base + s->used;
 
-    switch (pw_inflate(w->d->inflater, w->req->body, w->req->body_count, to, cap, &len)) {
+    switch (pw_inflate(w->desk->inflater, w->req->body, w->req->body_count, to, cap, &len)) {
     case PW_INFLATE_OK:
         *out = pw_slice(pw_scratch_alloc(s, len), len);
         return PW_REASON_NONE;
     case PW_INFLATE_TOO_LARGE:
+        pw_scratch_note(s, len);
         pw_text_printf(&w->err, "message is larger than configured max %llu",
                        (unsigned long long)cap);
         return PW_REASON_REQUEST_TOO_LARGE;
@@ -242,11 +243,11 @@ parse_body(struct pw_work *w, struct pw_push *push)
     }
     pw_text_str(&w->err, "unmarshal message: ");
     if (w->to.kind == PW_ANSWER_PUSH_PROTO) {
-        rc = pw_push_parse_proto(push, body, count, &w->d->scratch, &w->err);
+        rc = pw_push_parse_proto(push, body, count, w->scratch, &w->err);
     } else {
         pw_text_str(&w->err, "unmarshal into *pushv1.PushRequest: ");
-        rc = pw_contiguous(&w->d->scratch, body, count, &whole)
-                 ? pw_push_parse_json(push, whole, &w->d->scratch, &w->err)
+        rc = pw_contiguous(w->scratch, body, count, &whole)
+                 ? pw_push_parse_json(push, whole, w->scratch, &w->err)
                  : PW_ENOMEM;
     }
     if (rc == 0) {
@@ -266,7 +267,7 @@ static void
 push_sample(struct pw_work *w, const struct pw_push_series *series,
             const struct pw_push_sample *sample, uint32_t index)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     struct pw_profile *p = pw_scratch_alloc(s, sizeof(*p));
     struct pw_series_in in = {.profile = p, .raw_bytes = sample->bytes};
     struct pw_decoded decoded;
@@ -321,7 +322,7 @@ batch_fits(struct pw_work *w, const struct pw_push *push)
     for (uint32_t i = 0; i < push->series_count; i++) {
         for (uint32_t k = 0; k < push->series[i].sample_count; k++) {
             const struct pw_push_sample *sample = &push->series[i].sample[k];
-            size_t mark = w->d->scratch.used;
+            size_t mark = w->scratch->used;
             struct pw_decoded decoded;
 
             if (pw_decode(w, sample->piece, sample->piece_count, sample->bytes, &decoded) ==
@@ -329,7 +330,7 @@ batch_fits(struct pw_work *w, const struct pw_push *push)
                 sum += decoded.bytes.len;
             }
             w->err.len = 0;
-            pw_scratch_rewind(&w->d->scratch, mark);
+            pw_scratch_rewind(w->scratch, mark);
         }
     }
     if ((double)sum <= limit) {
@@ -342,14 +343,17 @@ batch_fits(struct pw_work *w, const struct pw_push *push)
 }
 
 void
-pw_push_request(struct pw_distributor *d, const struct pw_http_request *req)
+pw_push_request(struct pw_desk *desk)
 {
+    const struct pw_http_request *req = &desk->req;
+    struct pw_distributor *d = desk->d;
     struct pw_work w;
     struct pw_push push;
     enum pw_reason reason;
     size_t mark;
 
-    if (!pw_work_init(&w, d, req) || !media_type(pw_http_header(req, "Content-Type"), &w.to.kind)) {
+    if (!pw_work_init(&w, desk, req) ||
+        !media_type(pw_http_header(req, "Content-Type"), &w.to.kind)) {
         pw_answer_empty(&d->fanout.answerer, req->conn, 503, (struct pw_slice){0});
         return;
     }
@@ -374,11 +378,12 @@ pw_push_request(struct pw_distributor *d, const struct pw_http_request *req)
         refuse(&w, PW_REASON_BODY_SIZE_LIMIT_EXCEEDED);
         return;
     }
-    mark = d->scratch.used;
+    mark = w.scratch->used;
     for (uint32_t i = 0; i < push.series_count; i++) {
         for (uint32_t k = 0; k < push.series[i].sample_count; k++) {
             push_sample(&w, &push.series[i], &push.series[i].sample[k], i);
-            pw_scratch_rewind(&d->scratch, mark);
+            pw_scratch_rewind(w.scratch, mark);
+            pw_fiber_pause(w.scratch->fiber);
         }
     }
     pw_work_finish(&w);

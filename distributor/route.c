@@ -21,7 +21,7 @@ say(struct pw_work *w, enum pw_reason reason)
 static uint32_t
 core_of(struct pw_work *w, const struct pw_labels *l)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     size_t mark = s->used;
     struct pw_text t;
     void *buf;
@@ -71,6 +71,7 @@ send_core(struct pw_work *w, uint32_t core, const struct pw_record_source *src)
         if (w->slot == NULL) {
             return say(w, PW_REASON_QUEUE_FULL);
         }
+        w->desk->slot = w->slot;
     }
     reason = pw_fanout_send(&w->d->fanout, w->slot, core, src);
     return reason == PW_REASON_NONE ? reason : say(w, reason);
@@ -80,7 +81,7 @@ enum pw_reason
 pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
          const struct pw_record_raw *raw, uint64_t size)
 {
-    struct pw_scratch *s = &w->d->scratch;
+    struct pw_scratch *s = w->scratch;
     uint32_t n = split->group_count;
     struct pw_record_group *group = pw_scratch_array(s, n, sizeof(*group));
     uint8_t *core = pw_scratch_array(s, n, sizeof(*core));
@@ -90,6 +91,7 @@ pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
         return say(w, PW_REASON_CORE_MEMORY);
     }
     for (uint32_t i = 0; i < n; i++) {
+        PW_FIBER_PAUSE_EVERY(s->fiber, i, 32);
         core[i] = (uint8_t)core_of(w, &split->group[i].labels);
         strip(&split->group[i].labels);
     }
@@ -108,6 +110,7 @@ pw_route(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
             if (core[i] == c) {
                 fill_group(w, &group[src.group_count++], &split->group[i]);
             }
+            PW_FIBER_PAUSE_EVERY(s->fiber, i, 1024);
         }
         if (src.group_count == 0) {
             continue;

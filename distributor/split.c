@@ -272,8 +272,8 @@ work_init(struct work *w)
         w->out->group == NULL || w->out->span == NULL) {
         return no_memory(w->err);
     }
-    memset(w->promoted_slot, 0, cap * sizeof(*w->promoted_slot));
-    memset(w->final_slot, 0, cap * sizeof(*w->final_slot));
+    pw_fiber_clear(w->scratch->fiber, w->promoted_slot, cap * sizeof(*w->promoted_slot));
+    pw_fiber_clear(w->scratch->fiber, w->final_slot, cap * sizeof(*w->final_slot));
     return PW_REASON_NONE;
 }
 
@@ -289,6 +289,7 @@ deal_all(struct work *w)
     }
     for (uint32_t i = 0; i < n; i++) {
         sample[i] = i;
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 16384);
     }
     w->out->group[0].sample = sample;
     w->out->group[0].sample_count = n;
@@ -310,6 +311,7 @@ deal_samples(struct work *w)
     for (uint32_t i = 0; i < p->sample_count; i++) {
         int32_t g = w->set_group[p->sample[i].label_set];
 
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 4096);
         if (g >= 0) {
             w->out->group[g].sample_count++;
         } else {
@@ -328,6 +330,7 @@ deal_samples(struct work *w)
         uint32_t set = p->sample[i].label_set;
         struct pw_split_group *group;
 
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 4096);
         if (w->set_group[set] < 0) {
             continue;
         }
@@ -352,10 +355,12 @@ pw_split(struct pw_split *out, const struct pw_split_source *src, struct pw_scra
     reason = work_init(&w);
     for (uint32_t i = 0; reason == PW_REASON_NONE && i < src->profile->label_set_count; i++) {
         reason = place_set(&w, i);
+        PW_FIBER_PAUSE_EVERY(scratch->fiber, i, 8);
     }
     for (uint32_t g = 0; reason == PW_REASON_NONE && g < out->group_count; g++) {
         reason = pw_validate_labels(&out->group[g].labels, src->limits, scratch,
                                     &out->names_sanitized, err);
+        PW_FIBER_PAUSE_EVERY(scratch->fiber, g, 8);
     }
     if (reason != PW_REASON_NONE) {
         return reason;

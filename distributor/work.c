@@ -5,16 +5,21 @@
 #include <stdio.h>
 
 bool
-pw_work_init(struct pw_work *w, struct pw_distributor *d, const struct pw_http_request *req)
+pw_work_init(struct pw_work *w, struct pw_desk *desk, const struct pw_http_request *req)
 {
     void *err;
     void *text;
 
-    pw_scratch_rewind(&d->scratch, 0);
-    *w = (struct pw_work){.d = d, .req = req, .now_ns = pw_wall_ns()};
+    *w = (struct pw_work){.d = desk->d,
+                          .desk = desk,
+                          .scratch = &desk->scratch,
+                          .req = req,
+                          .start_tsc = desk->start_tsc,
+                          .now_ns = pw_wall_ns()};
     w->to.conn = req->conn;
-    err = pw_scratch_alloc(&d->scratch, PW_ERROR_TEXT_MAX);
-    text = pw_scratch_alloc(&d->scratch, PW_ERROR_TEXT_MAX);
+    pw_scratch_rewind(w->scratch, desk->mark);
+    err = pw_scratch_alloc(w->scratch, PW_ERROR_TEXT_MAX);
+    text = pw_scratch_alloc(w->scratch, PW_ERROR_TEXT_MAX);
     if (err == NULL || text == NULL) {
         return false;
     }
@@ -31,6 +36,7 @@ pw_work_tenant(struct pw_work *w)
     int rc = pw_tenant_from_header(w->d->cfg.multitenancy, value, &w->tenant, &w->err);
 
     if (rc == 0) {
+        pw_desk_use_overrides(w->desk, o);
         w->limits = pw_overrides_get(o, w->tenant);
         w->stats = pw_metrics_tenant(&w->d->metrics, w->tenant);
     }
@@ -43,12 +49,12 @@ pw_work_labels(struct pw_work *w, const struct pw_label_pair *pair, uint32_t cou
 {
     out->cap = count + PW_LABELS_SLACK;
     out->count = count;
-    out->pair = pw_scratch_array(&w->d->scratch, out->cap, sizeof(*out->pair));
+    out->pair = pw_scratch_array(w->scratch, out->cap, sizeof(*out->pair));
     if (out->pair == NULL) {
         return false;
     }
     if (count != 0) {
-        memcpy(out->pair, pair, count * sizeof(*pair));
+        pw_fiber_copy(w->scratch->fiber, out->pair, pair, count * sizeof(*pair));
     }
     return true;
 }
@@ -109,7 +115,10 @@ pw_work_log(struct pw_work *w, enum pw_reason reason, const struct pw_labels *la
     }
     pw_text_fixed(&t, raw, sizeof(raw));
     if (labels != NULL) {
-        pw_labels_text(labels, &t);
+        struct pw_labels first = *labels; /* more than fit the line */
+
+        first.count = first.count < sizeof(raw) / 4 ? first.count : sizeof(raw) / 4;
+        pw_labels_text(&first, &t);
     }
     (void)pw_log_limited(
         &w->d->log_limit, PW_LOG_WARN, "pw.distributor",
@@ -182,6 +191,7 @@ pw_work_finish(struct pw_work *w)
         pw_text_slice(&w->err, text);
         text = pw_slice(w->err.ptr, w->err.len);
     }
+    w->desk->slot = NULL; /* from here on it looks after itself */
     if (w->slot == NULL) {
         if (f->reason == PW_REASON_NONE) {
             pw_answer_ok(&w->d->fanout.answerer, &w->to);

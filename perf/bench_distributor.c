@@ -43,6 +43,30 @@ pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_re
     return 0;
 }
 
+/* Nothing is parked here: work has no slices. */
+void
+pw_http_hold(struct pw_http_server *srv, uint64_t conn)
+{
+    (void)srv;
+    (void)conn;
+}
+
+int
+pw_http_held(struct pw_http_server *srv, uint64_t conn, struct pw_http_request *req)
+{
+    (void)srv;
+    (void)conn;
+    (void)req;
+    return PW_ENOENT;
+}
+
+void
+pw_http_release(struct pw_http_server *srv, uint64_t conn)
+{
+    (void)srv;
+    (void)conn;
+}
+
 struct pw_slice
 pw_http_header(const struct pw_http_request *req, const char *name)
 {

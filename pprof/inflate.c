@@ -2,19 +2,33 @@
  * takes pieces and keeps state. perf/bench_inflate measures both on the same bodies. So: one piece
  * goes to libdeflate as it lies, several pieces are joined first while that copy is small against
  * unpacking, and only bodies above the join buffer stream through ISA-L. Failures are decoded a
- * second time by ISA-L, which can tell a stream that ends early from a broken one. */
+ * second time by ISA-L, which can tell a stream that ends early from a broken one. On a fiber, what says
+ * that it is long streams as well: libdeflate cannot stop half way. */
 #include "pprof/inflate.h"
+
+#include "base/fiber.h"
 
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 
-enum { JOIN_BYTES_MAX = 4 << 20, GZIP_HEADER_BYTES = 10, SURE_BYTES_MIN = 1 << 20 };
+enum {
+    JOIN_BYTES_MAX = 4 << 20,
+    GZIP_HEADER_BYTES = 10,
+    SURE_BYTES_MIN = 1 << 20,
+    /* On a fiber: in one go below these, 0.3 ms as a rule; else in steps of these. A deflate block can do much
+     * work with little input, so input is dealt out in smaller ones. */
+    AT_ONCE_IN_MAX = 96 << 10,
+    AT_ONCE_OUT_MAX = 320 << 10,
+    STEP_IN_BYTES = 4 << 10,
+    STEP_OUT_BYTES = 32 << 10,
+};
 
 struct pw_inflater {
     struct libdeflate_decompressor *whole;
     struct inflate_state stream;
     uint8_t *join;
+    struct pw_fiber *fiber; /* NULL: straight */
 };
 
 int
@@ -46,6 +60,12 @@ pw_inflater_fini_ctl(struct pw_inflater *inf)
     }
     free(inf->join);
     free(inf);
+}
+
+void
+pw_inflater_set_fiber_ctl(struct pw_inflater *inf, struct pw_fiber *fiber)
+{
+    inf->fiber = fiber;
 }
 
 bool
@@ -108,12 +128,12 @@ stream_result(int r)
 /* One call of ISA-L. Writes into out while there is room, then into a byte of its own: anything
  * that lands there is over the limit. */
 static enum pw_inflate_result
-stream_step(struct inflate_state *s, uint8_t *out, size_t out_cap, size_t *out_len)
+stream_step(struct inflate_state *s, uint8_t *out, size_t out_cap, size_t *out_len, size_t most)
 {
     uint8_t over[1];
     bool full = *out_len == out_cap;
     size_t room = full ? sizeof(over) : out_cap - *out_len;
-    uint32_t avail = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
+    uint32_t avail = (uint32_t)(room > most ? most : room);
     int r;
 
     s->next_out = full ? over : out + *out_len;
@@ -135,42 +155,64 @@ stream_begin(struct inflate_state *s)
     s->crc_flag = ISAL_GZIP;
 }
 
+/* As many steps as it takes to use up s->avail_in, at most `most` bytes of output each. *fresh: between
+ * members. */
+static enum pw_inflate_result
+stream_piece(struct pw_inflater *inf, uint8_t *out, size_t out_cap, size_t *out_len, bool *fresh)
+{
+    struct inflate_state *s = &inf->stream;
+    size_t most = inf->fiber == NULL ? UINT32_MAX : (size_t)STEP_OUT_BYTES;
+
+    for (;;) { /* every turn consumes input or makes output, else it ends */
+        uint32_t in_before = s->avail_in;
+        size_t out_before = *out_len;
+        enum pw_inflate_result r;
+
+        if (*fresh && s->avail_in > 0) {
+            uint8_t *next = s->next_in;
+
+            stream_begin(s);
+            s->next_in = next;
+            s->avail_in = in_before;
+            *fresh = false;
+        }
+        if (*fresh) {
+            return PW_INFLATE_OK;
+        }
+        r = stream_step(s, out, out_cap, out_len, most);
+        if (r != PW_INFLATE_OK) {
+            return r;
+        }
+        *fresh = s->block_state == ISAL_BLOCK_FINISH;
+        if (!*fresh && s->avail_in == in_before && *out_len == out_before) {
+            return PW_INFLATE_OK;
+        }
+        pw_fiber_pause(inf->fiber);
+    }
+}
+
 static enum pw_inflate_result
 inflate_stream(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count, uint8_t *out,
                size_t out_cap, size_t *out_len)
 {
     struct inflate_state *s = &inf->stream;
-    bool fresh = false; /* between members */
+    size_t most = inf->fiber == NULL ? SIZE_MAX : (size_t)STEP_IN_BYTES;
+    bool fresh = false;
 
     *out_len = 0;
     stream_begin(s);
     for (uint32_t i = 0; i < in_count; i++) {
-        s->next_in = (uint8_t *)(uintptr_t)in[i].ptr; /* ISA-L does not write through it */
-        s->avail_in = (uint32_t)in[i].len;
-        for (;;) { /* every turn consumes input or makes output, else it ends */
-            uint32_t in_before = s->avail_in;
-            size_t out_before = *out_len;
+        for (size_t at = 0; at < in[i].len;) {
+            size_t n = in[i].len - at < most ? in[i].len - at : most;
             enum pw_inflate_result r;
 
-            if (fresh && s->avail_in > 0) {
-                uint8_t *next = s->next_in;
-
-                stream_begin(s);
-                s->next_in = next;
-                s->avail_in = in_before;
-                fresh = false;
-            }
-            if (fresh) {
-                break;
-            }
-            r = stream_step(s, out, out_cap, out_len);
+            s->next_in = (uint8_t *)(uintptr_t)in[i].ptr + at; /* ISA-L does not write through it */
+            s->avail_in = (uint32_t)n;
+            r = stream_piece(inf, out, out_cap, out_len, &fresh);
             if (r != PW_INFLATE_OK) {
                 return r;
             }
-            fresh = s->block_state == ISAL_BLOCK_FINISH;
-            if (!fresh && s->avail_in == in_before && *out_len == out_before) {
-                break;
-            }
+            at += n;
         }
     }
     return fresh ? PW_INFLATE_OK : PW_INFLATE_TRUNCATED;
@@ -192,12 +234,40 @@ join(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count, stru
     return true;
 }
 
+/* What the last member says it unpacks to (RFC 1952 2.3.1, ISIZE): a promise, nothing more. */
+static uint32_t
+promised(const struct pw_slice *in, uint32_t in_count)
+{
+    uint32_t v = 0, n = 0;
+
+    for (uint32_t i = in_count; i > 0 && n < 4; i--) {
+        for (size_t k = in [i - 1].len; k > 0 && n < 4; k--, n++) {
+            v = v << 8 | in[i - 1].ptr[k - 1];
+        }
+    }
+    return v;
+}
+
+/* How much output may be asked of libdeflate in one call; 0: none, it has to stream. */
+static size_t
+at_once(const struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count, size_t total,
+        size_t out_cap)
+{
+    if (inf->fiber == NULL) {
+        return in_count == 1 || total <= JOIN_BYTES_MAX ? out_cap : 0;
+    }
+    if (total > AT_ONCE_IN_MAX || promised(in, in_count) > AT_ONCE_OUT_MAX) {
+        return 0;
+    }
+    return out_cap < AT_ONCE_OUT_MAX ? out_cap : AT_ONCE_OUT_MAX;
+}
+
 enum pw_inflate_result
 pw_inflate(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count, uint8_t *out,
            size_t out_cap, size_t *out_len)
 {
     struct pw_slice all = {0};
-    size_t total = 0;
+    size_t total = 0, once;
     enum pw_inflate_result r;
 
     *out_len = 0;
@@ -210,12 +280,20 @@ pw_inflate(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count
     if (!pw_inflate_is_gzip(in, in_count)) {
         return PW_INFLATE_BAD_HEADER;
     }
+    once = at_once(inf, in, in_count, total, out_cap);
     if (in_count == 1) {
         all = in[0];
-    } else if (total > JOIN_BYTES_MAX || !join(inf, in, in_count, &all)) {
+    } else if (once != 0 && !join(inf, in, in_count, &all)) {
+        once = 0;
+    }
+    if (once == 0 && out_cap != 0) {
         return inflate_stream(inf, in, in_count, out, out_cap, out_len);
     }
-    r = inflate_whole(inf, all, out, out_cap, out_len);
+    pw_fiber_pause(inf->fiber);
+    r = inflate_whole(inf, all, out, once, out_len);
+    if (r == PW_INFLATE_TOO_LARGE && once < out_cap) { /* the promise was not kept */
+        return inflate_stream(inf, &all, 1, out, out_cap, out_len);
+    }
     if (r == PW_INFLATE_TOO_LARGE && out_cap >= SURE_BYTES_MIN) {
         return r; /* no second time for a bomb: of a cut stream libdeflate makes a few KiB too much */
     }

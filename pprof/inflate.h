@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/types.h"
 
+struct pw_fiber;
 struct pw_inflater; /* opaque: ISA-L and libdeflate state */
 
 enum pw_inflate_result {
@@ -27,6 +28,8 @@ enum pw_inflate_result {
 
 PW_MUST_USE int pw_inflater_init_ctl(struct pw_inflater **inf);
 void pw_inflater_fini_ctl(struct pw_inflater *inf);
+/* Its work runs on this fiber from now on: what promises to be long has checkpoints. */
+void pw_inflater_set_fiber_ctl(struct pw_inflater *inf, struct pw_fiber *fiber);
 
 /* True when the bytes begin as a gzip member (1f 8b). Looks at the first two bytes over the pieces. */
 bool pw_inflate_is_gzip(const struct pw_slice *in, uint32_t in_count);

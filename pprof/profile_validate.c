@@ -8,7 +8,6 @@
 enum {
     NS_PER_MS = 1000000,
     SHOWN_BYTES_MAX = 64 << 10, /* of a string in a text; texts are cut at 128 KiB anyway */
-    UTF8_STEP_BYTES = 16 << 10,
 };
 
 static enum pw_profile_reason
@@ -173,34 +172,13 @@ invalid_utf8_text(struct pw_profile *p, struct pw_slice s)
     return text;
 }
 
-/* As pw_utf8_valid, in steps that end where a character does. */
-static bool
-utf8_valid(struct pw_fiber *fiber, struct pw_slice s)
-{
-    size_t at = 0;
-
-    while (s.len - at > UTF8_STEP_BYTES) {
-        size_t end = at + UTF8_STEP_BYTES;
-
-        for (int i = 0; i < 3 && (s.ptr[end] & 0xC0) == 0x80; i++) {
-            end--;
-        }
-        if (!pw_utf8_valid(s.ptr + at, end - at)) {
-            return false;
-        }
-        at = end;
-        pw_fiber_pause(fiber);
-    }
-    return pw_utf8_valid(s.ptr + at, s.len - at);
-}
-
 /* Row 13 for strings from first to before end; NULL when they are UTF-8. */
 static const char *
 utf8_fault(struct pw_profile *p, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        if (!utf8_valid(p->scratch->fiber, p->string_table[i])) {
+        if (!pw_utf8_valid_paused(p->scratch->fiber, p->string_table[i])) {
             return invalid_utf8_text(p, p->string_table[i]);
         }
     }

@@ -8,19 +8,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The fake http server: one request at a time. Tests have one thread. */
+/* The fake http server. Tests have one thread. */
 struct pw_http_server {
-    struct pw_t_reply *reply;
+    struct pw_t_held conn[PW_T_CONNS_MAX];
 };
 
 static struct pw_http_server server;
 
+/* Nobody may keep a pointer into a request that is not held any more. */
+static void
+let_go(struct pw_t_held *h)
+{
+    if (h->copy != NULL) {
+        memset(h->copy, 0xEE, h->body_len);
+    }
+    free(h->copy);
+    free(h->body);
+    h->copy = NULL;
+    h->body = NULL;
+    h->held = false;
+}
+
 int
 pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_reply *rep)
 {
-    struct pw_t_reply *r = srv->reply;
+    struct pw_t_held *h = &srv->conn[conn];
+    struct pw_t_reply *r = h->reply;
 
-    assert_int_equal(conn, 77);
+    assert_in_range(conn, 0, PW_T_CONNS_MAX - 1);
+    if (h->owed == 0) {
+        if (rep->body_free != NULL) {
+            rep->body_free(rep->body_arg);
+        }
+        return PW_ENOENT;
+    }
+    h->owed--;
     assert_true(rep->body_free != NULL || rep->body.len <= PW_HTTP_REPLY_COPY_MAX);
     assert_true(rep->body.len <= PW_T_REPLY_MAX);
     assert_true(rep->headers.len < sizeof(r->headers));
@@ -38,7 +60,40 @@ pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_re
     if (rep->body_free != NULL) {
         rep->body_free(rep->body_arg);
     }
+    if (h->held) {
+        let_go(h);
+    }
     return 0;
+}
+
+void
+pw_http_hold(struct pw_http_server *srv, uint64_t conn)
+{
+    srv->conn[conn].held = true;
+}
+
+int
+pw_http_held(struct pw_http_server *srv, uint64_t conn, struct pw_http_request *req)
+{
+    if (!srv->conn[conn].held) {
+        return PW_ENOENT;
+    }
+    *req = srv->conn[conn].req;
+    return 0;
+}
+
+void
+pw_http_release(struct pw_http_server *srv, uint64_t conn)
+{
+    if (srv->conn[conn].held) {
+        let_go(&srv->conn[conn]);
+    }
+}
+
+bool
+pw_t_holds(uint32_t conn)
+{
+    return server.conn[conn].held;
 }
 
 struct pw_slice
@@ -50,6 +105,13 @@ pw_http_header(const struct pw_http_request *req, const char *name)
         }
     }
     return (struct pw_slice){0};
+}
+
+/* Time passes by looking at it: thirty ticks a look. */
+static uint64_t
+work_clock(void *arg)
+{
+    return ((struct pw_t *)arg)->work_tsc += 30;
 }
 
 void
@@ -72,7 +134,7 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         assert_int_equal(pw_lane_create_ctl(&t->back[i], PW_T_LANE, -1), 0);
     }
     t->reply.body = malloc(PW_T_REPLY_MAX + 1);
-    server.reply = &t->reply;
+    server = (struct pw_http_server){0};
     dc = (struct pw_distributor_cfg){
         .clock = t->clock,
         .hash_key = 0x1234567,
@@ -86,6 +148,9 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         .back = t->back,
         .overrides = &t->snapshot,
         .http = &server,
+        .slice_us = cfg->slice_us,
+        .work_clock = work_clock,
+        .work_clock_arg = t,
     };
     assert_int_equal(pw_distributor_create_ctl(&t->d, &dc), 0);
 }
@@ -115,57 +180,87 @@ method_of(const char *m)
                                                : PW_HTTP_METHOD_OTHER;
 }
 
-void
-pw_t_send(struct pw_t *t, const struct pw_t_request *r)
+static void
+fill(struct pw_t_held *h, const struct pw_t *t, uint32_t conn, const struct pw_t_request *r)
 {
-    struct pw_http_header headers[PW_T_HEADERS_MAX];
     size_t piece = r->piece == 0 ? r->body_len : r->piece;
     size_t count = piece == 0 ? 0 : (r->body_len + piece - 1) / piece;
-    struct pw_slice *body = malloc((count + 1) * sizeof(*body));
-    uint8_t *copy = malloc(r->body_len + 1); /* nobody may keep a pointer after the call */
-    struct pw_http_verdict v = {0};
     const char *q = strchr(r->path, '?');
-    struct pw_http_request req = {
+
+    h->req = (struct pw_http_request){
         .method = method_of(r->method),
         .minor_version = 1,
         .target = pw_slice_str(r->path),
         .path = pw_slice(r->path, q == NULL ? strlen(r->path) : (size_t)(q - r->path)),
         .query = q == NULL ? (struct pw_slice){0} : pw_slice_str(q + 1),
-        .headers = headers,
+        .headers = h->headers,
         .body_bytes = r->body_len,
-        .conn = 77,
+        .peer = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)r->address}},
+        .conn = conn,
         .now_tsc = t->now_tsc,
     };
-
     for (uint32_t i = 0; r->header != NULL && r->header[2 * i] != NULL; i++) {
         assert_true(i < PW_T_HEADERS_MAX);
-        headers[i].name = pw_slice_str(r->header[2 * i]);
-        headers[i].value = pw_slice_str(r->header[2 * i + 1]);
-        req.headers_count++;
+        h->headers[i].name = pw_slice_str(r->header[2 * i]);
+        h->headers[i].value = pw_slice_str(r->header[2 * i + 1]);
+        h->req.headers_count++;
     }
+    h->body = malloc((count + 1) * sizeof(*h->body));
+    h->copy = malloc(r->body_len + 1);
+    h->body_len = r->body_len;
     if (r->body_len != 0) {
-        memcpy(copy, r->body, r->body_len);
+        memcpy(h->copy, r->body, r->body_len);
     }
     for (size_t i = 0; i < count; i++) {
         size_t left = r->body_len - i * piece;
 
-        body[i] = pw_slice(copy + i * piece, left < piece ? left : piece);
+        h->body[i] = pw_slice(h->copy + i * piece, left < piece ? left : piece);
     }
-    t->reply.count = 0;
-    assert_true(pw_distributor_owns_path(req.path));
-    pw_distributor_head(t->d, &req, &v);
-    assert_int_equal(v.answered, t->reply.count == 1);
+    h->req.body_count = (uint32_t)count;
+}
+
+void
+pw_t_send_on(struct pw_t *t, uint32_t conn, const struct pw_t_request *r, struct pw_t_reply *reply)
+{
+    struct pw_t_held *h = &server.conn[conn];
+    struct pw_http_verdict v = {0};
+    struct pw_http_request head;
+
+    assert_false(h->held);
+    fill(h, t, conn, r);
+    h->reply = reply;
+    h->owed++;
+    reply->count = 0;
+    assert_true(pw_distributor_owns_path(h->req.path));
+    head = h->req;
+    head.body_count = 0;
+    pw_distributor_head(t->d, &head, &v);
+    assert_int_equal(v.answered, reply->count == 1);
     if (!v.answered && r->body_len > v.body_bytes_limit) {
-        pw_distributor_body_too_large(t->d, &req, v.body_bytes_limit);
-        assert_int_equal(t->reply.count, 1);
+        pw_distributor_body_too_large(t->d, &head, v.body_bytes_limit);
+        assert_int_equal(reply->count, 1);
     } else if (!v.answered) {
-        req.body = body;
-        req.body_count = (uint32_t)count;
-        pw_distributor_request(t->d, &req);
+        h->req.body = h->body;
+        pw_distributor_request(t->d, &h->req);
     }
-    memset(copy, 0xEE, r->body_len);
-    free(copy);
-    free(body);
+    if (!h->held) {
+        let_go(h);
+    }
+}
+
+void
+pw_t_send(struct pw_t *t, const struct pw_t_request *r)
+{
+    pw_t_send_on(t, 77, r, &t->reply);
+}
+
+void
+pw_t_hang_up(struct pw_t *t, uint32_t conn)
+{
+    assert_true(server.conn[conn].owed != 0);
+    server.conn[conn].owed = 0;
+    pw_distributor_abandoned(t->d, conn);
+    let_go(&server.conn[conn]);
 }
 
 static void

@@ -15,7 +15,13 @@
 #include "distributor/relabel.h"
 #include "pprof/record.h"
 
-enum { PW_T_CORES_MAX = 4, PW_T_REPLY_MAX = 1 << 20, PW_T_HEADERS_MAX = 16, PW_T_LANE = 1 << 20 };
+enum {
+    PW_T_CORES_MAX = 4,
+    PW_T_REPLY_MAX = 1 << 20,
+    PW_T_HEADERS_MAX = 16,
+    PW_T_LANE = 1 << 20,
+    PW_T_CONNS_MAX = 256,
+};
 
 struct pw_t_reply {
     uint32_t count; /* replies since the request */
@@ -33,6 +39,7 @@ struct pw_t_cfg {
     size_t scratch_bytes; /* 0: 64 MiB */
     size_t bulk_bytes;    /* 0: 4 MiB */
     size_t lane_bytes;    /* 0: PW_T_LANE */
+    uint32_t slice_us;    /* of work: 33 looks at pw_t.work_tsc each; 0: no slices */
 };
 
 struct pw_t {
@@ -42,6 +49,7 @@ struct pw_t {
     uint32_t cores;
     struct pw_clock clock;
     uint64_t now_tsc;
+    uint64_t work_tsc; /* the clock of work, when it is in slices */
     struct pw_overrides *overrides;
     _Atomic(const struct pw_overrides *) snapshot;
     struct pw_t_reply reply;
@@ -65,11 +73,30 @@ struct pw_t_request {
     const char *const *header; /* name, value, ..., NULL; may be NULL */
     const void *body;
     size_t body_len;
-    size_t piece; /* the body comes in pieces of so many bytes; 0: whole */
+    size_t piece;     /* the body comes in pieces of so many bytes; 0: whole */
+    uint32_t address; /* of the peer: 10.0.0.<address> */
 };
 
-/* head, then request or body_too_large, as http_conn would; no ingester runs. */
+/* A request that was given and not answered, as http_conn holds it. */
+struct pw_t_held {
+    struct pw_http_request req;
+    struct pw_http_header headers[PW_T_HEADERS_MAX];
+    struct pw_slice *body;
+    uint8_t *copy;
+    size_t body_len;
+    struct pw_t_reply *reply;
+    uint32_t owed; /* answers; several at once only when none is held */
+    bool held;
+};
+
+/* head, then request or body_too_large, as http_conn would; no ingester runs. The connection is 77. */
 void pw_t_send(struct pw_t *t, const struct pw_t_request *r);
+/* The same on a connection of its own, 0 ... PW_T_CONNS_MAX - 1; where the answer goes. */
+void pw_t_send_on(struct pw_t *t, uint32_t conn, const struct pw_t_request *r,
+                  struct pw_t_reply *reply);
+/* The connection dies: told, then what was held is overwritten. */
+void pw_t_hang_up(struct pw_t *t, uint32_t conn);
+bool pw_t_holds(uint32_t conn);
 /* All ingesters take what is in their lanes and answer; completions are polled. */
 void pw_t_settle(struct pw_t *t);
 /* Both; asserts exactly one reply. */

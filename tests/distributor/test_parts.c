@@ -345,7 +345,7 @@ test_pw_json_read_skip__deep_nesting__refused_not_recursed(void **state)
 
     (void)state;
     memset(json, '[', sizeof(json));
-    pw_json_read_init(&j, pw_slice(json, sizeof(json)));
+    pw_json_read_init(&j, pw_slice(json, sizeof(json)), NULL);
     assert_false(pw_json_read_skip(&j));
     assert_string_equal(j.err, "exceeded max recursion depth");
 }

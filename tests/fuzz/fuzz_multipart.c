@@ -34,7 +34,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (len != 0) {
         memcpy(body, lf + 1, len);
     }
-    if (pw_multipart_init(&m, pw_slice(data, head), pw_slice(body, len)) == 0) {
+    if (pw_multipart_init(&m, pw_slice(data, head), pw_slice(body, len), NULL) == 0) {
         size_t parts = 0;
         int rc;
 

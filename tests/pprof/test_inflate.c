@@ -1,3 +1,4 @@
+#include "base/fiber.h"
 #include "pprof/inflate.h"
 
 #include "tests/support/cmocka_pw.h"
@@ -9,6 +10,12 @@ enum { RAW = 300000, GZ_MAX = 400000 };
 
 struct fixture {
     struct pw_inflater *inf;
+    struct pw_fiber fiber;
+    bool in_pieces;            /* on the fiber, which gives way at every checkpoint */
+    const struct pw_slice *in; /* of the call on it */
+    uint32_t in_count;
+    size_t cap, *n;
+    enum pw_inflate_result result;
     uint8_t *raw, *gz, *out;
     size_t gz_len;
 };
@@ -32,9 +39,22 @@ setup(void **state)
 }
 
 static int
+setup_fiber(void **state)
+{
+    int rc = setup(state);
+    struct fixture *fx = *state;
+
+    fx->in_pieces = true;
+    pw_inflater_set_fiber_ctl(fx->inf, &fx->fiber);
+    return rc != 0 ? rc : pw_fiber_init_ctl(&fx->fiber);
+}
+
+static int
 teardown(void **state)
 {
     struct fixture *fx = *state;
+
+    pw_fiber_fini_ctl(&fx->fiber);
 
     pw_inflater_fini_ctl(fx->inf);
     free(fx->raw);
@@ -44,10 +64,34 @@ teardown(void **state)
     return 0;
 }
 
+static void
+inflate_on_fiber(void *arg)
+{
+    struct fixture *fx = arg;
+
+    fx->result = pw_inflate(fx->inf, fx->in, fx->in_count, fx->out, fx->cap, fx->n);
+}
+
+static enum pw_inflate_result
+run_pieces(struct fixture *fx, const struct pw_slice *in, uint32_t count, size_t cap, size_t *n)
+{
+    if (!fx->in_pieces) {
+        return pw_inflate(fx->inf, in, count, fx->out, cap, n);
+    }
+    fx->in = in;
+    fx->in_count = count;
+    fx->cap = cap;
+    fx->n = n;
+    pw_fiber_start(&fx->fiber, inflate_on_fiber, fx);
+    while (!pw_fiber_run(&fx->fiber, 0)) {
+    }
+    return fx->result;
+}
+
 static enum pw_inflate_result
 run(struct fixture *fx, struct pw_slice in, size_t cap, size_t *n)
 {
-    return pw_inflate(fx->inf, &in, 1, fx->out, cap, n);
+    return run_pieces(fx, &in, 1, cap, n);
 }
 
 static void
@@ -67,7 +111,7 @@ test_inflate__whole_and_in_pieces__same_bytes(void **state)
             in[count++] = pw_slice(fx->gz + at, left < piece[i] ? left : piece[i]);
         }
         assert_true(pw_inflate_is_gzip(in, count));
-        assert_int_equal(pw_inflate(fx->inf, in, count, fx->out, RAW, &n), PW_INFLATE_OK);
+        assert_int_equal(run_pieces(fx, in, count, RAW, &n), PW_INFLATE_OK);
         assert_int_equal(n, RAW);
         assert_memory_equal(fx->out, fx->raw, RAW);
     }
@@ -118,6 +162,8 @@ test_inflate__bomb__stops_at_the_limit(void **state)
     assert_true(len > 0);
     assert_int_equal(run(fx, pw_slice(gz, len), RAW, &n), PW_INFLATE_TOO_LARGE);
     assert_true(n <= RAW);
+    assert_true(!fx->in_pieces ||
+                fx->fiber.switches > 5); /* what promises 100 MB is not begun in one go */
     libdeflate_free_compressor(c);
     free(zeros);
     free(gz);
@@ -144,17 +190,26 @@ test_inflate__faults__named(void **state)
     assert_string_equal(pw_inflate_text(PW_INFLATE_BAD_HEADER), "gzip: invalid header");
 }
 
+#define STRAIGHT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define IN_PIECES(f)                                                                               \
+    {                                                                                              \
+#f " on a fiber", f, setup_fiber, teardown, NULL                                           \
+    }
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_inflate__whole_and_in_pieces__same_bytes, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_inflate__two_members__one_stream, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_inflate__limit__exactly_full_is_fine_one_less_is_not,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(test_inflate__bomb__stops_at_the_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_inflate__faults__named, setup, teardown),
+        STRAIGHT(test_inflate__whole_and_in_pieces__same_bytes),
+        STRAIGHT(test_inflate__two_members__one_stream),
+        STRAIGHT(test_inflate__limit__exactly_full_is_fine_one_less_is_not),
+        STRAIGHT(test_inflate__bomb__stops_at_the_limit),
+        STRAIGHT(test_inflate__faults__named),
+        IN_PIECES(test_inflate__whole_and_in_pieces__same_bytes),
+        IN_PIECES(test_inflate__two_members__one_stream),
+        IN_PIECES(test_inflate__limit__exactly_full_is_fine_one_less_is_not),
+        IN_PIECES(test_inflate__bomb__stops_at_the_limit),
+        IN_PIECES(test_inflate__faults__named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
