@@ -121,6 +121,7 @@ write_strings(struct pw_record_writer *w)
         uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->string_stretch.ptr;
         uint32_t n;
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 2048);
         if (PW_LIKELY(at <= p->string_stretch.len && (n = length_before(s, at)) != 0)) {
             out[i] = stretch.off + (uint32_t)at - n;
         } else if (!put_loose(w, s, &out[i])) {
@@ -144,6 +145,7 @@ write_mappings(struct pw_record_writer *w)
     for (uint32_t i = 0; i < p->mapping_count; i++) {
         const struct pw_mapping *m = &p->mapping[i];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         out[i] = (struct pw_record_mapping){
             .memory_start = m->memory_start,
             .memory_limit = m->memory_limit,
@@ -178,6 +180,7 @@ fill_columns(const struct pw_profile *p, const struct columns *restrict c, uint3
         pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 1, (uint64_t)f->system_name_ref);
         pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 2, (uint64_t)f->filename_ref);
         pw_record_put_uint(c->start_lines, number, i, (uint64_t)f->start_line);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     for (uint32_t i = 0; i < lines; i++, line++) {
         /* Lines of dropped locations can still hold a wire id; nothing refers to them. */
@@ -185,12 +188,14 @@ fill_columns(const struct pw_profile *p, const struct columns *restrict c, uint3
 
         pw_record_put_uint(c->line_functions, ref, i, function);
         pw_record_put_uint(c->line_numbers, number, i, (uint64_t)line->line);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     for (uint32_t i = 0; i < locations; i++, l++) {
         c->location_hashes[i] = l->hash;
         pw_record_put_uint(c->addresses, address, i, l->address);
         pw_record_put_uint(c->location_lines, ref, i, l->line_first);
         pw_record_put_uint(c->location_mappings, ref, i, 2 * l->mapping_id + l->is_folded);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     pw_record_put_uint(c->location_lines, ref, locations, lines);
 }
@@ -289,6 +294,7 @@ number_stacks(struct pw_record_writer *w)
         for (uint32_t i = 0; i < group->sample_count; i++) {
             uint32_t stack = p->sample[group->sample[i]].stack;
 
+            PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 2048);
             if (w->stack_at[stack] == 0) {
                 w->stack_from[count] = stack;
                 w->stack_at[stack] = ++count;
@@ -337,6 +343,7 @@ write_stacks(struct pw_record_writer *w)
 
     for (uint32_t i = 0; i < n; i++) {
         bytes += pw_profile_stack_wire(p, &p->stack[w->stack_from[i]]);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
     if (hash == NULL || at == NULL || depth == NULL || first == NULL) {
@@ -349,6 +356,7 @@ write_stacks(struct pw_record_writer *w)
         at[i] = (uint32_t)(to - first);
         pw_record_put_uint(depth, width, i, s->loc_count);
         to = write_locs(p, s, to);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
     }
     at[n] = (uint32_t)(to - first);
     r->locs_bytes = at[n];
@@ -382,7 +390,7 @@ writer_tables(struct pw_record_writer *w)
     }
     w->sample_at = w->stack_at + stacks;
     w->stack_from = w->sample_at + stacks;
-    memset(w->stack_at, 0, 2ULL * stacks * sizeof(*w->stack_at));
+    pw_fiber_clear(scratch->fiber, w->stack_at, 2ULL * stacks * sizeof(*w->stack_at));
     return true;
 }
 

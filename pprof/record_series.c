@@ -20,6 +20,7 @@ pw_record_series_bytes_max(const struct pw_record_source *src, uint32_t stack_by
     for (uint32_t g = 0; g < src->group_count; g++) {
         const struct pw_record_group *group = &src->group[g];
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, g, 128);
         n += sizeof(struct pw_record_series) + 4 * (size_t)PW_RECORD_SECTION_ALIGN;
         n += group->labels->count * sizeof(struct pw_record_label);
         for (uint32_t i = 0; i < group->labels->count; i++) {
@@ -175,6 +176,7 @@ fill_samples(struct pw_record_writer *w, const struct pw_record_group *group, st
         uint32_t at = sample_place(w, x, stack, span);
         const int64_t *from = p->value + s->value_first;
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (at != x->count) {
             if (!add_values(x, (size_t)at * types, from, types)) {
                 return false;
@@ -223,7 +225,16 @@ try_samples(struct pw_record_writer *w, const struct pw_record_group *group,
         return PW_ENOSPC;
     }
     if (x.span != NULL) {
-        memset(w->sample_slot, 0, (w->slot_mask + 1) * sizeof(*w->sample_slot));
+        /* As much of the table as this group needs: with all of it many small groups beside a large one would
+         * clear it many times. */
+        uint64_t size = 16;
+
+        while (size < 2 * n) { /* at most 33 turns */
+            size *= 2;
+        }
+        w->slot_mask = size - 1;
+        pw_fiber_clear(w->src->profile->scratch->fiber, w->sample_slot,
+                       size * sizeof(*w->sample_slot));
     }
     if (!fill_samples_of(w, group, &x)) {
         return 0;
@@ -268,6 +279,7 @@ pw_record_write_series(struct pw_record_writer *w)
     for (uint32_t g = 0; g < w->src->group_count; g++) {
         const struct pw_record_group *group = &w->src->group[g];
 
+        PW_FIBER_PAUSE_EVERY(w->src->profile->scratch->fiber, g, 16);
         out[g] = (struct pw_record_series){.key = series_key(w->src->profile, group->labels)};
         memcpy(out[g].uuid, group->uuid, sizeof(out[g].uuid));
         if (!write_labels(w, g, &out[g]) || !write_samples(w, group, &out[g])) {

@@ -51,7 +51,7 @@ pw_record_put_text(struct pw_record_writer *w, struct pw_slice s, struct pw_reco
     }
     *span = (struct pw_record_span){.off = (uint32_t)w->used, .len = (uint32_t)s.len};
     if (s.len != 0) {
-        memcpy(w->base + w->used, s.ptr, s.len);
+        pw_fiber_copy(w->src->profile->scratch->fiber, w->base + w->used, s.ptr, s.len);
         w->used += s.len;
     }
     return true;
