@@ -120,7 +120,8 @@ struct pw_bytes {
 static inline struct pw_bytes
 pw_bytes(struct pw_slice s)
 {
-    return (struct pw_bytes){.p = s.ptr, .end = s.ptr + s.len};
+    /* An empty slice may have no address, and even 0 may not be added to that. */
+    return (struct pw_bytes){.p = s.ptr, .end = s.len > 0 ? s.ptr + s.len : s.ptr};
 }
 
 static inline size_t
