@@ -328,7 +328,7 @@ sum(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *he
         struct pw_head_stats b;
 
         pw_head_stats(heads->head[i], &b);
-        s.head.bytes_used += b.bytes_used;
+        s.head.bytes_used += b.tenants > 0 ? b.bytes_used : 0; /* a spare holds nothing yet */
         s.head.series += b.series;
         s.head.rows += b.rows;
         s.head.samples += b.samples;
