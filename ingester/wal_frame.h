@@ -48,6 +48,7 @@ struct pw_wal_segment { /* what the header says */
     uint64_t stored_before;  /* the last sequence that earlier segments hold, for good */
     uint64_t hash_key;       /* the process's: the records' hashes are under it */
     uint32_t record_version; /* PW_RECORD_VERSION */
+    uint32_t pad;            /* 0 */
     int64_t created_ns;
 };
 
