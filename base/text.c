@@ -92,11 +92,10 @@ pw_text_str(struct pw_text *t, const char *s)
     pw_text_put(t, s, strlen(s));
 }
 
-void
-pw_text_char(struct pw_text *t, char c)
-{
-    pw_text_put(t, &c, 1);
-}
+static const char two_digits[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 void
 pw_text_u64(struct pw_text *t, uint64_t v)
@@ -104,10 +103,19 @@ pw_text_u64(struct pw_text *t, uint64_t v)
     char buf[20];
     size_t i = sizeof(buf);
 
-    do {
-        buf[--i] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v != 0);
+    while (v >= 100) { /* two digits a division: answers are mostly numbers */
+        uint64_t q = v / 100;
+
+        i -= 2;
+        memcpy(buf + i, two_digits + 2 * (v - q * 100), 2);
+        v = q;
+    }
+    if (v >= 10) {
+        i -= 2;
+        memcpy(buf + i, two_digits + 2 * v, 2);
+    } else {
+        buf[--i] = (char)('0' + v);
+    }
     pw_text_put(t, buf + i, sizeof(buf) - i);
 }
 
@@ -157,6 +165,19 @@ put_rune(struct pw_text *t, const uint8_t *p, size_t used)
     pw_text_put(t, p, used);
 }
 
+/* Bytes from i on that stand for themselves in JSON, most of any name. */
+static size_t
+plain_run(struct pw_slice s, size_t i)
+{
+    size_t from = i;
+
+    while (i < s.len && s.ptr[i] >= 0x20 && s.ptr[i] < 0x80 && s.ptr[i] != '"' &&
+           s.ptr[i] != '\\' && s.ptr[i] != '<' && s.ptr[i] != '>' && s.ptr[i] != '&') {
+        i++;
+    }
+    return i - from;
+}
+
 void
 pw_text_json_string(struct pw_text *t, struct pw_slice s)
 {
@@ -164,6 +185,11 @@ pw_text_json_string(struct pw_text *t, struct pw_slice s)
 
     pw_text_char(t, '"');
     for (size_t i = 0; i < s.len; i += used) {
+        used = plain_run(s, i);
+        if (used > 0) {
+            pw_text_put(t, s.ptr + i, used);
+            continue;
+        }
         uint32_t r = pw_utf8_next(s.ptr + i, s.len - i, &used);
 
         if (r == PW_UTF8_BAD) {
@@ -198,15 +224,15 @@ go_is_print(uint32_t r)
         (r >= 0x205F && r <= 0x206F) || r == 0x3000 || r == 0xFEFF || r == 0x1680) {
         return false;
     }
-    return !((r >= 0xE000 && r <= 0xF8FF) || (r >= 0xFFF0 && r <= 0xFFFB) || (r & 0xFFFE) == 0xFFFE ||
-             r >= 0xE0000);
+    return !((r >= 0xE000 && r <= 0xF8FF) || (r >= 0xFFF0 && r <= 0xFFFB) ||
+             (r & 0xFFFE) == 0xFFFE || r >= 0xE0000);
 }
 
 void
 pw_text_go_quoted(struct pw_text *t, struct pw_slice s)
 {
-    static const char named[] = {[7] = 'a', [8] = 'b', [9] = 't', [10] = 'n',
-                                 [11] = 'v', [12] = 'f', [13] = 'r'};
+    static const char named[] = {
+        [7] = 'a', [8] = 'b', [9] = 't', [10] = 'n', [11] = 'v', [12] = 'f', [13] = 'r'};
     size_t used;
 
     pw_text_char(t, '"');

@@ -37,7 +37,15 @@ uint8_t *pw_text_grow(struct pw_text *t, size_t n);
 void pw_text_put(struct pw_text *t, const void *data, size_t n);
 void pw_text_slice(struct pw_text *t, struct pw_slice s);
 void pw_text_str(struct pw_text *t, const char *s);
-void pw_text_char(struct pw_text *t, char c);
+static inline void
+pw_text_char(struct pw_text *t, char c)
+{
+    if (t->len < t->cap && t->len < t->limit && !t->failed) {
+        t->ptr[t->len++] = (uint8_t)c;
+    } else {
+        pw_text_put(t, &c, 1);
+    }
+}
 void pw_text_u64(struct pw_text *t, uint64_t v);
 void pw_text_i64(struct pw_text *t, int64_t v);
 void pw_text_printf(struct pw_text *t, const char *fmt, ...) PW_PRINTF(2, 3);

@@ -2,6 +2,9 @@
 
 #include "tests/support/cmocka_pw.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static void
 expect_text(struct pw_text *t, const char *want)
 {
@@ -78,6 +81,49 @@ test_text_put__beyond_limit__sticky_failure(void **state)
 }
 
 static void
+test_text_numbers__every_length__as_printf(void **state)
+{
+    struct pw_text t;
+    char want[32];
+
+    pw_text_init(&t, 1000);
+    for (uint64_t p = 1; p != 0; p = p > UINT64_MAX / 10 ? 0 : p * 10) {
+        const uint64_t v[] = {p - 1, p, p + 1, p * 9, UINT64_MAX / p, UINT64_MAX - p};
+
+        for (size_t i = 0; i < PW_ARRAY_LEN(v); i++) {
+            pw_text_u64(&t, v[i]);
+            snprintf(want, sizeof(want), "%" PRIu64, v[i]);
+            expect_text(&t, want);
+            pw_text_i64(&t, (int64_t)v[i]);
+            snprintf(want, sizeof(want), "%" PRId64, (int64_t)v[i]);
+            expect_text(&t, want);
+        }
+    }
+    pw_text_fini(&t);
+}
+
+static void
+test_text_char__limit_within_capacity__stops_at_the_limit(void **state)
+{
+    char buf[8];
+    struct pw_text t;
+
+    pw_text_init(&t, 70); /* the first allocation holds more */
+    for (int i = 0; i < 75; i++) {
+        pw_text_char(&t, 'x');
+    }
+    assert_true(t.failed);
+    assert_int_equal(t.len, 70);
+    pw_text_fini(&t);
+    pw_text_fixed(&t, buf, sizeof(buf));
+    for (int i = 0; i < 9; i++) {
+        pw_text_char(&t, 'y');
+    }
+    assert_true(t.failed);
+    assert_int_equal(t.len, sizeof(buf));
+}
+
+static void
 test_text_printf__longer_than_stack_buffer__whole(void **state)
 {
     struct pw_text t;
@@ -111,6 +157,8 @@ main(void)
         cmocka_unit_test(test_text_go_quoted__bytes_and_runes__as_go),
         cmocka_unit_test(test_text_put__beyond_limit__sticky_failure),
         cmocka_unit_test(test_text_printf__longer_than_stack_buffer__whole),
+        cmocka_unit_test(test_text_numbers__every_length__as_printf),
+        cmocka_unit_test(test_text_char__limit_within_capacity__stops_at_the_limit),
         cmocka_unit_test(test_text_base64__paddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
