@@ -62,9 +62,6 @@ pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why)
     if (cfg.bucket.backend == PW_OBJSTORE_NONE) {
         return 0;
     }
-    if (gethostname(app->hostname, sizeof(app->hostname) - 1) != 0) {
-        snprintf(app->hostname, sizeof(app->hostname), "pyrowire");
-    }
     return pw_shipping_start_ctl(&app->shipping, &cfg, why);
 }
 

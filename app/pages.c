@@ -82,6 +82,7 @@ pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
         .catalog = app->catalog,
         .multitenancy = app->cfg->multitenancy_enabled,
         .hash_key = app->hash_key,
+        .hostname = app->hostname,
         .limits = query_limits,
         .tenant = query_tenant,
         .flush = query_flush,

@@ -52,7 +52,7 @@ struct pw_app {
     struct pw_nic nic;            /* plan, port, steering */
     struct pw_wal_dir *wal_dir;   /* app/durable.h */
     struct pw_shipping *shipping; /* a thread; NULL without object storage (app/bucket.h) */
-    char hostname[256];
+    char hostname[256]; /* __hostname__ of the blocks: which are this appliance's */
     struct pw_admin *admin;
     struct pw_runtime_config *runtime;
 

@@ -107,7 +107,6 @@ static int
 open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
 {
     uint64_t cut = each / PW_HEAD_CUT_SHARE, target = app->cfg->row_group_target_size;
-    char hostname[256] = "";
     struct pw_flush_cfg cfg = {
         .catalog = app->catalog,
         .cores = app->ingesters,
@@ -119,7 +118,7 @@ open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
         .cut_bytes = target < cut ? target : cut,
         .window_ns = app->cfg->max_block_duration_ms * 1000000,
         .data_path = app->cfg->data_path,
-        .hostname = hostname,
+        .hostname = app->hostname,
         .is_safe = app->cfg->storage_backend == PW_OBJSTORE_NONE ? NULL : is_uploaded,
         .wrote = blocks_written,
         .release = release_log,
@@ -128,9 +127,6 @@ open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
         .ctx = app,
     };
 
-    if (gethostname(hostname, sizeof(hostname) - 1) != 0) {
-        cfg.hostname = NULL;
-    }
     return pw_flush_create_ctl(&app->flush, &cfg, why);
 }
 
@@ -140,6 +136,9 @@ pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
     uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
     int rc = check_head_bytes(app, each, why);
 
+    if (gethostname(app->hostname, sizeof(app->hostname) - 1) != 0) {
+        snprintf(app->hostname, sizeof(app->hostname), "pyrowire");
+    }
     rc = rc != 0 ? rc : pw_catalog_create_ctl(&app->catalog);
     app->ingesters = app->nic.plan.ingesters;
     rc = rc != 0 ? rc : open_flush(app, each, why);

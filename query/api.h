@@ -29,6 +29,7 @@ struct pw_query_cfg {
     struct pw_catalog *catalog; /* borrowed: what there is to read */
     bool multitenancy;
     uint64_t hash_key;
+    const char *hostname; /* __hostname__ of the blocks that are this appliance's; NULL: none is */
     /* Limits of a tenant; called on query threads. */
     void (*limits)(void *ctx, struct pw_slice tenant, struct pw_query_limits *out);
     /* Tenant rules (distributor/limits.h pw_tenant_from_header), joined by app/. */

@@ -1,5 +1,6 @@
 #include "query/select.h"
 
+#include "query/replicas.h"
 #include "query/select_block.h"
 
 enum { NS_PER_MS = 1000000, SAMPLES_AT_ONCE = 512 };
@@ -90,7 +91,7 @@ pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *
         }
     }
     s->head_views = s->view_count;
-    return pw_select_blocks_open(s);
+    return pw_select_blocks_open(s) != 0 ? PW_EINVAL : pw_replicas_mark(s);
 }
 
 /* --- Rows ----------------------------------------------------------------------------------- */
@@ -135,8 +136,8 @@ next_of_heads(const struct pw_select *s, struct pw_select_cursor *cur, struct pw
     return false;
 }
 
-bool
-pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+static bool
+next_anywhere(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
 {
     if (next_of_heads(s, cur, row)) {
         return true;
@@ -144,6 +145,20 @@ pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct p
     while (pw_select_block_next(s, cur, row)) {
         if (profile_fits(s, row)) {
             return true;
+        }
+    }
+    return false;
+}
+
+bool
+pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+{
+    while (next_anywhere(s, cur, row)) {
+        if (!s->replicas || pw_replicas_take(s, cur, row)) {
+            return true;
+        }
+        if (s->call->code != PW_CONNECT_CODE_OK) {
+            return false;
         }
     }
     return false;

@@ -15,6 +15,8 @@
 #include "query/range.h"
 #include "query/source.h"
 
+struct pw_dedup;
+
 struct pw_plan {
     struct pw_slice profile_type; /* five parts; empty: any */
     struct pw_selector selector;
@@ -35,13 +37,20 @@ struct pw_plan {
 struct pw_select_view {
     struct pw_source src;
     bool *series; /* [series_count]: matches. Views of one block share it. */
+    bool *shared; /* [series_count]: other origins may have the same rows; NULL: none has */
     uint32_t series_matched;
+};
+
+struct pw_select_span {
+    int64_t min_ns, max_ns;
 };
 
 struct pw_select_block {
     const struct pw_catalog_block *from;
+    uint32_t origin;              /* replicas.h */
     bool *series;                 /* [series_count]: matches */
     bool *inside;                 /* all of its rows are in the time range */
+    struct pw_select_span *time;  /* of its rows; of those that match */
     struct pw_head_series *label; /* of those that match */
     uint64_t *partition;          /* of each view */
     uint32_t first_view, views;
@@ -57,6 +66,7 @@ struct pw_select {
     uint32_t view_count, view_cap, head_views;
     struct pw_select_block *block;
     uint32_t block_count;
+    bool replicas; /* some view has shared series */
     int64_t start_ns, end_ns;
 };
 
@@ -65,6 +75,7 @@ struct pw_select_cursor { /* zero to begin */
     uint32_t block;
     uint64_t row;
     struct pw_call_held *rows; /* open cursor of the block */
+    struct pw_dedup *dedup;    /* what was returned, where there are replicas */
 };
 
 /* Adds a label selector text to the plan. 0, or the error in c (v2's wording). */
@@ -75,8 +86,9 @@ PW_MUST_USE int pw_plan_traces(struct pw_call *c, struct pw_plan *plan, char **i
 PW_MUST_USE int pw_plan_profiles(struct pw_call *c, struct pw_plan *plan, char **id, size_t n);
 
 PW_MUST_USE int pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *s);
-/* The next matching row; cur->view says of which view. False at the end, or with the error in the call:
- * then the answer is that error, whatever the handler returns. */
+/* The next matching row, of copies in several replicas (dedup.h) the first; cur->view says of which view.
+ * False at the end, or with the error in the call: then the answer is that error, whatever the handler
+ * returns. */
 bool pw_select_next(const struct pw_select *s, struct pw_select_cursor *cur,
                     struct pw_head_row *row);
 /* The next series that matches and has such a row, each view's once. */

@@ -1,5 +1,7 @@
 #include "query/select_block.h"
 
+#include "query/replicas.h"
+
 enum { NS_PER_MS = 1000000, BITS = 64 };
 
 /* --- Series --------------------------------------------------------------------------------- */
@@ -97,6 +99,7 @@ take_series(struct pw_select *s, struct pw_select_block *b, const struct pw_bloc
         .fingerprint = in->fingerprint,
     };
     b->series[in->id] = true;
+    b->time[in->id] = (struct pw_select_span){in->min_time_ns, in->max_time_ns};
     b->inside[in->id] = in->min_time_ns >= s->start_ns && in->max_time_ns <= s->end_ns;
     b->series_matched++;
     return 0;
@@ -111,8 +114,9 @@ match_series(struct pw_select *s, struct pw_select_block *b)
 
     b->series = pw_arena_zalloc(a, (size_t)b->series_count + 1, sizeof(bool));
     b->inside = pw_arena_zalloc(a, (size_t)b->series_count + 1, sizeof(bool));
+    b->time = pw_arena_zalloc(a, (size_t)b->series_count + 1, sizeof(*b->time));
     b->label = pw_arena_zalloc(a, (size_t)b->series_count + 1, sizeof(*b->label));
-    if (b->series == NULL || b->inside == NULL || b->label == NULL) {
+    if (b->series == NULL || b->inside == NULL || b->time == NULL || b->label == NULL) {
         return pw_call_no_memory(s->call);
     }
     if (candidates(s, b->from->block, b->series_count, &ids) != 0) {
@@ -327,15 +331,16 @@ of_tenants(const struct pw_call *c, const struct pw_catalog_block *b)
 }
 
 static int
-open_block(struct pw_select *s, const struct pw_catalog_block *from)
+open_block(struct pw_select *s, const struct pw_replica_block *in)
 {
+    const struct pw_catalog_block *from = in->from;
     struct pw_select_block *b = &s->block[s->block_count];
     struct pw_block_stats st;
     int rc;
 
     pw_block_stats(from->block, &st);
     *b = (struct pw_select_block){
-        .from = from, .first_view = s->view_count, .series_count = st.series};
+        .from = from, .origin = in->origin, .first_view = s->view_count, .series_count = st.series};
     if (match_series(s, b) != 0) {
         return PW_EINVAL;
     }
@@ -352,14 +357,26 @@ pw_select_blocks_open(struct pw_select *s)
 {
     const struct pw_catalog_view *from = s->call->sources;
 
-    s->block = pw_arena_zalloc(s->call->arena, (size_t)from->blocks_count + 1, sizeof(*s->block));
-    if (s->block == NULL) {
+    struct pw_replica_block *in =
+        pw_arena_zalloc(s->call->arena, (size_t)from->blocks_count + 1, sizeof(*in));
+    uint32_t count = 0;
+
+    if (in == NULL) {
         return pw_call_no_memory(s->call);
     }
     for (uint32_t i = 0; i < from->blocks_count; i++) {
         if (of_tenants(s->call, from->block[i]) &&
-            overlaps(s, pw_block_meta(from->block[i]->block)) &&
-            open_block(s, from->block[i]) != 0) {
+            overlaps(s, pw_block_meta(from->block[i]->block))) {
+            in[count++].from = from->block[i];
+        }
+    }
+    pw_replicas_order(s, in, count);
+    s->block = pw_arena_zalloc(s->call->arena, (size_t)count + 1, sizeof(*s->block));
+    if (s->block == NULL) {
+        return pw_call_no_memory(s->call);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (open_block(s, &in[i]) != 0) {
             return PW_EINVAL;
         }
     }

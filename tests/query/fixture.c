@@ -1,10 +1,12 @@
 #include "tests/query/fixture.h"
 
+#include "ingester/flush_blocks.h"
 #include "pprof/profile.h"
 #include "pprof/record.h"
 
 #include "tests/support/cmocka_pw.h"
 
+#include <ftw.h>
 #include <profile.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +272,83 @@ qf_push(struct qf *f, const struct qf_push *in)
     free(m);
 }
 
+/* --- Blocks --------------------------------------------------------------------------------- */
+
+static void
+new_head(struct qf *f, uint32_t i)
+{
+    struct pw_head_cfg head = {.bytes_max = 64 << 20, .hash_key = KEY, .tenants_max = 8};
+
+    assert_int_equal(pw_head_create_ctl(&f->head[i], &head), 0);
+}
+
+/* The writer knows level 1 alone. */
+static void
+set_level(const char *dir, uint32_t level)
+{
+    static const char was[] = "\"level\": 1";
+    char path[256], text[16384];
+    FILE *file;
+    size_t n;
+
+    snprintf(path, sizeof(path), "%s/meta.json", dir);
+    file = fopen(path, "r+");
+    assert_non_null(file);
+    n = fread(text, 1, sizeof(text) - 1, file);
+    text[n] = 0;
+    char *at = strstr(text, was);
+    assert_non_null(at);
+    at[sizeof(was) - 2] = (char)('0' + level);
+    rewind(file);
+    assert_int_equal(fwrite(text, 1, n, file), n);
+    fclose(file);
+}
+
+void
+qf_cut(struct qf *f, const char *hostname, uint32_t level)
+{
+    static const struct pw_flush_store store = {.write = pw_block_write};
+    struct pw_flush_blocks_cfg cfg = {.store = &store,
+                                      .writer = {.dir = f->dir, .hostname = hostname},
+                                      .window_ns = INT64_MAX / 2,
+                                      .created_ns = f->now_ms * 1000000};
+    struct pw_catalog_block add = {.close = pw_block_close, .tenant = "anonymous"};
+    struct pw_flush_blocks out = {0};
+    struct pw_block_error err;
+    struct pw_head_view v;
+    char path[128], name[PW_ULID_CHARS + 1];
+
+    if (f->dir[0] == 0) {
+        snprintf(f->dir, sizeof(f->dir), "/tmp/pw-test-query-XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+    }
+    assert_true(pw_head_view_open(f->head[QF_ASIDE], PW_SLICE_LIT("anonymous"), &v));
+    assert_int_equal(pw_flush_blocks_write(&cfg, &v, &out, &err), 0);
+    assert_int_equal(out.count, 1);
+    add.ulid = out.ulid[0];
+    pw_ulid_print(&add.ulid, name);
+    snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    if (level != 1) {
+        set_level(path, level);
+    }
+    assert_int_equal(pw_block_open(&add.block, path, NULL, &err), 0);
+    assert_int_equal(
+        pw_catalog_edit(f->catalog, &(struct pw_catalog_edit){.add_block = &add, .add_blocks = 1}),
+        0);
+    pw_flush_blocks_fini(&out);
+    pw_head_destroy_ctl(f->head[QF_ASIDE]);
+    new_head(f, QF_ASIDE);
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 /* --- Queries -------------------------------------------------------------------------------- */
 
 static void
@@ -313,7 +392,6 @@ anonymous(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct pw_
 void
 qf_init(struct qf *f, bool multitenancy)
 {
-    struct pw_head_cfg head = {.bytes_max = 64 << 20, .hash_key = KEY, .tenants_max = 8};
     struct pw_query_cfg cfg = {.multitenancy = multitenancy};
 
     *f = (struct qf){.now_ms = 1800000000000,
@@ -321,8 +399,8 @@ qf_init(struct qf *f, bool multitenancy)
                                 .max_query_length_ms = 86400000,
                                 .max_flamegraph_nodes_default = 8192,
                                 .max_flamegraph_nodes_max = 1048576}};
-    for (uint32_t i = 0; i < QF_HEADS; i++) {
-        assert_int_equal(pw_head_create_ctl(&f->head[i], &head), 0);
+    for (uint32_t i = 0; i <= QF_ASIDE; i++) {
+        new_head(f, i);
     }
     assert_int_equal(pw_catalog_create_ctl(&f->catalog), 0);
     assert_int_equal(pw_catalog_edit(f->catalog, &(struct pw_catalog_edit){.add_head = f->head,
@@ -330,6 +408,7 @@ qf_init(struct qf *f, bool multitenancy)
                      0);
     cfg.catalog = f->catalog;
     cfg.hash_key = KEY;
+    cfg.hostname = QF_HOSTNAME;
     cfg.limits = limits_of;
     cfg.tenant = multitenancy ? tenant_of : anonymous;
     cfg.ctx = f;
@@ -355,6 +434,10 @@ qf_fini(struct qf *f)
     pw_query_thread_free_cold(f->t);
     pw_query_destroy_cold(f->q);
     pw_catalog_destroy_ctl(f->catalog);
+    pw_head_destroy_ctl(f->head[QF_ASIDE]);
+    if (f->dir[0] != 0) {
+        assert_int_equal(nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    }
 }
 
 void

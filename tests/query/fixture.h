@@ -12,15 +12,22 @@
 
 #include "query/api.h"
 
-enum { QF_HEADS = 2, QF_LABELS_MAX = 16 };
+enum {
+    QF_HEADS = 2,
+    QF_ASIDE = QF_HEADS, /* a head that no query sees: for qf_cut */
+    QF_LABELS_MAX = 16,
+};
+
+#define QF_HOSTNAME "this"
 
 struct qf {
-    struct pw_head *head[QF_HEADS];
+    struct pw_head *head[QF_HEADS + 1];
     struct pw_catalog *catalog;
     struct pw_query *q;
     struct pw_query_thread *t;
     int64_t now_ms;
     uint32_t pushed;
+    char dir[64]; /* of blocks; "": none yet */
     struct pw_query_limits limits;
     struct pw_query_reply rep;
     char *body; /* of the last reply, ended by a NUL */
@@ -42,6 +49,10 @@ struct qf_push {
 void qf_init(struct qf *f, bool multitenancy);
 void qf_fini(struct qf *f);
 void qf_push(struct qf *f, const struct qf_push *p);
+
+/* What the tenant anonymous has in the head QF_ASIDE becomes a block of that host and level, which queries
+ * see; the head is empty then. */
+void qf_cut(struct qf *f, const char *hostname, uint32_t level);
 
 /* The last reply is in f->rep and f->body. */
 void qf_post(struct qf *f, const char *method, const char *json);
