@@ -448,6 +448,9 @@ pw_flush_start_ctl(struct pw_flush *f)
     give_spares(f);
     rc = pthread_create(&f->thread, NULL, run, f);
     f->started = rc == 0;
+    if (f->started) {
+        pthread_setname_np(f->thread, "pw-flush");
+    }
     return -rc;
 }
 

@@ -14,8 +14,13 @@ BARS = [
     ('get_ratio', 0.2, 'CPU of an empty GET, by nginx\'s user and system time for one'),
     ('idle_percent', 3, 'CPU of an idle appliance, default back-off, /proc/PID/stat'),
     ('first_push_us', 1000, 'first push after 100 ms of nothing, median'),
-    ('attacks_of_bar', 1, 'p99 of a client while the appliance is attacked, by twice its quiet p99 and 2 ms; the worst attack'),
     ('conns_10k_mib', 64, 'memory of 10,000 connections that say nothing'),
+    ('log_unpack_ratio', 3.5, 'CPU of a push, packets to disk: log synced, log threads and block writing too'),
+    ('log_p99_bound', 1, 'answer p99 at half load, synced, by (p99 not synced + 2.5 x p99 of the disk alone)'),
+    ('replay_shortfall', 1, 'highest push rate x 1.3, by the rate of replay'),
+    ('cut_p99_ratio', 2, 'answer p99 at half load while a head is cut and written, by the p99 before'),
+    ('cut_memory_ratio', 1.3, 'memory while a head is written, by the head'),
+    ('block_bytes_per_push', 2645 * 0.8, 'block bytes of a push'),
     ('conns_100k_mib', 400, 'memory of 100,000 connections that say nothing, the larger pools included'),
 ]
 MOST = {name: most for name, most, _ in BARS}

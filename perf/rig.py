@@ -12,6 +12,18 @@ PORT = 4040
 HERTZ = os.sysconf('SC_CLK_TCK')
 
 median = statistics.median
+SPIN = ('-dataplane.idle=spin', '-dataplane.connections-per-address=0', '-ingester.head.max-bytes=8GiB')
+ENOUGH = ('-variants', 1000)  # bodies a generator prepares where the first 5,000 were pushed already
+# The generator has a real-time priority and sleeps until something is due. Without the priority whoever else wants
+# its CPU delays it by a scheduler's slice, 3 or 4 ms; spinning it would keep the CPU from the kernel's and the
+# appliance's background work. When issue_p99_us comes near p99_us, it is the generator (or the hypervisor under it)
+# that was measured.
+PUNCTUAL = ('-fifo', 50, '-arrivals', 'poisson', '-connections', 16)
+
+
+def busy_us(d, of):
+    """Busy CPU per event, what the NIC driver took left out, and that."""
+    return d['pyrowire_loop_busy_seconds_total'] * 1e6 / of, d['pyrowire_worker_driver_seconds_total'] * 1e6 / of
 
 
 def path(*parts):
@@ -134,9 +146,9 @@ class Appliance(Process):
     """pyrowire on the port, without the limits that are for people. The bars are of packets to head: the log is
     written, but no answer waits for the disk."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, data=None):
         log = tempfile.TemporaryFile('w+')
-        self.data = tempfile.TemporaryDirectory(prefix='pyrowire-perf.')  # gone with this object
+        self.data = data or tempfile.TemporaryDirectory(prefix='pyrowire-perf.')  # gone with its last user
         Process.__init__(self, [path('build/app/pyrowire'), '-pyroscopedb.data-path=' + self.data.name,
                                 '-ingester.wal.sync=none', '-nic.netdev=' + os.environ['TB_IF'],
                                 '-server.http-listen-address=' + ADMIN, '-log.level=warn',
@@ -152,6 +164,16 @@ class Appliance(Process):
             time.sleep(0.1)
         log.seek(0)
         give_up('the appliance does not answer: ' + log.read()[-2000:])
+
+    def kill(self):
+        """As a crash: what is in the log is all that the next one gets."""
+        self.p.kill()
+        self.p.wait()
+
+    def said(self, what):
+        """The last line of its log that has these words in it."""
+        text = os.pread(self.log.fileno(), 1 << 20, 0).decode()  # the process writes where the file's offset is
+        return [line for line in text.splitlines() if what in line][-1]
 
     def url(self, target):
         return 'http://%s:%d%s' % (os.environ['TB_HOST'], PORT, target)

@@ -3,8 +3,8 @@
 # design with PASS or FAIL. perf/README.md says what each one is. Needs root (namespace, veth, hugepages).
 #
 # usage: perf/run.sh [--quick | --full] [STEP...]
-#   --quick  within 40 s; --full: longer rounds, and the steps that only it has (about 6 min)
-#   STEP     only these of: push get answer stall quiet-conns idle attacks crowd
+#   --quick  within 40 s; --full: longer rounds, and the steps that only it has (about 5 min)
+#   STEP     only these of: push get answer stall quiet-conns idle crowd log cut
 # Exit code: 0 every bar that was measured holds, 1 not, 2 it could not be measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
