@@ -2,8 +2,8 @@
  *
  * Purpose  struct pw_wal, struct pw_wal_dir, and who of their threads touches what.
  * Owner    wal_append.c: the polling core. wal_write.c: the log's writer. wal_segment.c: the writer and
- *          the housekeeper, under the log's mutex. wal_dir.c: the control thread, and the directory's
- *          mutex for what all threads share.
+ *          the housekeeper, under the log's mutex. wal_dir.c: the control thread; wal_marks.c: the control
+ *          thread, then storage threads; the directory's mutex for what all threads share.
  * Context  -
  * Units    -
  * Errors   -
@@ -136,12 +136,17 @@ struct pw_wal_dir {
 /* --- wal_dir.c --- */
 void pw_wal_path(const struct pw_wal_dir *d, const char *name, char out[PW_FS_PATH_MAX]);
 void pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
+/* Unlinks the segments of earlier generations when no head holds what was in them. */
+void pw_wal_dir_housekeep(struct pw_wal_dir *d);
+
+/* --- wal_marks.c --- */
 /* Whether a series whose ring token is `token`, in a record of that log, is in a block already. */
 bool pw_wal_covered(const struct pw_wal_dir *d, const struct pw_wal_name *log, uint64_t sequence,
                     struct pw_slice tenant, uint32_t token);
-
-/* Unlinks the segments of earlier generations when no head holds what was in them. */
-void pw_wal_dir_housekeep(struct pw_wal_dir *d);
+PW_MUST_USE int pw_wal_marks_read(struct pw_wal_dir *d);
+/* The later of two marks of one log is the one that counts. These two under mutex. */
+PW_MUST_USE int pw_wal_marks_add(struct pw_wal_dir *d, const struct pw_wal_mark *m);
+PW_MUST_USE int pw_wal_marks_write(struct pw_wal_dir *d);
 
 /* --- wal_segment.c --- */
 /* A segment of at least `bytes`, allocated and named, into w->segment: the spare, or a new one. */

@@ -1,0 +1,65 @@
+/* ingester/wal_replay_priv.h - what reading and scanning (wal_replay.c) and decoding (wal_decode.c) share.
+ *
+ * Purpose  the segment at work, and the threads that decode its frames.
+ * Owner    the control thread; what decoding threads share is under the mutex.
+ * Context  cold.
+ * Units    -
+ * Errors   -
+ * Limits   -
+ */
+#ifndef PW_INGESTER_WAL_REPLAY_PRIV_H
+#define PW_INGESTER_WAL_REPLAY_PRIV_H
+
+#include "ingester/wal_priv.h"
+#include "ingester/wal_replay.h"
+
+#include <time.h>
+
+struct pw_wal_file { /* one segment in memory */
+    struct pw_wal_name name;
+    char text[PW_WAL_NAME_MAX];
+    uint8_t *bytes;
+    size_t len;
+    struct pw_wal_segment header;
+    bool has_header;
+    bool pieces_lost;           /* the disk did not give all of it */
+    struct pw_wal_frame *frame; /* to be replayed */
+    uint32_t frames, frames_cap;
+};
+
+struct pw_wal_replay {
+    struct pw_wal_dir *d;
+    const struct pw_wal_sink *sink;
+    struct pw_wal_replay_stats *st;
+    struct pw_wal_file file;
+    uint64_t seen;     /* the last sequence of the log at work */
+    uint64_t released; /* of that log: what is missing up to there was let go */
+    time_t said;
+
+    /* Decoding threads, under mutex. */
+    pthread_mutex_t mutex;
+    pthread_cond_t moved;
+    uint32_t next; /* frame to decode */
+    uint32_t turn; /* frame to deliver */
+    int rc;
+};
+
+struct pw_wal_decoder { /* one thread's */
+    struct pw_wal_replay *r;
+    struct pw_wal_rebuilder *rebuilder;
+    uint8_t *buf;
+    size_t cap;
+    uint8_t *text;
+    struct pw_label_pair *pair;
+    uint8_t *core; /* of each series */
+    struct pw_record_series *series;
+    uint32_t series_cap;
+};
+
+/* Of the sink's threads. Free them even after an error. */
+PW_MUST_USE int pw_wal_decoders_make(struct pw_wal_replay *r, struct pw_wal_decoder *dec);
+void pw_wal_decoders_free(struct pw_wal_replay *r, struct pw_wal_decoder *dec);
+/* All frames of the segment at work, delivered in their order. */
+PW_MUST_USE int pw_wal_decode_all(struct pw_wal_replay *r, struct pw_wal_decoder *dec);
+
+#endif
