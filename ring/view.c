@@ -91,6 +91,8 @@ copy_instances(struct ring_storage *r, const struct pw_instance *instance, uint3
         to->addr = put_text(&text, instance[i].addr);
         to->zone = put_text(&text, instance[i].zone);
         to->token = token;
+        to->version = NULL;
+        to->version_count = 0;
         if (to->token_count > 0) {
             memcpy(token, instance[i].token, to->token_count * sizeof(*token));
         }

@@ -24,6 +24,11 @@ enum pw_instance_state { /* the numbers of the wire (ring.md 1.2) */
                          PW_INSTANCE_LEFT = 4,
 };
 
+struct pw_ring_version { /* component -> version, for information (ring.md 1.2) */
+    uint64_t component;
+    uint64_t version;
+};
+
 struct pw_instance {
     const char *id;
     const char *addr; /* host:port */
@@ -35,6 +40,8 @@ struct pw_instance {
     int64_t read_only_updated;
     const uint32_t *token; /* ascending */
     uint32_t token_count;
+    const struct pw_ring_version *version; /* ascending by component; a view has none */
+    uint32_t version_count;
 };
 
 struct pw_ring_token {

@@ -1,5 +1,6 @@
 """pyroload against a stub: exact counts, every status told apart, no coordinated omission."""
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -90,6 +91,21 @@ def test_unsent_is_an_error():
         assert r["max_us"] > 500000, r
 
 
+def test_waits_for_the_last_answer_without_spinning():
+    """With -fifo a loop that spins there keeps the CPU from the kernel, which has that answer to deliver."""
+    def cpu_s():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    def behave(n):
+        return 200, b"", 2 if n == 9 else 0, False
+    with Stub(behave) as stub:
+        before = cpu_s()
+        r, _ = run(stub, "-get=/ready", "-rate=100", "-count=10", "-connections=4", "-arrivals=uniform")
+        assert r["ok"] == 10 and r["max_us"] > 1500000, r
+        assert cpu_s() - before < 0.5, cpu_s() - before
+
+
 def test_get_and_ipv6():
     if not socket.has_ipv6:
         return
@@ -120,7 +136,7 @@ def test_interrupt_prints():
         while stub.requests < 20:
             time.sleep(0.01)
         p.send_signal(signal.SIGINT)
-        out, _ = p.communicate(timeout=5)
+        out, _ = p.communicate(timeout=20)
         assert p.returncode == 0, p.returncode
         assert "pushes_per_s=" in out, out
 

@@ -56,18 +56,18 @@ u64_of(const json_t *o, const char *key)
                              : (uint64_t)json_integer_value(v);
 }
 
-static uint64_t
-hex_of(const json_t *o, const char *key)
-{
-    return strtoull(json_string_value(json_object_get(o, key)), NULL, 16);
-}
-
 static const char *
 str_of(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
 
     return s != NULL ? s : "";
+}
+
+static uint64_t
+hex_of(const json_t *o, const char *key)
+{
+    return strtoull(str_of(o, key), NULL, 16);
 }
 
 static int64_t
