@@ -16,6 +16,8 @@ struct pw_admin {
         state[PW_ADMIN_MODULES_MAX]; /* enum pw_admin_state; one word, no order needed */
     uint32_t sources_count;
     struct pw_metrics_source source[PW_ADMIN_SOURCES_MAX];
+    void (*starting)(void *ctx, struct pw_text *t);
+    void *ctx;
 };
 
 static const char *const state_name[] = {
@@ -53,6 +55,8 @@ pw_admin_create_ctl(struct pw_admin **out, const struct pw_admin_cfg *cfg)
         a->module[i] = cfg->module[i];
         atomic_init(&a->state[i], PW_ADMIN_NEW);
     }
+    a->starting = cfg->starting;
+    a->ctx = cfg->ctx;
     a->sources_count = cfg->sources_count;
     for (uint32_t i = 0; i < cfg->sources_count; i++) {
         a->source[i] = cfg->source[i];
@@ -139,6 +143,12 @@ write_modules_in(const struct pw_admin *a, enum pw_admin_state state, struct pw_
     pw_text_str(t, any ? "]\n" : "");
 }
 
+bool
+pw_admin_is_starting(const struct pw_admin *a)
+{
+    return state_of(a, 0) == PW_ADMIN_STARTING;
+}
+
 uint16_t
 pw_admin_ready(const struct pw_admin *a, struct pw_text *t)
 {
@@ -154,6 +164,9 @@ pw_admin_ready(const struct pw_admin *a, struct pw_text *t)
     pw_text_str(t, "Some services are not Running:\n");
     for (size_t i = 0; i < PW_ARRAY_LEN(ready_order); i++) {
         write_modules_in(a, ready_order[i], t);
+    }
+    if (a->starting != NULL && pw_admin_is_starting(a)) {
+        a->starting(a->ctx, t);
     }
     return 503;
 }

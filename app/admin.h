@@ -44,6 +44,9 @@ struct pw_admin_cfg {
     uint32_t modules_count;
     const struct pw_metrics_source *source; /* copied */
     uint32_t sources_count;
+    /* A line for /ready that says what the start is at; any thread. NULL: none. */
+    void (*starting)(void *ctx, struct pw_text *t);
+    void *ctx;
 };
 
 struct pw_admin;
@@ -57,6 +60,8 @@ void pw_admin_set_runtime_config_ctl(struct pw_admin *a, struct pw_runtime_confi
 void pw_admin_set_state_ctl(struct pw_admin *a, uint32_t module, enum pw_admin_state state);
 void pw_admin_set_all_ctl(struct pw_admin *a, enum pw_admin_state state);
 
+/* Whether the process is not yet at work: then /ready alone is answered. */
+bool pw_admin_is_starting(const struct pw_admin *a);
 /* Status of /ready: 200 with `ready`, or 503 with operations.md 2.2's text, appended to t. */
 uint16_t pw_admin_ready(const struct pw_admin *a, struct pw_text *t);
 

@@ -4,6 +4,7 @@
 #include "app/storage.h"
 #include "base/log.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,7 @@ enum {
     QUIESCE_TURNS = 2,    /* a loop that made so many turns has dropped the old overrides */
     QUIESCE_WAIT_MS = 1000,
     DRAIN_STEP_NS = 1000000,
+    START_SLEEP_MS = 20,
 };
 
 static int64_t
@@ -247,6 +249,26 @@ write_heads(struct pw_app *app)
                "msg=\"heads were not all written, the log keeps what they hold\" err=\"%s\"",
                pw_err_text(rc));
     }
+}
+
+bool
+pw_control_wait(struct pw_app *app, const atomic_bool *done)
+{
+    struct pollfd listener = {.fd = pw_listener_fd(app->listener), .events = POLLIN};
+    struct pw_http_server *http = pw_app_control_door(app)->http;
+    sigset_t set;
+
+    while (!atomic_load_explicit(done, memory_order_acquire)) {
+        uint64_t now = pw_rdtsc();
+
+        if (pw_listener_poll(app->listener, now) + pw_http_server_poll(http, now) == 0) {
+            (void)poll(&listener, 1, START_SLEEP_MS);
+        }
+        if (sigpending(&set) == 0 && (sigismember(&set, SIGTERM) || sigismember(&set, SIGINT))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int

@@ -1,5 +1,6 @@
 #include "app/durable.h"
 
+#include "app/control.h"
 #include "app/parts.h"
 #include "base/log.h"
 #include "ingester/wal_replay.h"
@@ -69,16 +70,6 @@ pw_durable_open_ctl(struct pw_app *app, struct pw_text *why)
     return 0;
 }
 
-/* The ingesters do not poll yet: the heads are ours. No limit is applied again. */
-static int
-append(void *ctx, uint32_t core, const struct pw_record *rec)
-{
-    struct pw_app *app = ctx;
-    struct pw_head_append_info info;
-
-    return pw_head_append(pw_flush_heads(app->flush, core)->head, rec, pw_wall_ns(), 0, &info);
-}
-
 static uint32_t
 threads(void)
 {
@@ -89,14 +80,76 @@ threads(void)
                                               : (uint32_t)cpus;
 }
 
+/* --- Replay, beside the control thread, which answers /ready meanwhile ---------------------------- */
+
+struct replaying {
+    struct pw_app *app;
+    struct pw_text *why;
+    struct pw_wal_replay_stats st;
+    atomic_bool stop, done;
+    int rc;
+};
+
+/* The ingesters do not poll yet: the heads are ours. No limit is applied again. */
+static int
+append(void *ctx, uint32_t core, const struct pw_record *rec)
+{
+    struct replaying *r = ctx;
+    struct pw_head_append_info info;
+
+    return pw_head_append(pw_flush_heads(r->app->flush, core)->head, rec, pw_wall_ns(), 0, &info);
+}
+
+/* Nobody polls yet: all CPUs are ours. */
+static void
+go_everywhere(void *ctx)
+{
+    struct replaying *r = ctx;
+
+    if (pw_plan_everywhere_ctl(&r->app->nic.plan) != 0) {
+        pw_log(PW_LOG_WARN, module, "msg=\"replay stays on the control thread's CPU\"");
+    }
+}
+
+static void *
+replay(void *arg)
+{
+    struct replaying *r = arg;
+    const struct pw_wal_sink sink = {.ctx = r,
+                                     .append = append,
+                                     .threads = threads(),
+                                     .thread_begins = go_everywhere,
+                                     .stop = &r->stop};
+
+    r->rc = pw_wal_replay_cold(r->app->wal_dir, &sink, &r->st, r->why);
+    atomic_store_explicit(&r->done, true, memory_order_release);
+    return NULL;
+}
+
+void
+pw_durable_starting(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+    struct pw_wal_replay_progress p;
+
+    pw_wal_replay_progress(app->wal_dir, &p);
+    pw_text_printf(t, "replaying the write-ahead log: %u of %u files done, %llu records\n", p.files,
+                   p.files_all, (unsigned long long)p.records);
+}
+
 int
 pw_durable_start_ctl(struct pw_app *app, struct pw_text *why)
 {
-    const struct pw_wal_sink sink = {.ctx = app, .append = append, .threads = threads()};
-    struct pw_wal_replay_stats st;
-    int rc = pw_wal_replay_cold(app->wal_dir, &sink, &st, why);
+    struct replaying r = {.app = app, .why = why};
+    pthread_t thread;
+    int rc = -pthread_create(&thread, NULL, replay, &r);
 
-    rc = rc != 0 ? rc : pw_wal_dir_start_cold(app->wal_dir, st.held, why);
+    if (rc == 0) {
+        atomic_store_explicit(&r.stop, pw_control_wait(app, &r.done), memory_order_relaxed);
+        pthread_join(thread, NULL);
+        rc = r.rc;
+    }
+    rc = rc != 0 ? rc : pw_wal_dir_start_cold(app->wal_dir, r.st.held, why);
     for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
         pw_head_set_log_ctl(pw_flush_heads(app->flush, i), pw_wal_dir_log(app->wal_dir, i),
                             pw_wal_mark);

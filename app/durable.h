@@ -18,8 +18,11 @@ struct pw_app;
 
 /* Before the heads: locks the directory; app->hash_key becomes the one its records are hashed under. */
 PW_MUST_USE int pw_durable_open_ctl(struct pw_app *app, struct pw_text *why);
-/* After the heads, before the ingesters: replays into them, begins this process's logs. */
+/* After the heads, before the ingesters: replays into them, begins this process's logs. The listener answers
+ * /ready meanwhile. PW_EAGAIN: SIGTERM or SIGINT came. */
 PW_MUST_USE int pw_durable_start_ctl(struct pw_app *app, struct pw_text *why);
+/* For pw_admin_cfg.starting; ctx is the struct pw_app. */
+void pw_durable_starting(void *app, struct pw_text *t);
 /* After the loops have stopped: what was committed is written and synced. */
 void pw_durable_stop_ctl(struct pw_app *app);
 

@@ -40,15 +40,37 @@ is_get(const struct pw_http_request *req)
     return req->method == PW_HTTP_METHOD_GET || req->method == PW_HTTP_METHOD_HEAD;
 }
 
+/* Nobody has taken the request up yet: its sender may safely try again. */
+static void
+reply_starting(struct pw_http_server *srv, const struct pw_http_request *req)
+{
+    static const char text[] = "{\"code\":\"unavailable\",\"message\":\"starting, see /ready\"}";
+    const struct pw_http_reply rep = {
+        .status = 503,
+        .content_type = "application/json",
+        .body = pw_slice(text, sizeof(text) - 1),
+    };
+
+    (void)pw_http_reply(srv, req->conn, &rep);
+}
+
 static void
 on_head(void *ctx, struct pw_http_server *srv, const struct pw_http_request *req,
         struct pw_http_verdict *v)
 {
     struct pw_routes *r = ctx;
 
+    enum route route = route_of(req->path);
+
     v->answered = false;
     v->body_bytes_limit = PW_QUERY_BODY_BYTES_MAX;
-    switch (route_of(req->path)) {
+    if (PW_UNLIKELY(pw_admin_is_starting(r->admin)) && route != ROUTE_READY &&
+        route != ROUTE_NONE) {
+        reply_starting(srv, req);
+        v->answered = true;
+        return;
+    }
+    switch (route) {
     case ROUTE_PUSH:
         pw_distributor_head(r->distributor, req, v);
         return;

@@ -447,6 +447,8 @@ start_admin(struct pw_app *app)
         .modules_count = PW_ARRAY_LEN(name),
         .source = source,
         .sources_count = pw_pages_sources(app, source),
+        .starting = pw_durable_starting,
+        .ctx = app,
     };
     int rc = pw_admin_create_ctl(&app->admin, &cfg);
 
@@ -478,18 +480,18 @@ start_parts(struct pw_app *app)
     int rc = start_part(app, "write-ahead log", pw_durable_open_ctl);
 
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_open_ctl);
-    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_part(app, "object storage", pw_bucket_start_ctl);
-    rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_admin(app);
     rc = rc != 0 ? rc : start_queries(app);
     rc = rc != 0 ? rc : start_doors(app);
+    rc = rc != 0 ? rc : start_listener(app); /* from here on /ready is answered: 503 */
+    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
+    rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_ingesters(app);
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         rc = start_worker(app, i);
     }
     rc = rc != 0 ? rc : start_loops(app);
-    rc = rc != 0 ? rc : start_listener(app);
     rc = rc != 0 ? rc : launch(app);
     return rc != 0 || !app->nic.has_port ? rc : start_steering(app);
 }

@@ -142,6 +142,7 @@ deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const stru
         rc = append_part(dec, (struct pw_record *)(uintptr_t)rec, c, all);
     }
     r->st->records++;
+    atomic_store_explicit(&r->d->replayed_records, r->st->records, memory_order_relaxed);
     r->st->raw_records += frame->type == PW_WAL_TYPE_RAW;
     return rc;
 }
@@ -162,6 +163,10 @@ take_frame(struct pw_wal_replay *r, uint32_t *i)
     bool more;
 
     pthread_mutex_lock(&r->mutex);
+    if (r->sink->stop != NULL && atomic_load_explicit(r->sink->stop, memory_order_relaxed)) {
+        r->rc = r->rc == 0 ? PW_EAGAIN : r->rc;
+        pthread_cond_broadcast(&r->moved);
+    }
     *i = r->next;
     more = r->rc == 0 && r->next < r->file.frames;
     r->next += more;
@@ -176,6 +181,9 @@ decoder_main(void *arg)
     struct pw_wal_replay *r = dec->r;
     uint32_t i;
 
+    if (r->sink->thread_begins != NULL) {
+        r->sink->thread_begins(r->sink->ctx);
+    }
     while (take_frame(r, &i)) { /* one frame a turn */
         const struct pw_wal_frame *frame = &r->file.frame[i];
         bool lost = frame->type == PW_WAL_TYPE_RECORD && r->file.has_header &&

@@ -119,6 +119,8 @@ struct pw_wal_dir {
     uint32_t old_count;
     struct pw_wal_cover *cover;
     uint32_t cover_count;
+    _Atomic uint32_t replayed_files; /* of old_count; read by whoever wants to know how far it is */
+    _Atomic uint64_t replayed_records;
     struct pw_wal *log[PW_INGESTERS_MAX];
     uint32_t logs;
 

@@ -211,6 +211,7 @@ progress(struct pw_wal_replay *r, uint32_t done)
 {
     time_t now = time(NULL);
 
+    atomic_store_explicit(&r->d->replayed_files, done, memory_order_relaxed);
     if (now - r->said >= PROGRESS_S) {
         r->said = now;
         pw_log(PW_LOG_INFO, module, "msg=\"replaying\" files=%u of=%u records=%llu", done,
@@ -291,6 +292,16 @@ report(const struct pw_wal_replay_stats *st, const struct timespec *from)
         (double)(to.tv_sec - from->tv_sec) + (double)(to.tv_nsec - from->tv_nsec) / 1e9);
 }
 
+void
+pw_wal_replay_progress(const struct pw_wal_dir *d, struct pw_wal_replay_progress *p)
+{
+    *p = (struct pw_wal_replay_progress){
+        .files = atomic_load_explicit(&d->replayed_files, memory_order_relaxed),
+        .files_all = d->old_count,
+        .records = atomic_load_explicit(&d->replayed_records, memory_order_relaxed),
+    };
+}
+
 int
 pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
                    struct pw_wal_replay_stats *st, struct pw_text *why)
@@ -315,9 +326,10 @@ pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
         report(st, &from);
     } else if (rc != 0 && why->len == 0) {
         pw_text_printf(why, "cannot replay %s: %s", dir->path,
-                       rc == PW_ENOMEM ? "the heads are too small for it, raise "
-                                         "-ingester.head.max-bytes"
-                                       : pw_err_text(rc));
+                       rc == PW_ENOMEM   ? "the heads are too small for it, raise "
+                                           "-ingester.head.max-bytes"
+                       : rc == PW_EAGAIN ? "told to stop; the next start begins again"
+                                         : pw_err_text(rc));
     }
     return rc;
 }

@@ -8,13 +8,15 @@
  * Context  cold.
  * Units    bytes, records.
  * Errors   what is not intact is counted, named in the log and left out. PW_ENOTSUP: written by another
- *          version; PW_ENOMEM: the heads are full. Both leave the files alone.
+ *          version; PW_ENOMEM: the heads are full; PW_EAGAIN: told to stop. All leave the files alone.
  * Limits   -
  */
 #ifndef PW_INGESTER_WAL_REPLAY_H
 #define PW_INGESTER_WAL_REPLAY_H
 
 #include "ingester/wal.h"
+
+#include <stdatomic.h>
 
 enum { PW_WAL_REPLAY_THREADS_MAX = 32 };
 
@@ -23,7 +25,9 @@ struct pw_wal_sink {
     void *ctx;
     /* One thread at a time, in order. Borrows rec. 0, or PW_ENOMEM: the core's head is full. */
     int (*append)(void *ctx, uint32_t core, const struct pw_record *rec);
-    uint32_t threads; /* that decode side by side */
+    uint32_t threads;                 /* that decode side by side */
+    void (*thread_begins)(void *ctx); /* on each of them, such as to let it run anywhere; or NULL */
+    const atomic_bool *stop;          /* set: give up, PW_EAGAIN; NULL: never */
 };
 
 struct pw_wal_replay_stats {
@@ -41,6 +45,13 @@ struct pw_wal_replay_stats {
     uint64_t key_lost;           /* records under a hash key that is gone */
     bool held[PW_INGESTERS_MAX]; /* cores that got something: for pw_wal_dir_start_cold */
 };
+
+struct pw_wal_replay_progress {
+    uint32_t files, files_all;
+    uint64_t records;
+};
+/* Any thread, between open and start. */
+void pw_wal_replay_progress(const struct pw_wal_dir *dir, struct pw_wal_replay_progress *p);
 
 PW_MUST_USE int pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
                                    struct pw_wal_replay_stats *st, struct pw_text *why);

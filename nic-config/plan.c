@@ -193,14 +193,32 @@ pw_plan_cpus_ctl(struct pw_plan_cpu *cpus, uint32_t cap)
     return n;
 }
 
+static void
+background_set(const struct pw_plan *plan, cpu_set_t *set)
+{
+    CPU_ZERO(set);
+    for (uint32_t i = 0; i < plan->background_count; i++) {
+        CPU_SET(plan->background[i], set);
+    }
+}
+
 int
 pw_plan_background_ctl(const struct pw_plan *plan)
 {
     cpu_set_t set;
 
-    CPU_ZERO(&set);
-    for (uint32_t i = 0; i < plan->background_count; i++) {
-        CPU_SET(plan->background[i], &set);
+    background_set(plan, &set);
+    return sched_setaffinity(0, sizeof(set), &set) == 0 ? 0 : -errno;
+}
+
+int
+pw_plan_everywhere_ctl(const struct pw_plan *plan)
+{
+    cpu_set_t set;
+
+    background_set(plan, &set);
+    for (uint32_t i = 0; i < plan->lcores; i++) {
+        CPU_SET(plan->lcore[i].cpu, &set);
     }
     return sched_setaffinity(0, sizeof(set), &set) == 0 ? 0 : -errno;
 }

@@ -60,5 +60,7 @@ uint32_t pw_plan_cpus_ctl(struct pw_plan_cpu *cpus, uint32_t cap);
 /* Lets the calling thread run on the background CPUs instead of where EAL pinned its parent. Every
  * query and storage thread calls it first. */
 PW_MUST_USE int pw_plan_background_ctl(const struct pw_plan *plan);
+/* Lets it run on all CPUs of the plan, those that are polled on too: before polling starts. */
+PW_MUST_USE int pw_plan_everywhere_ctl(const struct pw_plan *plan);
 
 #endif

@@ -26,6 +26,14 @@ write_gauge(void *ctx, struct pw_text *t)
                    name);
 }
 
+static void
+write_starting(void *ctx, struct pw_text *t)
+{
+    const struct world *w = ctx;
+
+    pw_text_printf(t, "replaying, %u modules\n", w->a != NULL ? 3 : 0);
+}
+
 static int
 setup(void **state)
 {
@@ -40,7 +48,9 @@ setup(void **state)
                                                                        .module = modules,
                                                                        .modules_count = 3,
                                                                        .source = source,
-                                                                       .sources_count = 1}),
+                                                                       .sources_count = 1,
+                                                                       .starting = write_starting,
+                                                                       .ctx = w}),
                      0);
     *state = w;
     return 0;
@@ -109,6 +119,22 @@ test_ready__life_of_the_process__starting_ready_draining(void **state)
     assert_int_equal(pw_admin_ready(w->a, &fixed), 503);
     assert_string_equal(text(&fixed), "Some services are not Running:\n"
                                       "Stopping: [distributor ingester]\nTerminated: [server]\n");
+}
+
+static void
+test_ready__starting__says_at_what(void **state)
+{
+    struct world *w = *state;
+
+    assert_false(pw_admin_is_starting(w->a));
+    pw_admin_set_all_ctl(w->a, PW_ADMIN_STARTING);
+    assert_true(pw_admin_is_starting(w->a));
+    assert_int_equal(get(w, PW_HTTP_METHOD_GET, "/ready", "").status, 503);
+    assert_string_equal(text(&w->t), "Some services are not Running:\n"
+                                     "Starting: [distributor ingester server]\n"
+                                     "replaying, 3 modules\n");
+    pw_admin_set_all_ctl(w->a, PW_ADMIN_RUNNING);
+    assert_false(pw_admin_is_starting(w->a));
 }
 
 static void
@@ -266,6 +292,7 @@ main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_ready__life_of_the_process__starting_ready_draining),
+        T(test_ready__starting__says_at_what),
         T(test_services__states__one_line_each_in_start_order),
         T(test_execute__methods__get_and_head_alone),
         T(test_owns_path__pages_and_others__only_ours),

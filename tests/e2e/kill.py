@@ -106,7 +106,7 @@ class Appliance:
              '-ingester.wal.segment-bytes=4MiB', '-distributor.ingestion-rate-limit-mb=10000',
              '-distributor.ingestion-burst-size-mb=10000', '-ingester.max-global-series-per-tenant=0',
              '-querier.max-flamegraph-nodes-max=0', *args.option], stdout=log, stderr=log)
-        for _ in range(300):
+        for _ in range(1200):
             if self.p.poll() is not None:
                 break
             try:
