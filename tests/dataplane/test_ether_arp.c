@@ -6,51 +6,7 @@
 
 #include <stdlib.h>
 
-struct fix {
-    struct pw_fake_port port;
-    struct pw_worker *w;
-};
-
 static const uint8_t broadcast[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
-
-static void *
-refuse(void *ctx, struct pw_stream *s, uint64_t now_tsc)
-{
-    return NULL;
-}
-
-static struct pw_worker *
-worker_new(struct fix *f, bool ours)
-{
-    struct pw_worker_cfg cfg = pw_fake_worker_cfg(&f->port);
-
-    cfg.address_is_ours = ours;
-    cfg.app.accept = refuse;
-    return pw_worker_create_ctl(&cfg, f->port.now_tsc, NULL);
-}
-
-static int
-setup(void **state)
-{
-    struct fix *f = calloc(1, sizeof(*f));
-
-    pw_fake_port_init(&f->port, 511);
-    f->w = worker_new(f, true);
-    *state = f;
-    return f->w == NULL;
-}
-
-static int
-teardown(void **state)
-{
-    struct fix *f = *state;
-
-    pw_worker_destroy_ctl(f->w);
-    uint32_t held = pw_fake_port_fini(&f->port);
-
-    free(f);
-    return held != 0;
-}
 
 struct arp {
     const uint8_t *dst_mac;
@@ -62,7 +18,7 @@ struct arp {
 };
 
 static void
-arp_input(struct fix *f, struct arp a)
+arp_input(struct pw_fake_worker *f, struct arp a)
 {
     uint8_t b[60] = {0};
     uint8_t *p = b + PW_ETHER_BYTES;
@@ -83,7 +39,7 @@ arp_input(struct fix *f, struct arp a)
 static void
 test_arp_input__request_for_us__reply_and_learned(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
 
     arp_input(f, (struct arp){broadcast, 1, PW_FAKE_PEER_IP, PW_FAKE_OUR_IP, 0, 0});
     struct rte_mbuf *m = pw_fake_tx_pop(&f->port, NULL);
@@ -109,7 +65,7 @@ test_arp_input__request_for_us__reply_and_learned(void **state)
 static void
 test_arp_input__not_for_us__silence(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
 
     arp_input(f, (struct arp){broadcast, 1, PW_FAKE_PEER_IP, 0x0A000009, 0, 0});
     arp_input(f, (struct arp){broadcast, 1, 0x0B000002, PW_FAKE_OUR_IP, 0, 0}); /* off link */
@@ -125,10 +81,10 @@ test_arp_input__not_for_us__silence(void **state)
 static void
 test_arp_input__kernel_owns_the_address__learned_not_answered(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
 
     pw_worker_destroy_ctl(f->w);
-    f->w = worker_new(f, false);
+    f->w = pw_fake_worker_new(&f->port, false, true);
     arp_input(f, (struct arp){broadcast, 1, PW_FAKE_PEER_IP, PW_FAKE_OUR_IP, 0, 0});
     assert_int_equal(f->port.tx_count, 0);
     assert_non_null(pw_neigh_find(&f->w->neigh, PW_FAKE_PEER_IP));
@@ -137,7 +93,7 @@ test_arp_input__kernel_owns_the_address__learned_not_answered(void **state)
 static void
 test_ether__frames_not_ours__counted(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     uint8_t b[60] = {0};
 
     pw_ether_put(b, pw_fake_peer_mac, pw_fake_peer_mac, PW_ETHER_TYPE_IP4);
@@ -157,7 +113,7 @@ test_ether__frames_not_ours__counted(void **state)
 static void
 test_neigh_resolve__unknown__one_request_a_second_then_the_answer(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     uint8_t mac[6];
 
     assert_int_equal(pw_neigh_resolve(f->w, PW_FAKE_PEER_IP, mac), PW_EAGAIN);
@@ -184,7 +140,7 @@ test_neigh_resolve__unknown__one_request_a_second_then_the_answer(void **state)
 static void
 test_neigh_resolve__off_link__asks_for_the_gateway(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     uint8_t mac[6];
 
     assert_int_equal(pw_neigh_resolve(f->w, 0x08080808, mac), PW_EAGAIN);
@@ -200,7 +156,7 @@ test_neigh_resolve__off_link__asks_for_the_gateway(void **state)
 static void
 test_neigh_learn__set_full__the_oldest_makes_room(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     uint8_t mac[6] = {2};
     uint32_t ip[PW_NEIGH_WAYS + 1];
     uint32_t found = 0;
@@ -226,22 +182,19 @@ test_neigh_learn__set_full__the_oldest_makes_room(void **state)
     assert_null(pw_neigh_find(&f->w->neigh, ip[0]));
 }
 
+#define T(name) cmocka_unit_test_setup_teardown(name, pw_fake_worker_setup, pw_fake_worker_teardown)
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_arp_input__request_for_us__reply_and_learned, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_arp_input__not_for_us__silence, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_arp_input__kernel_owns_the_address__learned_not_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ether__frames_not_ours__counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_neigh_resolve__unknown__one_request_a_second_then_the_answer, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_neigh_resolve__off_link__asks_for_the_gateway, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_neigh_learn__set_full__the_oldest_makes_room, setup,
-                                        teardown),
+        T(test_arp_input__request_for_us__reply_and_learned),
+        T(test_arp_input__not_for_us__silence),
+        T(test_arp_input__kernel_owns_the_address__learned_not_answered),
+        T(test_ether__frames_not_ours__counted),
+        T(test_neigh_resolve__unknown__one_request_a_second_then_the_answer),
+        T(test_neigh_resolve__off_link__asks_for_the_gateway),
+        T(test_neigh_learn__set_full__the_oldest_makes_room),
     };
 
     return pw_fake_eal_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

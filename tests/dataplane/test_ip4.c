@@ -6,50 +6,6 @@
 
 #include <stdlib.h>
 
-struct fix {
-    struct pw_fake_port port;
-    struct pw_worker *w;
-};
-
-static void *
-refuse(void *ctx, struct pw_stream *s, uint64_t now_tsc)
-{
-    return NULL;
-}
-
-static struct pw_worker *
-worker_new(struct fix *f, bool ours)
-{
-    struct pw_worker_cfg cfg = pw_fake_worker_cfg(&f->port);
-
-    cfg.address_is_ours = ours;
-    cfg.app.accept = refuse;
-    return pw_worker_create_ctl(&cfg, f->port.now_tsc, NULL);
-}
-
-static int
-setup(void **state)
-{
-    struct fix *f = calloc(1, sizeof(*f));
-
-    pw_fake_port_init(&f->port, 511);
-    f->w = worker_new(f, true);
-    *state = f;
-    return f->w == NULL;
-}
-
-static int
-teardown(void **state)
-{
-    struct fix *f = *state;
-
-    pw_worker_destroy_ctl(f->w);
-    uint32_t held = pw_fake_port_fini(&f->port);
-
-    free(f);
-    return held != 0;
-}
-
 /* The example of RFC 1071 section 3: 00 01 f2 03 f4 f5 f6 f7 sums to ddf2. */
 static void
 test_cksum__rfc_1071_example__ddf2(void **state)
@@ -121,7 +77,7 @@ seal(struct packet *p)
 }
 
 static void
-input(struct fix *f, const struct packet *p)
+input(struct pw_fake_worker *f, const struct packet *p)
 {
     pw_fake_rx(&f->port, pw_fake_frame(&f->port, p->frame, p->len));
     pw_fake_poll(&f->port, f->w);
@@ -142,7 +98,7 @@ put_be32(struct packet *p, uint32_t off, uint32_t v)
 static void
 test_ip4_check__each_lie__counted_under_its_name(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     struct packet p = packet_of(5, 17, 20);
 
     seal(&p);
@@ -184,7 +140,7 @@ test_ip4_check__each_lie__counted_under_its_name(void **state)
 static void
 test_ip4_check__options__tolerated(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     struct packet p = packet_of(15, 17, 4);
 
     memset(p.frame + PW_ETHER_BYTES + 20, 1, 40); /* NOP */
@@ -213,7 +169,7 @@ echo_request(uint32_t bytes)
 static void
 test_icmp_input__echo_request__same_bytes_back(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     struct packet p = echo_request(57); /* odd */
 
     p.len += 3; /* Ethernet padding is not part of it */
@@ -238,19 +194,21 @@ test_icmp_input__echo_request__same_bytes_back(void **state)
 static void
 test_icmp_input__kernel_owns_the_address_or_broken__silence(void **state)
 {
-    struct fix *f = *state;
+    struct pw_fake_worker *f = *state;
     struct packet p = echo_request(16);
 
     p.frame[PW_ETHER_BYTES + PW_IP4_BYTES + 9] ^= 1;
     input(f, &p);
     assert_int_equal(pw_worker_drops(f->w, "icmp_bad"), 1);
     pw_worker_destroy_ctl(f->w);
-    f->w = worker_new(f, false);
+    f->w = pw_fake_worker_new(&f->port, false, true);
     p = echo_request(16);
     input(f, &p);
     assert_int_equal(pw_worker_drops(f->w, "icmp_ignored"), 1);
     assert_int_equal(f->port.tx_count, 0);
 }
+
+#define T(name) cmocka_unit_test_setup_teardown(name, pw_fake_worker_setup, pw_fake_worker_teardown)
 
 int
 main(void)
@@ -258,13 +216,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cksum__rfc_1071_example__ddf2),
         cmocka_unit_test(test_cksum__lengths_and_alignments__as_word_by_word),
-        cmocka_unit_test_setup_teardown(test_ip4_check__each_lie__counted_under_its_name, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_ip4_check__options__tolerated, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_icmp_input__echo_request__same_bytes_back, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_icmp_input__kernel_owns_the_address_or_broken__silence,
-                                        setup, teardown),
+        T(test_ip4_check__each_lie__counted_under_its_name),
+        T(test_ip4_check__options__tolerated),
+        T(test_icmp_input__echo_request__same_bytes_back),
+        T(test_icmp_input__kernel_owns_the_address_or_broken__silence),
     };
 
     return pw_fake_eal_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

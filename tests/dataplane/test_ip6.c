@@ -76,22 +76,6 @@ struct frame {
     uint32_t len;
 };
 
-static void *
-refuse(void *ctx, struct pw_stream *s, uint64_t now_tsc)
-{
-    return NULL;
-}
-
-static struct pw_worker *
-worker_new(struct fix *f, bool ours)
-{
-    struct pw_worker_cfg cfg = pw_fake_worker_cfg(&f->port);
-
-    cfg.ip6_is_ours = ours;
-    cfg.app.accept = refuse;
-    return pw_worker_create_ctl(&cfg, f->port.now_tsc, NULL);
-}
-
 static int
 setup(void **state)
 {
@@ -100,21 +84,9 @@ setup(void **state)
     pw_fake_port_init(&f->port, 511);
     pw_fake_ip6(PW_FAKE_OUR_IP, f->us);
     pw_fake_ip6(PW_FAKE_PEER_IP, f->peer);
-    f->w = worker_new(f, true);
+    f->w = pw_fake_worker_new(&f->port, true, true);
     *state = f;
     return f->w == NULL;
-}
-
-static int
-teardown(void **state)
-{
-    struct fix *f = *state;
-
-    pw_worker_destroy_ctl(f->w);
-    uint32_t held = pw_fake_port_fini(&f->port);
-
-    free(f);
-    return held != 0;
 }
 
 static void
@@ -298,7 +270,7 @@ test_icmp6_input__echo_to_all_nodes_or_the_kernels__silence(void **state)
     input_frame(f, c);
     assert_int_equal(pw_worker_drops(f->w, "icmp6_ignored"), 1);
     pw_worker_destroy_ctl(f->w);
-    f->w = worker_new(f, false);
+    f->w = pw_fake_worker_new(&f->port, true, false);
     INPUT(f, ping);
     assert_int_equal(pw_worker_drops(f->w, "icmp6_ignored"), 1);
     assert_int_equal(f->port.tx_count, 0);
@@ -325,7 +297,7 @@ test_nd6_input__solicitation_the_kernel_answers__learned_in_silence(void **state
     struct fix *f = *state;
 
     pw_worker_destroy_ctl(f->w);
-    f->w = worker_new(f, false);
+    f->w = pw_fake_worker_new(&f->port, true, false);
     INPUT(f, solicit);
     INPUT(f, probe);
     assert_int_equal(f->port.tx_count, 0);
@@ -455,7 +427,6 @@ test_worker__one_family_alone__the_other_is_counted(void **state)
                               .dport = PW_FAKE_PORT,
                               .flags = PW_TCP_SYN};
 
-    cfg.app.accept = refuse;
     pw_worker_destroy_ctl(f->w);
     memset(cfg.ip6_address, 0, 16);
     f->w = pw_worker_create_ctl(&cfg, f->port.now_tsc, NULL);
@@ -464,7 +435,6 @@ test_worker__one_family_alone__the_other_is_counted(void **state)
     assert_int_equal(pw_worker_drops(f->w, "ether_type"), 2);
     pw_worker_destroy_ctl(f->w);
     cfg = pw_fake_worker_cfg(&f->port);
-    cfg.app.accept = refuse;
     cfg.ip4_address = 0;
     f->w = pw_worker_create_ctl(&cfg, f->port.now_tsc, NULL);
     pw_fake_rx(&f->port, pw_fake_segment(&f->port, &syn)); /* to 0.0.0.0 */
@@ -475,7 +445,7 @@ test_worker__one_family_alone__the_other_is_counted(void **state)
     EXPECT(f, pong);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, pw_fake_worker_teardown)
 
 int
 main(void)

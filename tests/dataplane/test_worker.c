@@ -50,18 +50,6 @@ setup(void **state)
     return f->w == NULL || pw_worker_listen_ctl(f->w, PW_FAKE_PORT) != 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fix *f = *state;
-
-    pw_worker_destroy_ctl(f->w);
-    uint32_t held = pw_fake_port_fini(&f->port);
-
-    free(f);
-    return held != 0;
-}
-
 static void
 segment_in(struct fix *f, uint8_t flags, uint32_t seq, uint32_t ack, uint16_t sport)
 {
@@ -344,7 +332,7 @@ test_worker__idle_connections__fit_the_receive_budget(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, pw_fake_worker_teardown)
     const struct CMUnitTest tests[] = {
         T(test_worker_create__bad_settings__refused_with_a_reason),
         T(test_worker_listen__twice_and_too_many__refused),

@@ -104,6 +104,12 @@ pw_fake_port_fini(struct pw_fake_port *p)
     return held;
 }
 
+static void *
+refuse(void *ctx, struct pw_stream *s, uint64_t now_tsc)
+{
+    return NULL;
+}
+
 struct pw_worker_cfg
 pw_fake_worker_cfg(struct pw_fake_port *p)
 {
@@ -119,12 +125,46 @@ pw_fake_worker_cfg(struct pw_fake_port *p)
         .clock = {.tsc_hz = PW_FAKE_TSC_HZ},
         .secret = "0123456789abcde",
         .tcp = {.conns_max = 256, .snd_pool_bytes = 4 << 20},
+        .app = {.accept = refuse},
     };
 
     pw_fake_ip6(PW_FAKE_OUR_IP, cfg.ip6_address);
     pw_fake_ip6(0x0A0000FE, cfg.ip6_gateway);
     memcpy(cfg.mac, pw_fake_our_mac, 6);
     return cfg;
+}
+
+struct pw_worker *
+pw_fake_worker_new(struct pw_fake_port *p, bool ip4_is_ours, bool ip6_is_ours)
+{
+    struct pw_worker_cfg cfg = pw_fake_worker_cfg(p);
+
+    cfg.address_is_ours = ip4_is_ours;
+    cfg.ip6_is_ours = ip6_is_ours;
+    return pw_worker_create_ctl(&cfg, p->now_tsc, NULL);
+}
+
+int
+pw_fake_worker_setup(void **state)
+{
+    struct pw_fake_worker *f = calloc(1, sizeof(*f));
+
+    pw_fake_port_init(&f->port, 511);
+    f->w = pw_fake_worker_new(&f->port, true, true);
+    *state = f;
+    return f->w == NULL;
+}
+
+int
+pw_fake_worker_teardown(void **state)
+{
+    struct pw_fake_worker *f = *state;
+
+    pw_worker_destroy_ctl(f->w);
+    uint32_t held = pw_fake_port_fini(&f->port);
+
+    free(f);
+    return held != 0;
 }
 
 void

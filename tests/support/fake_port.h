@@ -72,8 +72,22 @@ bool pw_fake_eal_init(void);
 void pw_fake_port_init(struct pw_fake_port *p, uint32_t mbufs);
 /* Frees what waits; the number of mbufs somebody still holds. */
 uint32_t pw_fake_port_fini(struct pw_fake_port *p);
-/* A worker configuration over p: our addresses of both families are ours, clock at 1 GHz. */
+/* A worker configuration over p: our addresses of both families are ours, clock at 1 GHz, and no
+ * connection is accepted. */
 struct pw_worker_cfg pw_fake_worker_cfg(struct pw_fake_port *p);
+
+/* What a test of the packet side begins with. */
+struct pw_fake_worker {
+    struct pw_fake_port port;
+    struct pw_worker *w;
+};
+
+/* A worker by it; which of the two addresses are its own. NULL: no room. */
+struct pw_worker *pw_fake_worker_new(struct pw_fake_port *p, bool ip4_is_ours, bool ip6_is_ours);
+/* cmocka's setup: *state is a calloc of such a struct, both addresses its own. */
+int pw_fake_worker_setup(void **state);
+/* cmocka's teardown of a struct that begins with one, from calloc; not 0 when an mbuf leaked. */
+int pw_fake_worker_teardown(void **state);
 
 /* Gives m to the worker at its next poll. */
 void pw_fake_rx(struct pw_fake_port *p, struct rte_mbuf *m);
