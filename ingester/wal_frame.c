@@ -1,7 +1,8 @@
 #include "ingester/wal_frame.h"
 
+#include "base/crc32c.h"
+
 #include <assert.h>
-#include <nmmintrin.h>
 
 #define FRAME_MAGIC 0x4C415750U /* "PWAL" */
 
@@ -33,25 +34,6 @@ struct frame_bytes {
 static_assert(sizeof(struct frame_bytes) == PW_WAL_FRAME_BYTES, "the head on disk");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the log's byte order");
 
-/* Three chains side by side hide the latency of the instruction; joining them costs a table, so short
- * stretches and rests go one word at a time. Here the plain form: a body of 17 KB takes 2 us. */
-uint32_t
-pw_wal_crc(uint32_t crc, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-    uint64_t c = ~crc;
-    uint64_t word;
-
-    for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-        memcpy(&word, p, sizeof(word));
-        c = _mm_crc32_u64(c, word);
-    }
-    for (; len > 0; p++, len--) {
-        c = _mm_crc32_u8((uint32_t)c, *p);
-    }
-    return ~(uint32_t)c;
-}
-
 void
 pw_wal_segment_write(const struct pw_wal_segment *seg, void *out)
 {
@@ -69,7 +51,7 @@ pw_wal_segment_write(const struct pw_wal_segment *seg, void *out)
     };
 
     memcpy(b.magic, segment_magic, sizeof(b.magic));
-    b.crc = pw_wal_crc(0, &b, sizeof(b));
+    b.crc = pw_crc32c(0, &b, sizeof(b));
     memset(out, 0, PW_WAL_HEADER_BYTES);
     memcpy(out, &b, sizeof(b));
 }
@@ -87,7 +69,7 @@ pw_wal_segment_read(struct pw_slice bytes, struct pw_wal_segment *seg)
     crc = b.crc;
     b.crc = 0;
     if (memcmp(b.magic, segment_magic, sizeof(b.magic)) != 0 ||
-        pw_wal_crc(0, &b, sizeof(b)) != crc) {
+        pw_crc32c(0, &b, sizeof(b)) != crc) {
         return PW_EINVAL;
     }
     if (b.version != PW_WAL_VERSION) {
@@ -116,10 +98,10 @@ pw_wal_frame_write(const struct pw_wal_frame *frame, void *out)
         .sequence = frame->sequence,
         .type = frame->type,
         .salt = frame->salt,
-        .crc_payload = pw_wal_crc(0, frame->payload.ptr, frame->payload.len),
+        .crc_payload = pw_crc32c(0, frame->payload.ptr, frame->payload.len),
     };
 
-    b.crc_head = pw_wal_crc(0, &b, offsetof(struct frame_bytes, crc_head));
+    b.crc_head = pw_crc32c(0, &b, offsetof(struct frame_bytes, crc_head));
     memcpy(out, &b, sizeof(b));
 }
 
@@ -147,7 +129,7 @@ frame_at(const struct pw_wal_scan *s, size_t at, struct pw_wal_frame *f)
     memcpy(&b, s->bytes.ptr + at, sizeof(b));
     if (b.magic != FRAME_MAGIC || b.length > left - sizeof(b) ||
         (!s->any_salt && b.salt != s->salt) ||
-        pw_wal_crc(0, &b, offsetof(struct frame_bytes, crc_head)) != b.crc_head) {
+        pw_crc32c(0, &b, offsetof(struct frame_bytes, crc_head)) != b.crc_head) {
         return false;
     }
     *f = (struct pw_wal_frame){
@@ -156,7 +138,7 @@ frame_at(const struct pw_wal_scan *s, size_t at, struct pw_wal_frame *f)
         .salt = b.salt,
         .payload = pw_slice(s->bytes.ptr + at + sizeof(b), b.length),
     };
-    return pw_wal_crc(0, f->payload.ptr, f->payload.len) == b.crc_payload;
+    return pw_crc32c(0, f->payload.ptr, f->payload.len) == b.crc_payload;
 }
 
 static bool

@@ -74,8 +74,6 @@ pw_wal_frame_bytes(size_t payload_bytes)
  * frame->payload's bytes or elsewhere. */
 void pw_wal_frame_write(const struct pw_wal_frame *frame, void *out);
 
-uint32_t pw_wal_crc(uint32_t crc, const void *data, size_t len);
-
 enum pw_wal_verdict {
     PW_WAL_RECORD,  /* frame is intact */
     PW_WAL_DAMAGED, /* bytes from..to are neither a record nor padding; an intact record follows */
