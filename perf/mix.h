@@ -21,6 +21,11 @@ struct mix {
     struct pw_slice raw[MIX_FILES_MAX];
 };
 
+/* Calls fn for every *.pb.gz of the folder that unpacks, in name order; both slices are lent for the
+ * call. Gives the number of files, -1: no such folder. Tests use it, too. */
+typedef void mix_fn(void *arg, const char *name, struct pw_slice gz, struct pw_slice raw);
+int mix_each(const char *folder, mix_fn *fn, void *arg);
+
 /* Reads *.pb.gz of folder in name order; NULL: perf/corpus under $PW_SOURCE_ROOT or the current
  * directory. */
 void mix_load(struct mix *m, const char *folder);

@@ -1,64 +1,29 @@
 #include "tests/pprof/corpus.h"
 
-#include <dirent.h>
-#include <libdeflate.h>
+#include "perf/mix.h"
+
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { RAW_MAX = 64 << 20 };
+struct each {
+    corpus_fn *fn;
+    void *arg;
+};
 
-static struct pw_slice
-read_file(const char *path)
+static void
+unpacked(void *arg, const char *name, struct pw_slice gz, struct pw_slice raw)
 {
-    FILE *f = fopen(path, "rb");
-    struct stat st;
-    uint8_t *p = NULL;
-    size_t n = 0;
+    const struct each *e = arg;
 
-    if (f == NULL) {
-        return (struct pw_slice){0};
-    }
-    if (fstat(fileno(f), &st) == 0 && (p = malloc((size_t)st.st_size + 1)) != NULL) {
-        n = fread(p, 1, (size_t)st.st_size, f);
-    }
-    fclose(f);
-    return pw_slice(p, n);
-}
-
-static int
-is_gz(const struct dirent *d)
-{
-    size_t n = strlen(d->d_name);
-
-    return n > 6 && strcmp(d->d_name + n - 6, ".pb.gz") == 0;
+    e->fn(e->arg, name, raw);
 }
 
 int
 corpus_each(const char *folder, corpus_fn *fn, void *arg)
 {
-    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    uint8_t *raw = malloc(RAW_MAX);
-    struct dirent **list = NULL;
-    int n = scandir(folder, &list, is_gz, alphasort);
+    struct each e = {.fn = fn, .arg = arg};
 
-    for (int i = 0; i < n; i++) {
-        char path[4096];
-        struct pw_slice gz;
-        size_t len = 0;
-
-        snprintf(path, sizeof(path), "%s/%s", folder, list[i]->d_name);
-        gz = read_file(path);
-        if (libdeflate_gzip_decompress(d, gz.ptr, gz.len, raw, RAW_MAX, &len) ==
-            LIBDEFLATE_SUCCESS) {
-            fn(arg, list[i]->d_name, pw_slice(raw, len));
-        }
-        free((void *)(uintptr_t)gz.ptr);
-        free(list[i]);
-    }
-    free(list);
-    free(raw);
-    libdeflate_free_decompressor(d);
-    return n;
+    return mix_each(folder, unpacked, &e);
 }
 
 const char *
