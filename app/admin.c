@@ -2,6 +2,7 @@
 
 #include "app/process_metrics.h"
 #include "base/check.h"
+#include "base/metric.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -185,8 +186,8 @@ write_services(struct pw_admin *a, struct pw_text *t)
 static void
 write_readiness(const struct pw_admin *a, struct pw_text *t)
 {
-    pw_text_str(t, "# HELP pyrowire_module_running 1 when the module is in state Running.\n"
-                   "# TYPE pyrowire_module_running gauge\n");
+    pw_metric_family(t, "pyrowire_module_running", "gauge",
+                     "1 when the module is in state Running.");
     for (uint32_t i = 0; i < a->modules_count; i++) {
         pw_text_printf(t, "pyrowire_module_running{module=\"%s\"} %d\n", a->module[i],
                        state_of(a, i) == PW_ADMIN_RUNNING ? 1 : 0);

@@ -1,6 +1,7 @@
 #include "app/process_metrics.h"
 
 #include "app/config_help.h"
+#include "base/metric.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -8,12 +9,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-static void
-family(struct pw_text *t, const char *name, const char *type, const char *help)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
 
 /* Reads a small file of /proc; 0 bytes when it cannot. */
 static size_t
@@ -80,18 +75,18 @@ write_stat(struct pw_text *t)
         !stat_field(stat, 24, &rss_pages)) {
         return;
     }
-    family(t, "process_cpu_seconds_total", "counter",
-           "User and system CPU time spent, polling included.");
+    pw_metric_family(t, "process_cpu_seconds_total", "counter",
+                     "User and system CPU time spent, polling included.");
     pw_text_printf(t, "process_cpu_seconds_total %.2f\n", (double)(utime + stime) / hz);
-    family(t, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    pw_metric_family(t, "process_resident_memory_bytes", "gauge", "Resident memory.");
     pw_text_printf(t, "process_resident_memory_bytes %" PRIu64 "\n",
                    rss_pages * (uint64_t)sysconf(_SC_PAGESIZE));
-    family(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.");
+    pw_metric_family(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.");
     pw_text_printf(t, "process_virtual_memory_bytes %" PRIu64 "\n", virtual_bytes);
-    family(t, "process_threads", "gauge", "Threads.");
+    pw_metric_family(t, "process_threads", "gauge", "Threads.");
     pw_text_printf(t, "process_threads %" PRIu64 "\n", threads);
     if (boot_s != 0) {
-        family(t, "process_start_time_seconds", "gauge", "Start time since the epoch.");
+        pw_metric_family(t, "process_start_time_seconds", "gauge", "Start time since the epoch.");
         pw_text_printf(t, "process_start_time_seconds %.2f\n", (double)boot_s + (double)start / hz);
     }
 }
@@ -108,8 +103,8 @@ write_hugetlb(struct pw_text *t)
     if (p == NULL) {
         return;
     }
-    family(t, "pyrowire_process_hugetlb_bytes", "gauge",
-           "Memory in hugetlb pages, which process_resident_memory_bytes leaves out.");
+    pw_metric_family(t, "pyrowire_process_hugetlb_bytes", "gauge",
+                     "Memory in hugetlb pages, which process_resident_memory_bytes leaves out.");
     pw_text_printf(t, "pyrowire_process_hugetlb_bytes %llu\n",
                    strtoull(p + strlen("\nHugetlbPages:"), NULL, 10) * 1024);
 }
@@ -126,12 +121,12 @@ write_fds(struct pw_text *t)
             n++;
         }
         (void)closedir(d);
-        family(t, "process_open_fds", "gauge", "Open file descriptors.");
+        pw_metric_family(t, "process_open_fds", "gauge", "Open file descriptors.");
         /* Without ".", ".." and the descriptor of the directory itself. */
         pw_text_printf(t, "process_open_fds %" PRIu64 "\n", n < 3 ? 0 : n - 3);
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        family(t, "process_max_fds", "gauge", "Limit of open file descriptors.");
+        pw_metric_family(t, "process_max_fds", "gauge", "Limit of open file descriptors.");
         pw_text_printf(t, "process_max_fds %" PRIu64 "\n", (uint64_t)limit.rlim_cur);
     }
 }
@@ -142,8 +137,8 @@ pw_process_metrics_cold(struct pw_text *t)
     const struct pw_build *b = pw_build_info();
 
     /* Stock's labels; goversion is empty since there is no Go here. */
-    family(t, "pyroscope_build_info", "gauge",
-           "A metric with a constant '1' value labelled by what was built.");
+    pw_metric_family(t, "pyroscope_build_info", "gauge",
+                     "A metric with a constant '1' value labelled by what was built.");
     pw_text_str(t, "pyroscope_build_info{version=");
     pw_text_go_quoted(t, pw_slice_str(b->version));
     pw_text_str(t, ",revision=");

@@ -6,6 +6,7 @@
 #include "app/yaml_read.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metric.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -466,8 +467,8 @@ pw_runtime_config_metrics(void *ctx, struct pw_text *t)
                    loaded);
     pw_text_printf(t, "pyrowire_runtime_config_reloads_total{outcome=\"refused\"} %" PRIu64 "\n",
                    refused);
-    pw_text_str(t, "# HELP pyrowire_runtime_config_tenants Tenants with limits of their own.\n"
-                   "# TYPE pyrowire_runtime_config_tenants gauge\n");
+    pw_metric_family(t, "pyrowire_runtime_config_tenants", "gauge",
+                     "Tenants with limits of their own.");
     pw_text_printf(t, "pyrowire_runtime_config_tenants %u\n", tenants);
 }
 

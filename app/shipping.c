@@ -1,6 +1,8 @@
 #include "app/shipping.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "nic-config/plan.h"
 #include "store/shipper.h"
 
@@ -19,15 +21,6 @@ struct pw_shipping {
     _Atomic uint64_t uploaded, failed, bytes, deleted;
     _Atomic bool disk_high;
 };
-
-static int64_t
-wall_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void
 ship(struct pw_shipping *s)
@@ -54,7 +47,7 @@ retain(struct pw_shipping *s)
     if (s->cfg.retention.min_age_ms == 0) {
         return;
     }
-    int rc = pw_retention_run(&s->cfg.retention, wall_ms(), &r);
+    int rc = pw_retention_run(&s->cfg.retention, pw_wall_ns() / 1000000, &r);
 
     atomic_fetch_add_explicit(&s->deleted, r.deleted, memory_order_relaxed);
     atomic_store_explicit(&s->disk_high, r.disk_high, memory_order_relaxed);
@@ -190,41 +183,35 @@ pw_shipping_stop_ctl(struct pw_shipping *s)
     free(s);
 }
 
-static void
-counter(struct pw_text *t, const char *name, const char *help, uint64_t v)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s counter\n%s %ju\n", name, help, name, name,
-                   (uintmax_t)v);
-}
-
 void
 pw_shipping_metrics(const struct pw_shipping *s, struct pw_text *t)
 {
     struct pw_objstore_stats st;
 
     pw_objstore_stats(s->bucket, &st);
-    counter(t, "pyrowire_shipper_uploads_total", "Blocks uploaded.",
-            atomic_load_explicit(&s->uploaded, memory_order_relaxed));
-    counter(t, "pyrowire_shipper_upload_failures_total", "Uploads of blocks that failed.",
-            atomic_load_explicit(&s->failed, memory_order_relaxed));
-    counter(t, "pyrowire_shipper_uploaded_bytes_total", "Bytes of the blocks uploaded.",
-            atomic_load_explicit(&s->bytes, memory_order_relaxed));
-    counter(t, "pyrowire_retention_deleted_total", "Local blocks deleted.",
-            atomic_load_explicit(&s->deleted, memory_order_relaxed));
-    counter(t, "pyrowire_objstore_retries_total", "Requests to object storage tried again.",
-            st.retries);
-    pw_text_str(t, "# HELP pyrowire_disk_high Whether the data directory's disk is nearly full.\n"
-                   "# TYPE pyrowire_disk_high gauge\n");
-    pw_text_printf(t, "pyrowire_disk_high %d\n",
-                   atomic_load_explicit(&s->disk_high, memory_order_relaxed));
-    pw_text_str(t, "# HELP objstore_bucket_operations_total Operations on object storage.\n"
-                   "# TYPE objstore_bucket_operations_total counter\n");
+    pw_metric_u64(t, "pyrowire_shipper_uploads_total", "counter", "Blocks uploaded.",
+                  atomic_load_explicit(&s->uploaded, memory_order_relaxed));
+    pw_metric_u64(t, "pyrowire_shipper_upload_failures_total", "counter",
+                  "Uploads of blocks that failed.",
+                  atomic_load_explicit(&s->failed, memory_order_relaxed));
+    pw_metric_u64(t, "pyrowire_shipper_uploaded_bytes_total", "counter",
+                  "Bytes of the blocks uploaded.",
+                  atomic_load_explicit(&s->bytes, memory_order_relaxed));
+    pw_metric_u64(t, "pyrowire_retention_deleted_total", "counter", "Local blocks deleted.",
+                  atomic_load_explicit(&s->deleted, memory_order_relaxed));
+    pw_metric_u64(t, "pyrowire_objstore_retries_total", "counter",
+                  "Requests to object storage tried again.", st.retries);
+    pw_metric_u64(t, "pyrowire_disk_high", "gauge",
+                  "Whether the data directory's disk is nearly full.",
+                  atomic_load_explicit(&s->disk_high, memory_order_relaxed));
+    pw_metric_family(t, "objstore_bucket_operations_total", "counter",
+                     "Operations on object storage.");
     for (int op = 0; op < PW_OBJSTORE_OPS; op++) {
         pw_text_printf(t, "objstore_bucket_operations_total{operation=\"%s\"} %ju\n",
                        pw_objstore_op_name((enum pw_objstore_op)op), (uintmax_t)st.done[op]);
     }
-    pw_text_str(t, "# HELP objstore_bucket_operation_failures_total Those that failed.\n"
-                   "# TYPE objstore_bucket_operation_failures_total counter\n");
+    pw_metric_family(t, "objstore_bucket_operation_failures_total", "counter",
+                     "Those that failed.");
     for (int op = 0; op < PW_OBJSTORE_OPS; op++) {
         pw_text_printf(t, "objstore_bucket_operation_failures_total{operation=\"%s\"} %ju\n",
                        pw_objstore_op_name((enum pw_objstore_op)op), (uintmax_t)st.failed[op]);

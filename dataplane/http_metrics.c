@@ -1,6 +1,8 @@
 /* dataplane/http_metrics.c - the counters of HTTP as Prometheus text. */
 #include "dataplane/http_conn_priv.h"
 
+#include "base/metric.h"
+
 static uint64_t
 sum(const struct pw_http_server *const *srv, uint32_t n, size_t offset)
 {
@@ -18,15 +20,7 @@ static void
 counter(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out, const char *name,
         const char *help, size_t offset)
 {
-    pw_text_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
-                   (unsigned long long)sum(srv, n, offset));
-}
-
-static void
-gauge(struct pw_text *out, const char *name, const char *help, uint64_t v)
-{
-    pw_text_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
-                   (unsigned long long)v);
+    pw_metric_u64(out, name, "counter", help, sum(srv, n, offset));
 }
 
 static void
@@ -43,11 +37,13 @@ pool_gauges(const struct pw_http_server *const *srv, uint32_t n, struct pw_text 
         heads += pw_pool_used(&srv[i]->head_bufs);
         replies += pw_pool_used(&srv[i]->reply_bufs);
     }
-    gauge(out, "pyrowire_http_connections", "Connections open now.", open);
-    gauge(out, "pyrowire_http_connections_peak", "The most there ever were.", peak);
-    gauge(out, "pyrowire_http_head_buffers", "Buffers of heads in several pieces, in use.", heads);
-    gauge(out, "pyrowire_http_reply_buffers", "Buffers of replies that wait for send room, in use.",
-          replies);
+    pw_metric_u64(out, "pyrowire_http_connections", "gauge", "Connections open now.", open);
+    pw_metric_u64(out, "pyrowire_http_connections_peak", "gauge", "The most there ever were.",
+                  peak);
+    pw_metric_u64(out, "pyrowire_http_head_buffers", "gauge",
+                  "Buffers of heads in several pieces, in use.", heads);
+    pw_metric_u64(out, "pyrowire_http_reply_buffers", "gauge",
+                  "Buffers of replies that wait for send room, in use.", replies);
 }
 
 void

@@ -1,6 +1,7 @@
 #include "distributor/distributor.h"
 
 #include "base/check.h"
+#include "base/metric.h"
 #include "distributor/internal.h"
 
 #include <stdlib.h>
@@ -317,20 +318,6 @@ pw_distributor_in_flight(const struct pw_distributor *d)
 }
 
 static void
-put_gauge(struct pw_text *t, const char *name, const char *help, uint64_t v)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
-                   (unsigned long long)v);
-}
-
-static void
-put_counter(struct pw_text *t, const char *name, const char *help, uint64_t v)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
-                   (unsigned long long)v);
-}
-
-static void
 put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
 {
     struct pw_desks sum = {0};
@@ -348,19 +335,20 @@ put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         sum.expired_total += one->expired_total;
         sum.abandoned_total += one->abandoned_total;
     }
-    put_gauge(t, "pyrowire_distributor_parked", "Requests whose work goes on turn by turn.",
-              sum.parked);
-    put_gauge(t, "pyrowire_distributor_waiting", "Requests that wait for a desk.",
-              sum.small.count + sum.large.count);
-    put_gauge(t, "pyrowire_distributor_waiting_peak", "The most there have been.",
-              sum.small.count_peak + sum.large.count_peak);
-    put_counter(t, "pyrowire_distributor_parked_total",
-                "Requests whose work took more than a slice.", sum.parked_total);
-    put_counter(t, "pyrowire_distributor_slices_total", "Slices of work.", sum.slices_total);
-    put_counter(t, "pyrowire_distributor_work_expired_total",
-                "Requests answered 504 before their work was done.", sum.expired_total);
-    put_counter(t, "pyrowire_distributor_work_abandoned_total",
-                "Work dropped because its connection died.", sum.abandoned_total);
+    pw_metric_u64(t, "pyrowire_distributor_parked", "gauge",
+                  "Requests whose work goes on turn by turn.", sum.parked);
+    pw_metric_u64(t, "pyrowire_distributor_waiting", "gauge", "Requests that wait for a desk.",
+                  sum.small.count + sum.large.count);
+    pw_metric_u64(t, "pyrowire_distributor_waiting_peak", "gauge", "The most there have been.",
+                  sum.small.count_peak + sum.large.count_peak);
+    pw_metric_u64(t, "pyrowire_distributor_parked_total", "counter",
+                  "Requests whose work took more than a slice.", sum.parked_total);
+    pw_metric_u64(t, "pyrowire_distributor_slices_total", "counter", "Slices of work.",
+                  sum.slices_total);
+    pw_metric_u64(t, "pyrowire_distributor_work_expired_total", "counter",
+                  "Requests answered 504 before their work was done.", sum.expired_total);
+    pw_metric_u64(t, "pyrowire_distributor_work_abandoned_total", "counter",
+                  "Work dropped because its connection died.", sum.abandoned_total);
 }
 
 static void
@@ -380,19 +368,20 @@ put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         scratch_peak =
             d[i]->desks.scratch_peak > scratch_peak ? d[i]->desks.scratch_peak : scratch_peak;
     }
-    put_gauge(t, "pyroscope_distributor_replication_factor", "The configured replication factor.",
-              1);
-    put_gauge(t, "pyroscope_distributor_ingester_clients", "Ingester cores records go to.",
-              d[0]->cfg.ingesters_count);
-    put_gauge(t, "pyrowire_distributor_in_flight", "Requests waiting for ingester cores.",
-              in_flight);
-    put_gauge(t, "pyrowire_distributor_in_flight_peak", "The most there have been.", slots_peak);
-    put_gauge(t, "pyrowire_distributor_bulk_bytes", "Bulk memory of large records in use.",
-              bulk * PW_BULK_PAGE_BYTES);
-    put_gauge(t, "pyrowire_distributor_bulk_bytes_peak", "The most there has been.",
-              bulk_peak * PW_BULK_PAGE_BYTES);
-    put_gauge(t, "pyrowire_distributor_scratch_bytes_peak",
-              "The most scratch memory one request took.", scratch_peak);
+    pw_metric_u64(t, "pyroscope_distributor_replication_factor", "gauge",
+                  "The configured replication factor.", 1);
+    pw_metric_u64(t, "pyroscope_distributor_ingester_clients", "gauge",
+                  "Ingester cores records go to.", d[0]->cfg.ingesters_count);
+    pw_metric_u64(t, "pyrowire_distributor_in_flight", "gauge",
+                  "Requests waiting for ingester cores.", in_flight);
+    pw_metric_u64(t, "pyrowire_distributor_in_flight_peak", "gauge", "The most there have been.",
+                  slots_peak);
+    pw_metric_u64(t, "pyrowire_distributor_bulk_bytes", "gauge",
+                  "Bulk memory of large records in use.", bulk * PW_BULK_PAGE_BYTES);
+    pw_metric_u64(t, "pyrowire_distributor_bulk_bytes_peak", "gauge", "The most there has been.",
+                  bulk_peak * PW_BULK_PAGE_BYTES);
+    pw_metric_u64(t, "pyrowire_distributor_scratch_bytes_peak", "gauge",
+                  "The most scratch memory one request took.", scratch_peak);
 }
 
 void

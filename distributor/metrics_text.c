@@ -1,5 +1,7 @@
 #include "distributor/metrics.h"
 
+#include "base/metric.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,12 +109,6 @@ merge_all(struct merged *all, struct pw_metrics *const *m, uint32_t n)
     return true;
 }
 
-static void
-head(struct pw_text *t, const char *name, const char *type, const char *help)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 /* key="value" with Prometheus escapes. */
 static void
 label(struct pw_text *t, const char *key, const uint8_t *value, size_t len)
@@ -198,9 +194,9 @@ discards(struct pw_text *t, const struct merged *all, bool bytes)
     const char *name =
         bytes ? "pyroscope_discarded_bytes_total" : "pyroscope_discarded_samples_total";
 
-    head(t, name, "counter",
-         bytes ? "The total number of bytes that were discarded."
-               : "The total number of samples that were discarded.");
+    pw_metric_family(t, name, "counter",
+                     bytes ? "The total number of bytes that were discarded."
+                           : "The total number of samples that were discarded.");
     for (uint32_t i = 0; i < all->count; i++) {
         const struct pw_metrics_tenant *e = all->tenant[i];
 
@@ -223,18 +219,19 @@ tenant_hists(struct pw_text *t, const struct merged *all, const struct pw_metric
     const char *batch = "pyroscope_distributor_push_batch_series";
     const char *stage = "pyroscope_distributor_received_decompressed_bytes_total";
 
-    head(t, batch, "histogram", "The number of series in a push request.");
+    pw_metric_family(t, batch, "histogram", "The number of series in a push request.");
     for (uint32_t i = 0; i < all->count; i++) {
         hist_text(t, &(struct series){.name = batch, .tenant = all->tenant[i]},
                   &all->tenant[i]->batch_series, m->bound[PW_BUCKETS_BATCH]);
     }
-    head(t, parse, "histogram", "The time spent reading the body of an /ingest request.");
+    pw_metric_family(t, parse, "histogram",
+                     "The time spent reading the body of an /ingest request.");
     for (uint32_t i = 0; i < all->count; i++) {
         hist_text(
             t, &(struct series){.name = parse, .tenant = all->tenant[i], .extra = "type=\"pprof\""},
             &all->tenant[i]->parse_pprof, m->bound[PW_BUCKETS_SECONDS]);
     }
-    head(t, stage, "histogram", "The size of profiles by stage of processing.");
+    pw_metric_family(t, stage, "histogram", "The size of profiles by stage of processing.");
     for (uint32_t i = 0; i < all->count; i++) {
         hist_text(t,
                   &(struct series){
@@ -275,7 +272,7 @@ type_hists(struct pw_text *t, const struct merged *all, const struct pw_metrics 
     };
 
     for (size_t r = 0; r < PW_ARRAY_LEN(rows); r++) {
-        head(t, rows[r].name, "histogram", rows[r].help);
+        pw_metric_family(t, rows[r].name, "histogram", rows[r].help);
         for (uint32_t i = 0; i < all->count; i++) {
             for (uint32_t k = 0; k < all->tenant[i]->type_count; k++) {
                 const struct pw_metrics_type *e = &all->tenant[i]->type[k];
@@ -291,7 +288,8 @@ type_hists(struct pw_text *t, const struct merged *all, const struct pw_metrics 
 static void
 tenant_counters(struct pw_text *t, const struct merged *all)
 {
-    head(t, "pyroscope_sanitized_label_names_total", "counter", "Label names that were changed.");
+    pw_metric_family(t, "pyroscope_sanitized_label_names_total", "counter",
+                     "Label names that were changed.");
     for (uint32_t i = 0; i < all->count; i++) {
         if (all->tenant[i]->sanitized_label_names != 0) {
             pw_text_str(t, "pyroscope_sanitized_label_names_total{");
@@ -300,8 +298,8 @@ tenant_counters(struct pw_text *t, const struct merged *all)
                            (unsigned long long)all->tenant[i]->sanitized_label_names);
         }
     }
-    head(t, "pyroscope_distributor_profiles_received_total", "counter",
-         "Profiles by what sent them.");
+    pw_metric_family(t, "pyroscope_distributor_profiles_received_total", "counter",
+                     "Profiles by what sent them.");
     for (uint32_t i = 0; i < all->count; i++) {
         for (uint32_t k = 0; k < PW_METRICS_SCOPES_MAX && all->tenant[i]->scope[k].used; k++) {
             const struct pw_metrics_scope *s = &all->tenant[i]->scope[k];
@@ -314,8 +312,8 @@ tenant_counters(struct pw_text *t, const struct merged *all)
             pw_text_printf(t, "} %llu\n", (unsigned long long)s->profiles);
         }
     }
-    head(t, "pyroscope_usage_group_received_decompressed_total", "counter",
-         "Unpacked bytes by usage group.");
+    pw_metric_family(t, "pyroscope_usage_group_received_decompressed_total", "counter",
+                     "Unpacked bytes by usage group.");
     for (uint32_t i = 0; i < all->count; i++) {
         for (uint32_t k = 0; k < all->tenant[i]->type_count; k++) {
             const struct pw_metrics_type *e = &all->tenant[i]->type[k];
@@ -342,7 +340,7 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
     uint64_t late = 0;
     uint64_t gone = 0;
 
-    head(t, downstream, "histogram", "Time until an ingester acknowledged a record.");
+    pw_metric_family(t, downstream, "histogram", "Time until an ingester acknowledged a record.");
     for (uint32_t s = 0; s < PW_ARRAY_LEN(statuses); s++) {
         struct pw_metrics_hist sum = {0};
         char extra[64];
@@ -355,7 +353,8 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
         hist_text(t, &(struct series){.name = downstream, .extra = extra}, &sum,
                   m[0]->bound[PW_BUCKETS_SECONDS]);
     }
-    head(t, "pyrowire_distributor_refused_requests_total", "counter", "Requests refused whole.");
+    pw_metric_family(t, "pyrowire_distributor_refused_requests_total", "counter",
+                     "Requests refused whole.");
     for (uint32_t r = 1; r < PW_REASONS; r++) {
         uint64_t v = 0;
 
@@ -374,18 +373,20 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
         late += m[i]->replies_late;
         gone += m[i]->replies_gone;
     }
-    head(t, "pyrowire_distributor_records_total", "counter", "Records sent to ingester cores.");
+    pw_metric_family(t, "pyrowire_distributor_records_total", "counter",
+                     "Records sent to ingester cores.");
     pw_text_printf(t, "pyrowire_distributor_records_total{way=\"inline\"} %llu\n",
                    (unsigned long long)inl);
     pw_text_printf(t, "pyrowire_distributor_records_total{way=\"bulk\"} %llu\n",
                    (unsigned long long)bulk);
-    head(t, "pyrowire_distributor_record_bytes_total", "counter", "Bytes of those records.");
+    pw_metric_family(t, "pyrowire_distributor_record_bytes_total", "counter",
+                     "Bytes of those records.");
     pw_text_printf(t, "pyrowire_distributor_record_bytes_total %llu\n", (unsigned long long)bytes);
-    head(t, "pyrowire_distributor_late_total", "counter",
-         "Answers 504 for want of acknowledgement.");
+    pw_metric_family(t, "pyrowire_distributor_late_total", "counter",
+                     "Answers 504 for want of acknowledgement.");
     pw_text_printf(t, "pyrowire_distributor_late_total %llu\n", (unsigned long long)late);
-    head(t, "pyrowire_distributor_abandoned_total", "counter",
-         "Connections gone before the answer.");
+    pw_metric_family(t, "pyrowire_distributor_abandoned_total", "counter",
+                     "Connections gone before the answer.");
     pw_text_printf(t, "pyrowire_distributor_abandoned_total %llu\n", (unsigned long long)gone);
 }
 

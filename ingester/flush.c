@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "ingester/flush_priv.h"
 
 #include <stdio.h>
@@ -513,36 +514,32 @@ pw_flush_stats(const struct pw_flush *f, struct pw_flush_stats *st)
     }
 }
 
-static void
-single(struct pw_text *t, const char *name, const char *type, const char *help, double v)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, v);
-}
-
 void
 pw_flush_metrics(const struct pw_flush *f, struct pw_text *t)
 {
     struct pw_flush_stats st;
 
     pw_flush_stats(f, &st);
-    single(t, "pyrowire_flush_heads_total", "counter", "Heads written as blocks.",
-           (double)st.heads);
-    single(t, "pyrowire_flush_blocks_total", "counter", "Blocks written.", (double)st.blocks);
-    single(t, "pyrowire_flush_rows_total", "counter", "Profiles (rows) in those blocks.",
-           (double)st.rows);
-    single(t, "pyrowire_flush_bytes_total", "counter", "Bytes of those blocks.", (double)st.bytes);
-    single(t, "pyrowire_flush_failures_total", "counter",
-           "Steps of writing a head that failed and are tried again.", (double)st.failures);
-    single(t, "pyrowire_flush_seconds_total", "counter", "Time spent writing heads.",
-           (double)st.write_ns / NS_PER_S);
-    single(t, "pyrowire_flush_waiting_heads", "gauge", "Heads cut and not readable as blocks yet.",
-           (double)st.sealed_waiting);
-    single(t, "pyrowire_flush_unsafe_heads", "gauge",
-           "Heads whose blocks are readable but not yet safe: their log is kept.",
-           (double)st.unreleased);
-    single(t, "pyrowire_flush_memory_peak_bytes", "gauge",
-           "Most memory that writing one block took.", (double)st.memory_peak);
-    single(t, "pyrowire_head_cut_waits_total", "counter",
-           "Turns of ingester cores in which a cut was due and no fresh head was there.",
-           (double)st.cut_waits);
+    pw_metric_f64(t, "pyrowire_flush_heads_total", "counter", "Heads written as blocks.",
+                  (double)st.heads);
+    pw_metric_f64(t, "pyrowire_flush_blocks_total", "counter", "Blocks written.",
+                  (double)st.blocks);
+    pw_metric_f64(t, "pyrowire_flush_rows_total", "counter", "Profiles (rows) in those blocks.",
+                  (double)st.rows);
+    pw_metric_f64(t, "pyrowire_flush_bytes_total", "counter", "Bytes of those blocks.",
+                  (double)st.bytes);
+    pw_metric_f64(t, "pyrowire_flush_failures_total", "counter",
+                  "Steps of writing a head that failed and are tried again.", (double)st.failures);
+    pw_metric_f64(t, "pyrowire_flush_seconds_total", "counter", "Time spent writing heads.",
+                  (double)st.write_ns / NS_PER_S);
+    pw_metric_f64(t, "pyrowire_flush_waiting_heads", "gauge",
+                  "Heads cut and not readable as blocks yet.", (double)st.sealed_waiting);
+    pw_metric_f64(t, "pyrowire_flush_unsafe_heads", "gauge",
+                  "Heads whose blocks are readable but not yet safe: their log is kept.",
+                  (double)st.unreleased);
+    pw_metric_f64(t, "pyrowire_flush_memory_peak_bytes", "gauge",
+                  "Most memory that writing one block took.", (double)st.memory_peak);
+    pw_metric_f64(t, "pyrowire_head_cut_waits_total", "counter",
+                  "Turns of ingester cores in which a cut was due and no fresh head was there.",
+                  (double)st.cut_waits);
 }

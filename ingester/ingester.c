@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/metric.h"
 #include "ingester/ack.h"
 #include "ring/lane_msg.h"
 
@@ -344,19 +345,6 @@ sum(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *he
 }
 
 static void
-family(struct pw_text *t, const char *name, const char *type, const char *help)
-{
-    pw_text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void
-single(struct pw_text *t, const char *name, const char *type, const char *help, uint64_t v)
-{
-    family(t, name, type, help);
-    pw_text_printf(t, "%s %llu\n", name, (unsigned long long)v);
-}
-
-static void
 labelled(struct pw_text *t, const char *name, const char *label, const char *value, uint64_t v)
 {
     pw_text_printf(t, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)v);
@@ -370,29 +358,32 @@ pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, const struct pw_
     static const char size[] = "pyroscope_head_size_bytes"; /* contract operations.md 5 */
     struct sums s = sum(ing, n, heads);
 
-    single(t, "pyrowire_ingester_records_total", "counter", "Records taken into the head.",
-           s.ing.records);
-    single(t, "pyrowire_ingester_record_bytes_total", "counter", "Bytes of those records.",
-           s.ing.record_bytes);
-    family(t, refused, "counter", "Records refused by reason.");
+    pw_metric_u64(t, "pyrowire_ingester_records_total", "counter", "Records taken into the head.",
+                  s.ing.records);
+    pw_metric_u64(t, "pyrowire_ingester_record_bytes_total", "counter", "Bytes of those records.",
+                  s.ing.record_bytes);
+    pw_metric_family(t, refused, "counter", "Records refused by reason.");
     labelled(t, refused, "reason", "head_full", s.ing.refused_head_full);
     labelled(t, refused, "reason", "series_limit", s.ing.refused_series_limit);
     labelled(t, refused, "reason", "malformed", s.ing.malformed);
     labelled(t, refused, "reason", "not_durable", s.ing.not_durable);
-    family(t, size, "gauge", "Size of the head by type.");
+    pw_metric_family(t, size, "gauge", "Size of the head by type.");
     labelled(t, size, "type", "symbols", s.head.bytes_symbols);
     labelled(t, size, "type", "stacktraces", s.head.bytes_stacks);
     labelled(t, size, "type", "series", s.head.bytes_series);
     labelled(t, size, "type", "samples", s.head.bytes_samples);
     labelled(t, size, "type", "index", s.head.bytes_index);
-    single(t, "pyrowire_head_used_bytes", "gauge", "Bytes of the head in use.", s.head.bytes_used);
-    single(t, "pyrowire_head_limit_bytes", "gauge", "Bytes the head may use.", s.head.bytes_max);
-    single(t, "pyrowire_head_series", "gauge", "Series in the head.", s.head.series);
-    single(t, "pyrowire_head_profiles", "gauge", "Profiles (rows, one a sample type) in the head.",
-           s.head.rows);
-    single(t, "pyrowire_head_samples", "gauge", "Samples in the head.", s.head.samples);
-    single(t, "pyrowire_head_stacktraces", "gauge", "Distinct stack traces in the head.",
-           s.head.stacks);
-    single(t, "pyrowire_head_leaked_symbols_total", "counter",
-           "Symbols interned for records that were refused afterwards.", s.head.symbols_leaked);
+    pw_metric_u64(t, "pyrowire_head_used_bytes", "gauge", "Bytes of the head in use.",
+                  s.head.bytes_used);
+    pw_metric_u64(t, "pyrowire_head_limit_bytes", "gauge", "Bytes the head may use.",
+                  s.head.bytes_max);
+    pw_metric_u64(t, "pyrowire_head_series", "gauge", "Series in the head.", s.head.series);
+    pw_metric_u64(t, "pyrowire_head_profiles", "gauge",
+                  "Profiles (rows, one a sample type) in the head.", s.head.rows);
+    pw_metric_u64(t, "pyrowire_head_samples", "gauge", "Samples in the head.", s.head.samples);
+    pw_metric_u64(t, "pyrowire_head_stacktraces", "gauge", "Distinct stack traces in the head.",
+                  s.head.stacks);
+    pw_metric_u64(t, "pyrowire_head_leaked_symbols_total", "counter",
+                  "Symbols interned for records that were refused afterwards.",
+                  s.head.symbols_leaked);
 }

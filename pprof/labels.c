@@ -97,6 +97,23 @@ pw_labels_del_empty(struct pw_labels *l)
     l->count = n;
 }
 
+int
+pw_label_pairs_cmp(const struct pw_label_pair *a, uint32_t a_count, const struct pw_label_pair *b,
+                   uint32_t b_count)
+{
+    uint32_t n = a_count < b_count ? a_count : b_count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        int c = pw_slice_cmp(a[i].name, b[i].name);
+
+        c = c != 0 ? c : pw_slice_cmp(a[i].value, b[i].value);
+        if (c != 0) {
+            return c;
+        }
+    }
+    return (a_count > b_count) - (a_count < b_count);
+}
+
 void
 pw_labels_text(const struct pw_labels *l, struct pw_text *t)
 {

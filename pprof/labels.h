@@ -35,6 +35,9 @@ PW_MUST_USE int pw_labels_set(struct pw_labels *l, struct pw_slice name, struct 
 void pw_labels_del(struct pw_labels *l, struct pw_slice name);
 /* Removes labels with an empty value. */
 void pw_labels_del_empty(struct pw_labels *l);
+/* Order of two sets, pair by pair, name before value; a prefix comes first (storage.md 0.2). */
+int pw_label_pairs_cmp(const struct pw_label_pair *a, uint32_t a_count,
+                       const struct pw_label_pair *b, uint32_t b_count);
 /* LS(labels) of contract write-path.md: {a="1", b="2"}, Go-quoted values, in current order. */
 void pw_labels_text(const struct pw_labels *l, struct pw_text *t);
 /* XXH64 over name 0xff value 0xff ... in current order (write-path.md 5.1). Bit-equal to the outside

@@ -117,17 +117,7 @@ pw_groups_of(struct pw_groups *g, uint32_t view, uint32_t series_id)
 int
 pw_groups_cmp(const struct pw_group *a, const struct pw_group *b)
 {
-    uint32_t n = a->label_count < b->label_count ? a->label_count : b->label_count;
-
-    for (uint32_t i = 0; i < n; i++) {
-        int c = pw_slice_cmp(a->label[i].name, b->label[i].name);
-
-        c = c != 0 ? c : pw_slice_cmp(a->label[i].value, b->label[i].value);
-        if (c != 0) {
-            return c;
-        }
-    }
-    return (a->label_count > b->label_count) - (a->label_count < b->label_count);
+    return pw_label_pairs_cmp(a->label, a->label_count, b->label, b->label_count);
 }
 
 static bool

@@ -140,17 +140,7 @@ pw_row_order_memory(const struct pw_row_order *o)
 static int
 compare_label_sets(const struct pw_row_series *a, const struct pw_row_series *b)
 {
-    uint32_t n = a->label_count < b->label_count ? a->label_count : b->label_count;
-
-    for (uint32_t i = 0; i < n; i++) {
-        int c = pw_slice_cmp(a->label[i].name, b->label[i].name);
-
-        c = c != 0 ? c : pw_slice_cmp(a->label[i].value, b->label[i].value);
-        if (c != 0) {
-            return c;
-        }
-    }
-    return (a->label_count > b->label_count) - (a->label_count < b->label_count);
+    return pw_label_pairs_cmp(a->label, a->label_count, b->label, b->label_count);
 }
 
 static int
