@@ -38,6 +38,35 @@ enum pw_config_action {
     PW_CONFIG_ACTION_PRINT, /* -help, -version ...: write `out` to stdout and exit 0 */
 };
 
+/* The ring of appliances and this process in it. */
+struct pw_config_ring {
+    uint32_t store, distributor_store; /* memberlist */
+    char prefix[PW_CONFIG_TEXT_BYTES]; /* of the keys */
+
+    /* Readers of the ring. */
+    int64_t heartbeat_timeout_ms;
+    uint32_t replication_factor;
+    bool zone_awareness;
+    struct pw_config_list excluded_zones;
+
+    /* This ingester. */
+    uint32_t num_tokens;
+    int64_t heartbeat_period_ms, lifecycler_timeout_ms, join_after_ms, observe_period_ms;
+    int64_t min_ready_ms, final_sleep_ms;
+    char tokens_file[PW_CONFIG_TEXT_BYTES]; /* "" none */
+    char zone[PW_CONFIG_TEXT_BYTES];
+    bool unregister, check_health;
+    char addr[PW_CONFIG_TEXT_BYTES]; /* "" to be found */
+    uint32_t port;                   /* 0: HTTP */
+    char id[PW_CONFIG_TEXT_BYTES];   /* "" host name */
+
+    /* This distributor, in a ring of its own. */
+    int64_t distributor_period_ms, distributor_timeout_ms;
+    char distributor_addr[PW_CONFIG_TEXT_BYTES];
+    char distributor_id[PW_CONFIG_TEXT_BYTES];
+    uint32_t distributor_port;
+};
+
 struct pw_config {
     enum pw_config_action action;
 
@@ -96,6 +125,8 @@ struct pw_config {
     int64_t max_block_duration_ms;
     uint64_t row_group_target_size;
     uint32_t query_threads;
+
+    struct pw_config_ring ring;
 
     struct pw_limits limits;               /* the defaults of every tenant */
     struct pw_relabel_list *relabel_rules; /* NULL: none */

@@ -15,6 +15,7 @@ static const struct {
     {"nic", "NIC (none given: no root needed, the listener alone)"},
     {"dataplane", "Data plane"},
     {"ingester", "Ingester"},
+    {"ring", "Ring of appliances"},
     {"storage", "Object storage"},
     {"query", "Query"},
     {"limits", "Limits of the write path (also per tenant, -runtime-config.file)"},

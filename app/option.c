@@ -2,6 +2,7 @@
 
 #include "app/relabel_list.h"
 #include "base/limits.h"
+#include "ring/view.h"
 
 #include <errno.h>
 #include <math.h>
