@@ -6,13 +6,9 @@
  * zstd and plain write the same rows; plain has the encodings that stock writes. memory_of_head is what the
  * writer allocates at most, over what the head holds. */
 #include "base/clock.h"
-#include "ingester/head.h"
+#include "ingester/head_source.h"
 #include "perf/bench.h"
-#include "perf/mix.h"
-#include "pprof/inflate.h"
-#include "pprof/profile.h"
-#include "pprof/record.h"
-#include "store/block/block_writer.h"
+#include "perf/mix_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,23 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    SCRATCH_BYTES = 256 << 20,
-    OUT_BYTES = 16 << 20,
-    SAMPLES_MAX = 1 << 20,
-    PODS = 250,
-    SERVICES = 20,
-    RECORDS = 500,
-    KEY = 42,
-};
+enum { RECORDS = 500 };
 #define HEAD_BYTES (6ULL << 30)
 
 struct state {
     struct mix mix;
-    struct pw_inflater *inf;
-    struct pw_scratch scratch;
-    uint8_t *out;
-    uint32_t *all;
     struct pw_record *record[RECORDS];
     uint8_t *values[RECORDS]; /* as they were in the profile */
     struct pw_head *head;
@@ -63,34 +47,6 @@ draw(struct state *s)
 
 /* --- Filling a head --------------------------------------------------------------------------------- */
 
-static struct pw_record *
-build(struct state *s, const struct pw_profile *p, uint32_t push)
-{
-    char pod[64], service[64];
-    uint32_t n = push % PODS;
-
-    snprintf(service, sizeof(service), "service-%02u", n % SERVICES);
-    snprintf(pod, sizeof(pod), "service-%02u-5d8f7c9b4-x%04u", n % SERVICES, n);
-    struct pw_label_pair pair[] = {
-        {PW_SLICE_LIT("__name__"), PW_SLICE_LIT("process_cpu")},
-        {PW_SLICE_LIT("namespace"), PW_SLICE_LIT("default")},
-        {PW_SLICE_LIT("pod"), pw_slice_str(pod)},
-        {PW_SLICE_LIT("service_name"), pw_slice_str(service)},
-    };
-    struct pw_labels labels = {.pair = pair, .count = 4, .cap = 4};
-    struct pw_record_group group = {
-        .labels = &labels, .sample = s->all, .sample_count = p->sample_count};
-    struct pw_record_source src = {
-        .profile = p, .tenant = PW_SLICE_LIT("00000000"), .group = &group, .group_count = 1};
-    size_t cap = pw_record_bytes_max(&src);
-    struct pw_record *rec = aligned_alloc(64, pw_align_up(cap, 64));
-
-    if (rec == NULL || pw_record_build(&src, rec, cap) <= 0) {
-        die("record refused");
-    }
-    return rec;
-}
-
 static uint8_t *
 copy_values(const struct pw_record *rec)
 {
@@ -102,29 +58,6 @@ copy_values(const struct pw_record *rec)
         die("out of memory");
     }
     return memcpy(copy, (const uint8_t *)rec + rs->values_off, n);
-}
-
-static uint32_t
-build_records(struct state *s)
-{
-    uint32_t n = RECORDS / s->mix.count * s->mix.count;
-
-    for (uint32_t i = 0; i < n; i++) {
-        struct pw_slice gz = s->mix.gz[i % s->mix.count];
-        struct pw_profile p;
-        const char *err = NULL;
-        size_t bytes = 0;
-
-        s->scratch.used = 0;
-        if (pw_inflate(s->inf, &gz, 1, s->out, OUT_BYTES, &bytes) != PW_INFLATE_OK ||
-            pw_profile_parse(&p, &s->scratch, KEY, pw_slice(s->out, bytes), &err) != 0 ||
-            pw_profile_normalize(&p) != 0) {
-            die(s->mix.name[i % s->mix.count]);
-        }
-        s->record[i] = build(s, &p, i);
-        s->values[i] = copy_values(s->record[i]);
-    }
-    return n;
 }
 
 /* Values keep their unit: the largest power of ten that divides them. */
@@ -167,7 +100,7 @@ static void
 fill_head(struct state *s, uint32_t pushes, uint32_t records, bool vary)
 {
     struct pw_head_cfg cfg = {.bytes_max = HEAD_BYTES,
-                              .hash_key = KEY,
+                              .hash_key = MIX_HASH_KEY,
                               .tenants_max = 16,
                               .series_idle_ns = 600LL * 1000000000};
 
@@ -197,155 +130,6 @@ fill_head(struct state *s, uint32_t pushes, uint32_t records, bool vary)
     }
 }
 
-/* --- The head as a source ---------------------------------------------------------------------------- */
-
-static const struct pw_head_view *
-view_of(const void *ctx)
-{
-    return &((const struct state *)ctx)->view;
-}
-
-static void
-get_series(const void *ctx, uint32_t id, struct pw_block_in_series *out)
-{
-    struct pw_head_series s;
-    struct pw_slice service = {NULL, 0};
-
-    pw_head_series_at(view_of(ctx), id, &s);
-    for (uint32_t i = 0; i < s.label_count; i++) {
-        service = pw_slice_eq_str(s.label[i].name, "service_name") ? s.label[i].value : service;
-    }
-    *out = (struct pw_block_in_series){
-        .label = s.label,
-        .label_count = s.label_count,
-        .fingerprint = s.fingerprint,
-        .partition = pw_block_partition(pw_slice("", 0), service),
-    };
-}
-
-static void
-peek_row(const void *ctx, uint64_t i, uint32_t *series, int64_t *time_ns)
-{
-    pw_head_row_peek(view_of(ctx), i, series, time_ns);
-}
-
-static void
-get_row(const void *ctx, uint64_t i, struct pw_block_in_row *out)
-{
-    struct pw_head_row r;
-
-    pw_head_row_at(view_of(ctx), i, &r);
-    *out = (struct pw_block_in_row){
-        .time_ns = r.time_ns,
-        .duration_ns = r.duration_ns,
-        .period = r.period,
-        .series = r.series,
-        .samples_count = r.samples_count,
-        .samples_ref = r.samples_ref,
-    };
-    memcpy(out->uuid, r.uuid, sizeof(out->uuid));
-}
-
-static_assert(sizeof(struct pw_block_in_sample) == sizeof(struct pw_head_sample) &&
-                  offsetof(struct pw_block_in_sample, span) ==
-                      offsetof(struct pw_head_sample, span),
-              "samples are handed on as they are");
-
-static uint32_t
-get_samples(const void *ctx, const struct pw_block_in_row *row, uint32_t first,
-            struct pw_block_in_sample *out, uint32_t n)
-{
-    struct pw_head_row r = {.samples_count = row->samples_count, .samples_ref = row->samples_ref};
-
-    return pw_head_samples(view_of(ctx), &r, first, (struct pw_head_sample *)(void *)out, n);
-}
-
-static const uint32_t *
-get_stack(const void *ctx, uint32_t id, uint32_t *depth)
-{
-    return pw_head_stack_locs(view_of(ctx), id, depth);
-}
-
-static void
-get_location(const void *ctx, uint32_t id, struct pw_block_location *out)
-{
-    struct pw_head_location l;
-
-    pw_head_location(view_of(ctx), id, &l);
-    *out = (struct pw_block_location){
-        .address = l.address,
-        .mapping = l.mapping,
-        .line_count = l.line_count,
-        .line = (const struct pw_block_line *)(const void *)l.line,
-    };
-}
-
-static void
-get_function(const void *ctx, uint32_t id, struct pw_block_function *out)
-{
-    struct pw_head_function f;
-
-    pw_head_function(view_of(ctx), id, &f);
-    *out = (struct pw_block_function){.name = f.name,
-                                      .system_name = f.system_name,
-                                      .filename = f.filename,
-                                      .start_line = f.start_line};
-}
-
-static void
-get_mapping(const void *ctx, uint32_t id, struct pw_block_mapping *out)
-{
-    struct pw_head_mapping m;
-
-    pw_head_mapping(view_of(ctx), id, &m);
-    *out = (struct pw_block_mapping){.memory_start = m.memory_start,
-                                     .memory_limit = m.memory_limit,
-                                     .file_offset = m.file_offset,
-                                     .filename = m.filename,
-                                     .build_id = m.build_id};
-}
-
-static struct pw_slice
-get_string(const void *ctx, uint32_t id)
-{
-    return pw_head_string(view_of(ctx), id);
-}
-
-static void
-get_span(const void *ctx, uint32_t id, struct pw_block_span *out)
-{
-    struct pw_record_span_id span;
-
-    pw_head_span(view_of(ctx), id, &span);
-    memcpy(out->span_id, span.span_id, sizeof(out->span_id));
-    memcpy(out->trace_id, span.trace_id, sizeof(out->trace_id));
-}
-
-static struct pw_block_source
-source_of(const struct state *s)
-{
-    return (struct pw_block_source){
-        .ctx = s,
-        .rows_count = s->view.rows_count,
-        .series_count = s->view.series_count,
-        .stacks_count = s->view.stacks_count,
-        .locations_count = s->view.locations_count,
-        .functions_count = s->view.functions_count,
-        .mappings_count = s->view.mappings_count,
-        .strings_count = s->view.strings_count,
-        .series = get_series,
-        .row_peek = peek_row,
-        .row = get_row,
-        .samples = get_samples,
-        .stack = get_stack,
-        .location = get_location,
-        .function = get_function,
-        .mapping = get_mapping,
-        .string = get_string,
-        .span = get_span,
-    };
-}
-
 /* --- Measuring --------------------------------------------------------------------------------------- */
 
 static double
@@ -370,7 +154,10 @@ static void
 measure(struct state *s, const char *kind, const char *codec_name, enum pw_block_codec codec,
         uint32_t pushes, const char *dir)
 {
-    struct pw_block_source src = source_of(s);
+    uint64_t *partition = pw_head_source_partitions(&s->view);
+    const struct pw_head_source head = {
+        .v = s->view, .partition = partition, .rows = s->view.rows_count};
+    struct pw_block_source src;
     struct pw_block_writer_cfg cfg = {.dir = dir, .codec = codec, .hostname = "bench"};
     struct pw_block_info info;
     struct pw_block_error err;
@@ -378,13 +165,15 @@ measure(struct state *s, const char *kind, const char *codec_name, enum pw_block
     double start;
     uint64_t bytes;
 
-    if (pw_ulid_make(&cfg.ulid, 1700000000000) != 0) {
-        die("no ULID");
+    if (partition == NULL || pw_ulid_make(&cfg.ulid, 1700000000000) != 0) {
+        die("no partitions or no ULID");
     }
+    pw_head_source_describe(&head, &src);
     start = cpu_ns();
     if (pw_block_write(&cfg, &src, &info, &err) != 0) {
         die(err.text);
     }
+    free(partition);
     print(kind, codec_name, "cpu_ns_per_push", (cpu_ns() - start) / pushes);
     bytes = info.bytes_index + info.bytes_meta + info.bytes_profiles + info.bytes_symbols;
     print(kind, codec_name, "bytes_per_push", (double)bytes / pushes);
@@ -406,16 +195,10 @@ main(int argc, char **argv)
         die("usage: bench_block [PUSHES [DIRECTORY]]");
     }
     mix_load(&s.mix, NULL);
-    s.out = malloc(OUT_BYTES);
-    s.all = malloc(SAMPLES_MAX * sizeof(*s.all));
-    if (pw_inflater_init_ctl(&s.inf) != 0 || s.out == NULL || s.all == NULL ||
-        pw_scratch_init_ctl(&s.scratch, SCRATCH_BYTES) != 0) {
-        die("out of memory");
+    records = mix_records(&s.mix, RECORDS, s.record);
+    for (uint32_t i = 0; i < records; i++) {
+        s.values[i] = copy_values(s.record[i]);
     }
-    for (uint32_t i = 0; i < SAMPLES_MAX; i++) {
-        s.all[i] = i;
-    }
-    records = build_records(&s);
     for (int vary = 0; vary < 2; vary++) {
         const char *kind = vary != 0 ? "vary" : "same";
 

@@ -5,34 +5,21 @@
 #include "base/hist.h"
 #include "ingester/head.h"
 #include "perf/bench.h"
-#include "perf/mix.h"
-#include "pprof/inflate.h"
-#include "pprof/profile.h"
-#include "pprof/record.h"
+#include "perf/mix_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    SCRATCH_BYTES = 256 << 20,
-    OUT_BYTES = 16 << 20,
-    SAMPLES_MAX = 1 << 20,
-    PODS = 250,
-    SERVICES = 20,
-    RECORDS_MAX = 4096,
+    RECORDS = 500,
     PUSHES = 5000,
     TENANT_LEN = 8,
-    KEY = 42,
 };
 #define HEAD_BYTES (4ULL << 30)
 
 struct state {
     struct mix mix;
-    struct pw_inflater *inf;
-    struct pw_scratch scratch;
-    uint8_t *out;
-    uint32_t *all;
-    struct pw_record *record[RECORDS_MAX]; /* of push i: record[i % records] */
+    struct pw_record *record[RECORDS]; /* of push i: record[i % records] */
     uint32_t records;
     struct pw_head *head;
     uint64_t pushed, tenants;
@@ -45,62 +32,11 @@ die(const char *what)
     exit(1);
 }
 
-static struct pw_record *
-build(struct state *s, const struct pw_profile *p, uint32_t push)
-{
-    char pod[64], service[64];
-    uint32_t n = push % PODS;
-
-    snprintf(service, sizeof(service), "service-%02u", n % SERVICES);
-    snprintf(pod, sizeof(pod), "service-%02u-5d8f7c9b4-x%04u", n % SERVICES, n);
-    struct pw_label_pair pair[] = {
-        {PW_SLICE_LIT("__name__"), PW_SLICE_LIT("process_cpu")},
-        {PW_SLICE_LIT("namespace"), PW_SLICE_LIT("default")},
-        {PW_SLICE_LIT("pod"), pw_slice_str(pod)},
-        {PW_SLICE_LIT("service_name"), pw_slice_str(service)},
-    };
-    struct pw_labels labels = {.pair = pair, .count = 4, .cap = 4};
-    struct pw_record_group group = {
-        .labels = &labels, .sample = s->all, .sample_count = p->sample_count};
-    struct pw_record_source src = {
-        .profile = p, .tenant = PW_SLICE_LIT("00000000"), .group = &group, .group_count = 1};
-    size_t cap = pw_record_bytes_max(&src);
-    struct pw_record *rec = aligned_alloc(64, pw_align_up(cap, 64));
-
-    if (rec == NULL || pw_record_build(&src, rec, cap) <= 0) {
-        die("record refused");
-    }
-    return rec;
-}
-
-static void
-build_records(struct state *s)
-{
-    uint32_t files = s->mix.count;
-
-    s->records = files * PODS <= RECORDS_MAX ? files * PODS : RECORDS_MAX / files * files;
-    s->records = s->records > 500 ? 500 / files * files : s->records;
-    for (uint32_t i = 0; i < s->records; i++) {
-        struct pw_slice gz = s->mix.gz[i % files];
-        struct pw_profile p;
-        const char *err = NULL;
-        size_t n = 0;
-
-        s->scratch.used = 0;
-        if (pw_inflate(s->inf, &gz, 1, s->out, OUT_BYTES, &n) != PW_INFLATE_OK ||
-            pw_profile_parse(&p, &s->scratch, KEY, pw_slice(s->out, n), &err) != 0 ||
-            pw_profile_normalize(&p) != 0) {
-            die(s->mix.name[i % files]);
-        }
-        s->record[i] = build(s, &p, i);
-    }
-}
-
 static void
 head_new(struct state *s)
 {
     struct pw_head_cfg cfg = {.bytes_max = HEAD_BYTES,
-                              .hash_key = KEY,
+                              .hash_key = MIX_HASH_KEY,
                               .tenants_max = 1 << 16,
                               .series_idle_ns = 600LL * 1000000000};
 
@@ -233,18 +169,12 @@ step_read(void *arg)
 int
 main(int argc, char **argv)
 {
-    struct state s = {.out = malloc(OUT_BYTES), .all = malloc(SAMPLES_MAX * sizeof(uint32_t))};
+    struct state s = {0};
     struct pw_head_stats st;
 
     bench_begin();
     mix_load(&s.mix, argc > 1 ? argv[1] : NULL);
-    if (pw_inflater_init_ctl(&s.inf) != 0 || pw_scratch_init_ctl(&s.scratch, SCRATCH_BYTES) != 0) {
-        return 1;
-    }
-    for (uint32_t i = 0; i < SAMPLES_MAX; i++) {
-        s.all[i] = i;
-    }
-    build_records(&s);
+    s.records = mix_records(&s.mix, RECORDS, s.record);
     print_bytes(&s);
     pw_head_stats(s.head, &st);
     bench_run("head_read_sample", step_read, &s, st.samples);
