@@ -43,7 +43,7 @@ make(uint32_t n)
                                    .token = token,
                                    .token_count = 1 + n % 3};
     struct pw_ring_desc d = {0};
-    struct pw_ring_snapshot *s;
+    struct pw_ring_snapshot *s = NULL;
 
     if (pw_ring_desc_put(&d, &in) != 0 || pw_ring_snapshot_make_ctl(&s, &cfg, &d, NULL) != 0) {
         fail("no memory");
