@@ -1,14 +1,9 @@
 #include "app/bucket.h"
 
+#include "app/gateway.h"
 #include "app/parts.h"
 #include "app/shipping.h"
-#include "base/log.h"
-#include "ingester/catalog.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
-enum { RETENTION_AGE_MS = 4 * 3600 * 1000 }; /* contract storage.md 2.5 */
+#include "base/text.h"
 
 static struct pw_objstore_cfg
 bucket_cfg(const struct pw_config *c)
@@ -28,18 +23,13 @@ bucket_cfg(const struct pw_config *c)
     };
 }
 
-/* Queries that read the block go on with it; later ones do not find it. */
-static void
+/* Queries that read the local block go on with it; later ones read it in the bucket. */
+static int
 forget_block(void *ctx, const char *tenant, const struct pw_ulid *ulid)
 {
     struct pw_app *app = ctx;
-    int rc = pw_catalog_remove_block(app->catalog, tenant, ulid);
 
-    if (rc != 0 && rc != PW_ENOENT) {
-        pw_log(PW_LOG_WARN, "pw.app",
-               "msg=\"a block that goes is still listed\" tenant=%s error=\"%s\"", tenant,
-               pw_err_text(rc));
-    }
+    return pw_gateway_take_over(app->gateway, tenant, ulid);
 }
 
 int
@@ -49,20 +39,27 @@ pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why)
     struct pw_shipping_cfg cfg = {
         .bucket = bucket_cfg(c),
         .retention = {.data_path = c->data_path,
-                      .min_age_ms = c->retention_disable ? 0 : RETENTION_AGE_MS,
+                      .min_age_ms = c->retention_min_age_ms,
                       .min_free_bytes = c->retention_min_free_gb << 30,
                       .min_free_fraction = c->retention_min_free_share,
                       .forget = forget_block,
                       .ctx = app},
+        .retain = !c->retention_disable,
+        .retention_period_ms = c->retention_period_ms,
+        .sync_period_ms = c->bucket_sync_interval_ms,
         .data_path = c->data_path,
         .hostname = app->hostname,
         .plan = &app->nic.plan,
     };
 
+    int rc;
+
     if (cfg.bucket.backend == PW_OBJSTORE_NONE) {
         return 0;
     }
-    return pw_shipping_start_ctl(&app->shipping, &cfg, why);
+    rc = pw_gateway_create_ctl(&app->gateway, app->catalog, &cfg.bucket, c->bucket_cache_bytes);
+    cfg.gateway = app->gateway;
+    return rc != 0 ? rc : pw_shipping_start_ctl(&app->shipping, &cfg, why);
 }
 
 void

@@ -107,6 +107,7 @@ struct pw_config {
     uint32_t ingester_wal_sync;                  /* enum pw_config_wal_sync */
     uint64_t ingester_wal_segment_bytes, ingester_wal_buffer_bytes;
     bool retention_disable;
+    int64_t retention_period_ms, retention_min_age_ms;
     uint64_t retention_min_free_gb;
     double retention_min_free_share;
 
@@ -121,6 +122,8 @@ struct pw_config {
     char storage_s3_ca_path[PW_CONFIG_TEXT_BYTES];
     uint32_t storage_s3_lookup; /* enum pw_s3_lookup */
     bool storage_s3_insecure;
+    int64_t bucket_sync_interval_ms;
+    uint64_t bucket_cache_bytes;
 
     int64_t max_block_duration_ms;
     uint64_t row_group_target_size;

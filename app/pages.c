@@ -1,5 +1,6 @@
 #include "app/pages.h"
 
+#include "app/gateway.h"
 #include "app/parts.h"
 #include "app/shipping.h"
 #include "app/storage.h"
@@ -164,6 +165,7 @@ write_shipping(void *ctx, struct pw_text *t)
 
     if (app->shipping != NULL) {
         pw_shipping_metrics(app->shipping, t);
+        pw_gateway_metrics(app->gateway, t);
     }
 }
 

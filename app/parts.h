@@ -52,13 +52,13 @@ struct pw_app {
     struct pw_nic nic;            /* plan, port, steering */
     struct pw_wal_dir *wal_dir;   /* app/durable.h */
     struct pw_shipping *shipping; /* a thread; NULL without object storage (app/bucket.h) */
+    struct pw_gateway *gateway;   /* its blocks are in the catalog: goes after it; NULL likewise */
     char hostname[256]; /* __hostname__ of the blocks: which are this appliance's */
     struct pw_admin *admin;
     struct pw_runtime_config *runtime;
 
     uint32_t ingesters;
-    struct pw_catalog *catalog; /* what query threads read: heads, blocks */
-    const struct pw_pressure *pressure[PW_INGESTERS_MAX]; /* of ingester i, for the doors */
+    struct pw_catalog *catalog;                     /* what query threads read: heads, blocks */
     struct pw_flush *flush;                         /* heads and the thread that writes blocks */
     struct pw_prefault *prefault;                   /* a thread; touches memory of heads ahead */
     struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */

@@ -1,5 +1,6 @@
 #include "app/shipping.h"
 
+#include "app/gateway.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -44,9 +45,6 @@ retain(struct pw_shipping *s)
 {
     struct pw_retention_result r;
 
-    if (s->cfg.retention.min_age_ms == 0) {
-        return;
-    }
     int rc = pw_retention_run(&s->cfg.retention, pw_wall_ns() / 1000000, &r);
 
     atomic_fetch_add_explicit(&s->deleted, r.deleted, memory_order_relaxed);
@@ -57,18 +55,53 @@ retain(struct pw_shipping *s)
     }
 }
 
-/* False when it is time to end. */
-static bool
-wait_turn(struct pw_shipping *s)
+static void
+look(struct pw_shipping *s)
 {
+    struct pw_objstore_why why = {""};
+    int rc = pw_gateway_sync(s->cfg.gateway, s->bucket, &why);
+
+    if (rc != 0) {
+        pw_log(PW_LOG_WARN, "pw.app.shipping", "msg=\"the bucket cannot be listed\" error=\"%s\"",
+               why.text[0] != 0 ? why.text : pw_err_text(rc));
+    }
+}
+
+/* --- The thread --------------------------------------------------------------------------------------- */
+
+enum task { TASK_SHIP, TASK_RETAIN, TASK_LOOK, TASKS };
+
+struct turn {
+    int64_t due_ms[TASKS]; /* of CLOCK_MONOTONIC */
+};
+
+static int64_t
+steady_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Waits until one of them is due. False when it is time to end. */
+static bool
+wait_turn(struct pw_shipping *s, struct turn *t)
+{
+    int64_t first = t->due_ms[0];
     struct timespec until;
     bool stop;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PW_SHIPPING_PERIOD_MS / 1000;
+    for (int i = 1; i < TASKS; i++) {
+        first = t->due_ms[i] < first ? t->due_ms[i] : first;
+    }
+    until = (struct timespec){.tv_sec = first / 1000, .tv_nsec = first % 1000 * 1000000};
     pthread_mutex_lock(&s->mutex);
     while (!s->stop && !s->poked &&
            pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT) {
+    }
+    if (s->poked) {
+        t->due_ms[TASK_SHIP] = 0;
     }
     s->poked = false;
     stop = s->stop;
@@ -76,18 +109,36 @@ wait_turn(struct pw_shipping *s)
     return !stop;
 }
 
+static void
+take_turn(struct pw_shipping *s, struct turn *t)
+{
+    if (steady_ms() >= t->due_ms[TASK_SHIP]) {
+        ship(s);
+        t->due_ms[TASK_SHIP] = steady_ms() + PW_SHIPPING_PERIOD_MS;
+    }
+    if (steady_ms() >= t->due_ms[TASK_RETAIN]) {
+        retain(s);
+        t->due_ms[TASK_RETAIN] = steady_ms() + s->cfg.retention_period_ms;
+    }
+    if (steady_ms() >= t->due_ms[TASK_LOOK]) {
+        look(s);
+        t->due_ms[TASK_LOOK] = steady_ms() + s->cfg.sync_period_ms;
+    }
+}
+
 static void *
 shipping_thread(void *arg)
 {
     struct pw_shipping *s = arg;
+    struct turn t = {.due_ms = {[TASK_RETAIN] = s->cfg.retain ? 0 : INT64_MAX,
+                                [TASK_LOOK] = steady_ms() + s->cfg.sync_period_ms}};
 
     if (pw_plan_background_ctl(s->cfg.plan) != 0) {
         pw_log(PW_LOG_WARN, "pw.app.shipping", "msg=\"stays on the control thread's CPU\"");
     }
     do {
-        ship(s);
-        retain(s);
-    } while (wait_turn(s));
+        take_turn(s, &t);
+    } while (wait_turn(s, &t));
     ship(s);
     return NULL;
 }
@@ -101,6 +152,19 @@ open_bucket(struct pw_shipping *s, struct pw_text *why)
     if (rc == 0) {
         rc = pw_objstore_check(s->bucket, &reason);
     }
+    if (rc != 0) {
+        pw_text_str(why, reason.text);
+    }
+    return rc;
+}
+
+/* Before queries are answered. */
+static int
+first_look(struct pw_shipping *s, struct pw_text *why)
+{
+    struct pw_objstore_why reason = {""};
+    int rc = pw_gateway_sync(s->cfg.gateway, s->bucket, &reason);
+
     if (rc != 0) {
         pw_text_str(why, reason.text);
     }
@@ -138,6 +202,7 @@ pw_shipping_start_ctl(struct pw_shipping **out, const struct pw_shipping_cfg *cf
     s->cfg = *cfg;
     s->cfg.bucket.stop = &s->give_up;
     rc = open_bucket(s, why);
+    rc = rc != 0 ? rc : first_look(s, why);
     rc = rc != 0 ? rc : start_thread(s);
     if (rc != 0) {
         pw_objstore_close(s->bucket);

@@ -1,7 +1,9 @@
-/* app/shipping.h - the thread that takes blocks to object storage and old local ones away.
+/* app/shipping.h - the thread that takes blocks to object storage and old local ones away, and looks what
+ * else is there.
  *
- * Purpose  every PW_SHIPPING_PERIOD_MS, and when a block was written, one pass of store/shipper, then one
- *          of store/retention; a last pass of the shipper when the appliance stops.
+ * Purpose  every PW_SHIPPING_PERIOD_MS, and when a block was written, one pass of store/shipper; each in its
+ *          own period, one of store/retention and one look at the bucket (app/gateway.h). A last pass of
+ *          the shipper when the appliance stops.
  * Owner    a thread of its own on the background CPUs; it opens its own handle of the bucket.
  * Context  start and stop: control thread. poke and metrics: any.
  * Units    -
@@ -17,16 +19,20 @@
 #include "store/retention.h"
 
 enum {
-    PW_SHIPPING_PERIOD_MS = 5 * 60 * 1000, /* contract storage.md 2.5, 2.6 */
+    PW_SHIPPING_PERIOD_MS = 5 * 60 * 1000, /* contract storage.md 2.6 */
     PW_SHIPPING_STOP_MS = 30 * 1000,
 };
 
+struct pw_gateway;
 struct pw_plan;
 struct pw_shipping;
 
 struct pw_shipping_cfg { /* borrowed for the life of the thread */
     struct pw_objstore_cfg bucket;
-    struct pw_retention_cfg retention; /* min_age_ms 0: nothing is deleted */
+    struct pw_retention_cfg retention;
+    bool retain; /* delete local blocks */
+    int64_t retention_period_ms, sync_period_ms;
+    struct pw_gateway *gateway; /* looked at the bucket once before this */
     const char *data_path;
     const char *hostname;
     const struct pw_plan *plan;

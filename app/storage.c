@@ -1,5 +1,6 @@
 #include "app/storage.h"
 
+#include "app/gateway.h"
 #include "app/parts.h"
 #include "app/shipping.h"
 #include "base/log.h"
@@ -57,7 +58,17 @@ covered(void *ctx, const struct pw_wal_mark *mark, struct pw_slice tenant)
 
 /* --- Object storage ------------------------------------------------------------------------------ */
 
-/* In the bucket, as the shipper has noted it. */
+static bool
+is_gone(const char *local, const struct pw_ulid *ulid)
+{
+    char name[PW_ULID_CHARS + 1], path[PW_FS_PATH_MAX + PW_ULID_CHARS + 2];
+
+    pw_ulid_print(ulid, name);
+    snprintf(path, sizeof(path), "%s/%s", local, name);
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
+/* In the bucket, as the shipper has noted it; or gone from here, which only follows that. */
 static bool
 is_uploaded(void *ctx, const char *tenant, const struct pw_ulid *ulid)
 {
@@ -72,7 +83,7 @@ is_uploaded(void *ctx, const char *tenant, const struct pw_ulid *ulid)
         yes = pw_shipped_has(&shipped, ulid);
     }
     pw_shipped_fini(&shipped);
-    return yes;
+    return yes || is_gone(local, ulid);
 }
 
 static void
@@ -136,15 +147,14 @@ pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
     uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
     int rc = check_head_bytes(app, each, why);
 
-    if (gethostname(app->hostname, sizeof(app->hostname) - 1) != 0) {
+    if (app->cfg->ring.id[0] != 0) {
+        snprintf(app->hostname, sizeof(app->hostname), "%s", app->cfg->ring.id);
+    } else if (gethostname(app->hostname, sizeof(app->hostname) - 1) != 0) {
         snprintf(app->hostname, sizeof(app->hostname), "pyrowire");
     }
     rc = rc != 0 ? rc : pw_catalog_create_ctl(&app->catalog);
     app->ingesters = app->nic.plan.ingesters;
     rc = rc != 0 ? rc : open_flush(app, each, why);
-    for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
-        app->pressure[i] = &pw_flush_heads(app->flush, i)->share.pressure;
-    }
     rc = rc != 0 ? rc : pw_flush_recover_ctl(app->flush, covered, app, why);
     return rc != 0 ? rc
                    : pw_prefault_start_ctl(&app->prefault, app->catalog,
@@ -173,4 +183,5 @@ pw_storage_stop_ctl(struct pw_app *app)
     pw_flush_stop_ctl(app->flush);
     pw_flush_destroy_ctl(app->flush);
     pw_catalog_destroy_ctl(app->catalog);
+    pw_gateway_destroy_ctl(app->gateway);
 }

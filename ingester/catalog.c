@@ -221,8 +221,10 @@ pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e)
     return rc;
 }
 
-int
-pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid)
+/* Takes the block of that name out; with (may be NULL) comes in. */
+static int
+exchange(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid,
+         const struct pw_catalog_block *with)
 {
     int rc = PW_ENOENT;
 
@@ -234,13 +236,27 @@ pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant, const struct
 
         if (pw_ulid_cmp(&v->block[i]->ulid, ulid) == 0 &&
             strcmp(v->block[i]->tenant, tenant) == 0) {
-            rc =
-                edit_locked(cat, &(struct pw_catalog_edit){.remove_block = &b, .remove_blocks = 1});
+            rc = edit_locked(cat, &(struct pw_catalog_edit){.remove_block = &b,
+                                                            .remove_blocks = 1,
+                                                            .add_block = with,
+                                                            .add_blocks = with != NULL});
             break;
         }
     }
     pthread_mutex_unlock(&cat->editor);
     return rc;
+}
+
+int
+pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid)
+{
+    return exchange(cat, tenant, ulid, NULL);
+}
+
+int
+pw_catalog_replace_block(struct pw_catalog *cat, const struct pw_catalog_block *with)
+{
+    return exchange(cat, with->tenant, &with->ulid, with);
 }
 
 static bool

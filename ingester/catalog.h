@@ -25,6 +25,7 @@ struct pw_catalog_block {
     struct pw_block *block;
     struct pw_ulid ulid;
     void (*close)(struct pw_block *b); /* pw_block_close; a test's own */
+    bool remote; /* read from object storage (pw_block_use), where every appliance sees it */
     char tenant[PW_TENANT_BYTES_MAX + 1];
 };
 
@@ -57,6 +58,10 @@ PW_MUST_USE int pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_
 /* The same for one block by its name. PW_ENOENT: it is not listed. */
 PW_MUST_USE int pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant,
                                         const struct pw_ulid *ulid);
+/* One block in another's place, which has its name: where queries read it from changes between two of
+ * them. with: as add_block. PW_ENOENT: it is not listed, and `with` is still the caller's. */
+PW_MUST_USE int pw_catalog_replace_block(struct pw_catalog *cat,
+                                         const struct pw_catalog_block *with);
 /* An editor: frees what no held generation lists any more. Returns how many generations still wait. */
 uint32_t pw_catalog_reap(struct pw_catalog *cat);
 

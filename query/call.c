@@ -79,8 +79,12 @@ pw_call_let_go(struct pw_call_held *h)
     if (h->symbols != NULL) {
         pw_block_symbols_close(h->block, h->symbols);
     }
+    if (h->used != NULL) {
+        pw_block_unuse(h->used);
+    }
     h->rows = NULL;
     h->symbols = NULL;
+    h->used = NULL;
 }
 
 int

@@ -56,11 +56,13 @@ struct pw_query_thread {
     struct libdeflate_decompressor *inflate;
 };
 
-/* What a call has to give back when it ends: an open block cursor, symbols of a partition. */
+/* What a call has to give back when it ends: an open block cursor, symbols of a partition, a block in
+ * use. The last one held is given back first. */
 struct pw_call_held {
     struct pw_call_held *next;
     const struct pw_block *block;
     const struct pw_block_symbols *symbols;
+    const struct pw_block *used;
     struct pw_block_cursor *rows;
 };
 

@@ -335,9 +335,18 @@ open_block(struct pw_select *s, const struct pw_replica_block *in)
 {
     const struct pw_catalog_block *from = in->from;
     struct pw_select_block *b = &s->block[s->block_count];
+    struct pw_call_held *held = pw_call_hold(s->call);
+    struct pw_block_error err;
     struct pw_block_stats st;
     int rc;
 
+    if (held == NULL) {
+        return pw_call_no_memory(s->call);
+    }
+    if (pw_block_use(from->block, &err) != 0) {
+        return pw_call_block_failed(s->call, from->block, &err);
+    }
+    held->used = from->block;
     pw_block_stats(from->block, &st);
     *b = (struct pw_select_block){
         .from = from, .origin = in->origin, .first_view = s->view_count, .series_count = st.series};

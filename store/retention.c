@@ -81,8 +81,9 @@ run_tenant(const struct pw_retention_cfg *cfg, const char *tenant, int64_t now_m
             r->kept_unshipped++;
             continue;
         }
-        if (cfg->forget != NULL) {
-            cfg->forget(cfg->ctx, tenant, &ulid[i]);
+        if (cfg->forget != NULL && cfg->forget(cfg->ctx, tenant, &ulid[i]) != 0) {
+            r->kept_unread++;
+            continue;
         }
         pw_ulid_print(&ulid[i], name);
         snprintf(path, sizeof(path), "%s/%s", local, name);

@@ -22,14 +22,16 @@ struct pw_retention_cfg {
     double min_free_fraction; /* default 0.05; the disk is high when both are passed */
     /* Free and total bytes of the file system; NULL: statvfs. */
     int (*free_space)(void *ctx, const char *path, uint64_t *free, uint64_t *total);
-    /* Called before a block goes: queries must not open it any more. NULL: nobody reads. */
-    void (*forget)(void *ctx, const char *tenant, const struct pw_ulid *ulid);
+    /* Called before a block goes: queries must find it in the bucket from then on. Not 0: it stays, until the next
+     * pass asks again. NULL: nobody reads. */
+    int (*forget)(void *ctx, const char *tenant, const struct pw_ulid *ulid);
     void *ctx;
 };
 
 struct pw_retention_result {
     uint32_t deleted;
     uint32_t kept_unshipped; /* old enough, but not in the bucket */
+    uint32_t kept_unread;    /* forget said no */
     bool disk_high;          /* still, after the pass */
 };
 

@@ -36,8 +36,13 @@ struct pw_block {
     struct pw_parquet_file profiles;
     struct pw_symdb symdb;
 
+    pthread_mutex_t opening; /* of what stands open below; held while the rest is opened */
+    bool later, ready;       /* opened for later; the rest is open too */
+    uint32_t users;
+
     pthread_mutex_t lock;
     struct pw_symdb_symbols *symbols; /* in use */
+    uint32_t cursors;                 /* over rows */
 };
 
 #endif

@@ -154,11 +154,20 @@ open_symbols(struct pw_block *b, struct pw_block_error *err)
 }
 
 static int
-open_all(struct pw_block *b, struct pw_block_error *err)
+open_rest(struct pw_block *b, struct pw_block_error *err)
 {
-    int rc = open_meta(b, err);
+    int rc;
 
-    rc = rc != 0 ? rc : get_file(b, PW_BLOCK_FILE_INDEX, "index.tsdb", err);
+    b->profiles.files = b->symdb.files = b->files;
+    if (b->files != NULL) {
+        b->tsdb.skip_checksums_fortest = b->profiles.skip_checksums_fortest =
+            b->symdb.skip_checksums_fortest = b->files->skip_checksums_fortest;
+    }
+    rc = get_file(b, PW_BLOCK_FILE_INDEX, "index.tsdb", err);
+
+    rc = rc != 0 ? rc
+                 : pw_block_need(b->files, b->file[PW_BLOCK_FILE_INDEX], 0,
+                                 b->file[PW_BLOCK_FILE_INDEX].len, err);
     rc = rc != 0 ? rc : pw_tsdb_open(&b->tsdb, b->file[PW_BLOCK_FILE_INDEX], err);
     rc = rc != 0 ? rc : get_file(b, PW_BLOCK_FILE_PROFILES, "profiles.parquet", err);
     rc = rc != 0 ? rc
@@ -167,44 +176,8 @@ open_all(struct pw_block *b, struct pw_block_error *err)
     return rc != 0 ? rc : open_symbols(b, err);
 }
 
-int
-pw_block_open(struct pw_block **out, const char *dir, const struct pw_block_files *files,
-              struct pw_block_error *err)
-{
-    struct pw_block *b = calloc(1, sizeof(*b));
-    int rc;
-
-    if (b == NULL || (b->dir = strdup(dir)) == NULL || pthread_mutex_init(&b->lock, NULL) != 0) {
-        snprintf(err->text, sizeof(err->text), "out of memory");
-        if (b != NULL) {
-            free(b->dir);
-        }
-        free(b);
-        return PW_ENOMEM;
-    }
-    for (size_t n = strlen(b->dir); n > 1 && b->dir[n - 1] == '/'; n--) {
-        b->dir[n - 1] = 0;
-    }
-    b->files = files;
-    if (files != NULL) {
-        b->tsdb.skip_checksums_fortest = b->profiles.skip_checksums_fortest =
-            b->symdb.skip_checksums_fortest = files->skip_checksums_fortest;
-    }
-    err->text[0] = 0;
-    rc = open_all(b, err);
-    if (rc != 0) {
-        if (err->text[0] == 0) {
-            snprintf(err->text, sizeof(err->text), "%s", pw_err_text(rc));
-        }
-        pw_block_close(b);
-        return rc;
-    }
-    *out = b;
-    return 0;
-}
-
-void
-pw_block_close(struct pw_block *b)
+static void
+close_rest(struct pw_block *b)
 {
     PW_INVARIANT(b->symbols == NULL);
     pw_tsdb_close(&b->tsdb);
@@ -214,11 +187,148 @@ pw_block_close(struct pw_block *b)
         if (b->has_file[i]) {
             release_bytes(b, b->file[i]);
         }
+        b->has_file[i] = false;
+        b->file[i] = (struct pw_slice){0};
     }
+}
+
+static void
+free_block(struct pw_block *b)
+{
     pw_block_meta_fini(&b->meta);
+    pthread_mutex_destroy(&b->opening);
     pthread_mutex_destroy(&b->lock);
     free(b->dir);
     free(b);
+}
+
+static int
+open_block(struct pw_block **out, const char *dir, const struct pw_block_files *files, bool later,
+           struct pw_block_error *err)
+{
+    struct pw_block *b = calloc(1, sizeof(*b));
+    int rc;
+
+    if (b == NULL || (b->dir = strdup(dir)) == NULL) {
+        snprintf(err->text, sizeof(err->text), "out of memory");
+        free(b);
+        return PW_ENOMEM;
+    }
+    pthread_mutex_init(&b->opening, NULL);
+    pthread_mutex_init(&b->lock, NULL);
+    for (size_t n = strlen(b->dir); n > 1 && b->dir[n - 1] == '/'; n--) {
+        b->dir[n - 1] = 0;
+    }
+    b->files = files;
+    b->later = later;
+    err->text[0] = 0;
+    rc = open_meta(b, err);
+    rc = rc != 0 || later ? rc : open_rest(b, err);
+    if (rc != 0) {
+        if (err->text[0] == 0) {
+            snprintf(err->text, sizeof(err->text), "%s", pw_err_text(rc));
+        }
+        close_rest(b);
+        free_block(b);
+        return rc;
+    }
+    *out = b;
+    return 0;
+}
+
+int
+pw_block_open(struct pw_block **out, const char *dir, const struct pw_block_files *files,
+              struct pw_block_error *err)
+{
+    return open_block(out, dir, files, false, err);
+}
+
+int
+pw_block_open_later(struct pw_block **out, const char *dir, const struct pw_block_files *files,
+                    struct pw_block_error *err)
+{
+    return open_block(out, dir, files, true, err);
+}
+
+void
+pw_block_close(struct pw_block *b)
+{
+    const struct pw_block_files *files = b->files;
+
+    PW_INVARIANT(b->users == 0);
+    if (files != NULL && files->closing != NULL) {
+        files->closing(files->ctx);
+    }
+    close_rest(b);
+    free_block(b);
+    if (files != NULL && files->closed != NULL) {
+        files->closed(files->ctx);
+    }
+}
+
+/* --- Use ------------------------------------------------------------------------------------------ */
+
+static struct pw_block *
+changeable(const struct pw_block *b) /* what changes does so under its lock */
+{
+    return (struct pw_block *)(uintptr_t)b;
+}
+
+int
+pw_block_use(const struct pw_block *cb, struct pw_block_error *err)
+{
+    struct pw_block *b = changeable(cb);
+    int rc = 0;
+
+    if (!b->later) {
+        return 0;
+    }
+    pthread_mutex_lock(&b->opening);
+    if (!b->ready) {
+        err->text[0] = 0;
+        rc = open_rest(b, err);
+        b->ready = rc == 0;
+        if (rc != 0) {
+            close_rest(b);
+        }
+    }
+    b->users += rc == 0 ? 1 : 0;
+    pthread_mutex_unlock(&b->opening);
+    if (rc != 0 && err->text[0] == 0) {
+        snprintf(err->text, sizeof(err->text), "%s", pw_err_text(rc));
+    }
+    return rc;
+}
+
+void
+pw_block_unuse(const struct pw_block *cb)
+{
+    struct pw_block *b = changeable(cb);
+
+    if (b->later) {
+        pthread_mutex_lock(&b->opening);
+        PW_INVARIANT(b->users > 0);
+        b->users--;
+        pthread_mutex_unlock(&b->opening);
+    }
+}
+
+bool
+pw_block_cool(struct pw_block *b)
+{
+    bool cooled;
+
+    /* Somebody who opens it at this moment is a user. */
+    if (!b->later || pthread_mutex_trylock(&b->opening) != 0) {
+        return false;
+    }
+    cooled = b->ready && b->users == 0;
+    if (cooled) {
+        close_rest(b);
+        b->ready = false;
+    }
+    pthread_mutex_unlock(&b->opening);
+    return cooled;
 }
 
 const struct pw_block_meta *
@@ -303,8 +413,7 @@ int
 pw_block_symbols_open(const struct pw_block *cb, uint64_t partition,
                       const struct pw_block_symbols **out, struct pw_block_error *err)
 {
-    struct pw_block *b =
-        (struct pw_block *)(uintptr_t)cb; /* the list alone changes, under its lock */
+    struct pw_block *b = changeable(cb);
     struct pw_symdb_symbols *s, *loaded;
     int rc;
 
@@ -336,7 +445,7 @@ pw_block_symbols_open(const struct pw_block *cb, uint64_t partition,
 void
 pw_block_symbols_close(const struct pw_block *cb, const struct pw_block_symbols *pub)
 {
-    struct pw_block *b = (struct pw_block *)(uintptr_t)cb;
+    struct pw_block *b = changeable(cb);
     struct pw_symdb_symbols *s = (struct pw_symdb_symbols *)(uintptr_t)pub, **at = &b->symbols;
 
     pthread_mutex_lock(&b->lock);

@@ -17,25 +17,28 @@
 #ifndef PW_STORE_BLOCK_READER_H
 #define PW_STORE_BLOCK_READER_H
 
+#include "store/block/block_files.h"
 #include "store/block/block_types.h"
 #include "store/block/meta.h"
 
 struct pw_block;
 
-/* Where the files are. NULL instead of this: local files below dir, mapped. For object storage: the
- * whole of a file is asked for once, when it is first needed, and given back at close. */
-struct pw_block_files {
-    void *ctx;
-    /* 0 and the bytes of <block>/<rel_path>, or a negative enum pw_err. Thread-safe. */
-    int (*get)(void *ctx, const char *rel_path, struct pw_slice *bytes);
-    void (*release)(void *ctx, struct pw_slice bytes);
-    bool skip_checksums_fortest; /* so that a fuzzer gets at what is behind them */
-};
-
-/* dir: the block's directory (its base name must be the ULID of its meta.json). files: NULL for local. */
+/* dir: the block's directory (its base name must be the ULID of its meta.json). files: NULL for local files,
+ * mapped. */
 PW_MUST_USE int pw_block_open(struct pw_block **b, const char *dir,
                               const struct pw_block_files *files, struct pw_block_error *err);
+/* The same, but only meta.json is read: until pw_block_use there is nothing else to ask of it. */
+PW_MUST_USE int pw_block_open_later(struct pw_block **b, const char *dir,
+                                    const struct pw_block_files *files, struct pw_block_error *err);
+/* Nobody uses it. */
 void pw_block_close(struct pw_block *b);
+
+/* Everything below needs the block in use, but for pw_block_meta. The first user of a block that was opened
+ * for later opens the rest of it; one that cannot be opened is tried again by the next. Any thread. */
+PW_MUST_USE int pw_block_use(const struct pw_block *b, struct pw_block_error *err);
+void pw_block_unuse(const struct pw_block *b);
+/* Of a block opened for later: back to meta.json alone, if nobody uses it. Whether it was that. */
+bool pw_block_cool(struct pw_block *b);
 
 const struct pw_block_meta *pw_block_meta(const struct pw_block *b);
 

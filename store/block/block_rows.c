@@ -86,6 +86,20 @@ find_leaves(struct pw_block_cursor *c, struct pw_block_error *err)
     return 0;
 }
 
+/* One more or less. Under the lock, so that no page goes that the next cursor has found there. */
+static void
+count_cursor(const struct pw_block *cb, int more)
+{
+    struct pw_block *b = (struct pw_block *)(uintptr_t)cb;
+
+    pthread_mutex_lock(&b->lock);
+    b->cursors = (uint32_t)((int64_t)b->cursors + more);
+    if (b->cursors == 0 && b->files != NULL && b->files->rest != NULL) {
+        b->files->rest(b->files->ctx, b->file[PW_BLOCK_FILE_PROFILES]);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
 int
 pw_block_rows_open(struct pw_block_cursor **out, const struct pw_block *b,
                    const struct pw_block_query *q, struct pw_block_error *err)
@@ -106,6 +120,7 @@ pw_block_rows_open(struct pw_block_cursor **out, const struct pw_block *b,
         free(c);
         return rc;
     }
+    count_cursor(b, 1);
     *out = c;
     return 0;
 }
@@ -157,9 +172,12 @@ pw_block_rows_pages(const struct pw_block_cursor *c, uint64_t *decoded, uint64_t
 void
 pw_block_rows_close(struct pw_block_cursor *c)
 {
+    const struct pw_block *b = c->block;
+
     close_group(c);
     free(c->stack);
     free(c);
+    count_cursor(b, -1);
 }
 
 /* --- Which rows ------------------------------------------------------------------------------------ */

@@ -7,13 +7,20 @@
 #include <stdlib.h>
 
 static bool
-slice_at(const struct pw_parquet_file *f, uint64_t offset, uint64_t bytes, struct pw_bytes *in)
+is_inside(const struct pw_parquet_file *f, uint64_t offset, uint64_t bytes)
 {
-    if (offset == 0 || offset > f->bytes.len || bytes > f->bytes.len - offset) {
-        return false;
-    }
-    *in = pw_bytes(pw_slice(f->bytes.ptr + offset, bytes));
-    return true;
+    return offset != 0 && offset <= f->bytes.len && bytes <= f->bytes.len - offset;
+}
+
+/* Of a place that is inside. */
+static int
+bytes_at(const struct pw_parquet_file *f, uint64_t offset, uint64_t bytes, struct pw_bytes *in,
+         struct pw_block_error *err)
+{
+    int rc = pw_block_need(f->files, f->bytes, offset, bytes, err);
+
+    *in = pw_bytes(pw_slice(f->bytes.ptr + offset, rc == 0 ? bytes : 0));
+    return rc;
 }
 
 static void
@@ -61,14 +68,19 @@ read_offset_index(struct pw_parquet_column *c, struct pw_block_error *err)
     const struct pw_parquet_read_chunk *chunk = c->chunk;
     struct pw_thrift_field f = {0};
     struct pw_bytes in;
+    int rc;
 
     if (chunk->offset_index_offset == 0) {
         return pw_parquet_error(err, c->file, PW_ENOTSUP, chunk->data_offset,
                                 "column %s has no offset index", c->leaf->path);
     }
-    if (!slice_at(c->file, chunk->offset_index_offset, chunk->offset_index_bytes, &in)) {
+    if (!is_inside(c->file, chunk->offset_index_offset, chunk->offset_index_bytes)) {
         return pw_parquet_error(err, c->file, PW_EINVAL, chunk->offset_index_offset,
                                 "offset index of %s is outside of the file", c->leaf->path);
+    }
+    rc = bytes_at(c->file, chunk->offset_index_offset, chunk->offset_index_bytes, &in, err);
+    if (rc != 0) {
+        return rc;
     }
     while (pw_thrift_next(&in, &f)) {
         if (f.id != 1 || c->page != NULL) {
@@ -111,15 +123,21 @@ read_bound(struct pw_bytes *in, const struct pw_parquet_leaf *leaf, int64_t *out
     return false;
 }
 
-static void
-read_column_index(struct pw_parquet_column *c)
+static int
+read_column_index(struct pw_parquet_column *c, struct pw_block_error *err)
 {
     struct pw_thrift_field f = {0};
     bool min = false, max = false;
     struct pw_bytes in;
 
-    if (!slice_at(c->file, c->chunk->column_index_offset, c->chunk->column_index_bytes, &in)) {
-        return;
+    if (!is_inside(c->file, c->chunk->column_index_offset, c->chunk->column_index_bytes)) {
+        return 0;
+    }
+    int rc =
+        bytes_at(c->file, c->chunk->column_index_offset, c->chunk->column_index_bytes, &in, err);
+
+    if (rc != 0) {
+        return rc;
     }
     while (pw_thrift_next(&in, &f)) {
         if (f.id == 1 && pw_thrift_read_list(&in, &f, PW_THRIFT_TRUE) == c->page_count) {
@@ -138,7 +156,7 @@ read_column_index(struct pw_parquet_column *c)
             min = is_min ? all : min;
             max = is_min ? max : all;
         } else if (f.id <= 3) {
-            return; /* lists of other lengths: their items were not read */
+            return 0; /* lists of other lengths: their items were not read */
         } else {
             pw_thrift_skip(&in, &f);
         }
@@ -146,6 +164,7 @@ read_column_index(struct pw_parquet_column *c)
     for (uint32_t i = 0; i < c->page_count && !in.bad && min && max; i++) {
         c->page[i].has_bounds = !c->page[i].is_null;
     }
+    return 0;
 }
 
 int
@@ -168,7 +187,7 @@ pw_parquet_column_open(struct pw_parquet_column *c, const struct pw_parquet_file
     rc = read_offset_index(c, err);
     c->page_index = c->page_count;
     if (rc == 0 && bounds) {
-        read_column_index(c);
+        rc = read_column_index(c, err);
     }
     if (rc == 0 && c->chunk->dictionary_offset != 0) {
         rc = pw_parquet_dictionary_decode(c, err);

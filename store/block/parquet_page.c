@@ -88,7 +88,11 @@ open_page(const struct pw_parquet_column *c, uint64_t offset, uint64_t bytes, st
 {
     struct pw_bytes in = pw_bytes(pw_slice(c->file->bytes.ptr + offset, bytes));
     const uint8_t *at = in.p, *p;
+    int rc = pw_block_need(c->file->files, c->file->bytes, offset, bytes, err);
 
+    if (rc != 0) {
+        return rc;
+    }
     read_header(&in, h);
     if (in.bad || h->stored_bytes < 0 || h->plain_bytes < 0 ||
         h->plain_bytes > PW_PARQUET_PAGE_BYTES_MAX || h->values < 0 ||
@@ -529,7 +533,7 @@ pw_parquet_page_decode(struct pw_parquet_column *c, uint32_t index, struct pw_bl
 int
 pw_parquet_dictionary_decode(struct pw_parquet_column *c, struct pw_block_error *err)
 {
-    uint64_t offset = c->chunk->dictionary_offset;
+    uint64_t offset = c->chunk->dictionary_offset, bytes;
     struct page_header h;
     struct pw_slice body;
     struct pw_bytes in;
@@ -539,7 +543,10 @@ pw_parquet_dictionary_decode(struct pw_parquet_column *c, struct pw_block_error 
     if (offset >= c->file->bytes.len) {
         return pw_parquet_error(err, c->file, PW_EINVAL, offset, "dictionary of %s", c->leaf->path);
     }
-    rc = open_page(c, offset, c->file->bytes.len - offset, &h, &body, err);
+    /* It lies before the pages of its column. */
+    bytes = c->page_count != 0 && c->page[0].offset > offset ? c->page[0].offset - offset
+                                                             : c->file->bytes.len - offset;
+    rc = open_page(c, offset, bytes, &h, &body, err);
     if (rc != 0) {
         return rc;
     }

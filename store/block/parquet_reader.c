@@ -316,7 +316,17 @@ pw_parquet_open(struct pw_parquet_file *f, struct pw_slice bytes, const char *na
     int rc;
 
     *f = (struct pw_parquet_file){
-        .bytes = bytes, .name = name, .skip_checksums_fortest = f->skip_checksums_fortest};
+        .bytes = bytes,
+        .name = name,
+        .skip_checksums_fortest = f->skip_checksums_fortest,
+        .files = f->files,
+    };
+    if (bytes.len >= FOOTER_TAIL_BYTES) {
+        rc = pw_block_need(f->files, bytes, bytes.len - FOOTER_TAIL_BYTES, FOOTER_TAIL_BYTES, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
     if (bytes.len < FOOTER_TAIL_BYTES + MAGIC_BYTES ||
         memcmp(bytes.ptr + bytes.len - MAGIC_BYTES, "PAR1", MAGIC_BYTES) != 0) {
         return pw_parquet_error(err, f, PW_EINVAL, bytes.len, "not a parquet file");
@@ -325,6 +335,10 @@ pw_parquet_open(struct pw_parquet_file *f, struct pw_slice bytes, const char *na
     if (len > bytes.len - FOOTER_TAIL_BYTES - MAGIC_BYTES) {
         return pw_parquet_error(err, f, PW_EINVAL, bytes.len - FOOTER_TAIL_BYTES,
                                 "footer of %u bytes is longer than the file", len);
+    }
+    rc = pw_block_need(f->files, bytes, bytes.len - FOOTER_TAIL_BYTES - len, len, err);
+    if (rc != 0) {
+        return rc;
     }
     in = pw_bytes(pw_slice(bytes.ptr + bytes.len - FOOTER_TAIL_BYTES - len, len));
     rc = read_footer(f, &in);

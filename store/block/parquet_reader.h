@@ -12,6 +12,7 @@
 #ifndef PW_STORE_PARQUET_READER_H
 #define PW_STORE_PARQUET_READER_H
 
+#include "store/block/block_files.h"
 #include "store/block/block_types.h"
 #include "store/block/bytes.h"
 #include "store/block/parquet_format.h"
@@ -39,6 +40,7 @@ struct pw_parquet_file {
     struct pw_slice bytes;
     const char *name; /* for errors */
     bool skip_checksums_fortest;
+    const struct pw_block_files *files; /* that bytes are of; NULL: they are all there */
     struct pw_parquet_leaf leaf[PW_PARQUET_LEAVES_MAX];
     uint32_t leaf_count;
     uint32_t group_count;
@@ -47,7 +49,7 @@ struct pw_parquet_file {
     uint64_t rows;
 };
 
-/* Borrows bytes and name until close. Sets all of *f but skip_checksums_fortest. */
+/* Borrows bytes and name until close. Sets all of *f but skip_checksums_fortest and files. */
 PW_MUST_USE int pw_parquet_open(struct pw_parquet_file *f, struct pw_slice bytes, const char *name,
                                 struct pw_block_error *err);
 void pw_parquet_close(struct pw_parquet_file *f);

@@ -148,6 +148,7 @@ pw_symdb_open_file(struct pw_symdb *d, struct pw_slice symbols, struct pw_block_
     *d = (struct pw_symdb){
         .version = 3,
         .skip_checksums_fortest = d->skip_checksums_fortest,
+        .files = d->files,
         .data = symbols,
         .index_name = "symbols.symdb",
         .data_name = "symbols.symdb",
@@ -156,6 +157,11 @@ pw_symdb_open_file(struct pw_symdb *d, struct pw_slice symbols, struct pw_block_
         return pw_symdb_error(err, d->index_name, PW_EINVAL, 0, "%zu bytes", symbols.len);
     }
     footer = symbols.ptr + symbols.len - PW_SYMDB_FOOTER_BYTES;
+    rc = pw_block_need(d->files, symbols, symbols.len - PW_SYMDB_FOOTER_BYTES,
+                       PW_SYMDB_FOOTER_BYTES, err);
+    if (rc != 0) {
+        return rc;
+    }
     offset = pw_load_be64(footer + 8);
     if (memcmp(footer, PW_SYMDB_MAGIC, 4) != 0 || pw_load_be32(footer + 4) != 3 ||
         (!d->skip_checksums_fortest && pw_crc32c(0, footer, PW_SYMDB_FOOTER_BYTES - 4) !=
@@ -165,7 +171,8 @@ pw_symdb_open_file(struct pw_symdb *d, struct pw_slice symbols, struct pw_block_
                               "footer");
     }
     d->index = pw_slice(symbols.ptr + offset, symbols.len - PW_SYMDB_FOOTER_BYTES - offset);
-    rc = read_index(d, offset, err);
+    rc = pw_block_need(d->files, symbols, offset, d->index.len, err);
+    rc = rc != 0 ? rc : read_index(d, offset, err);
     if (rc != 0) {
         pw_symdb_close(d);
     }
@@ -187,14 +194,17 @@ pw_symdb_open_directory(struct pw_symdb *d, const struct pw_symdb_files *files,
     *d = (struct pw_symdb){
         .version = 2,
         .skip_checksums_fortest = d->skip_checksums_fortest,
+        .files = d->files,
         .index = files->index,
         .data = files->stacktraces,
         .index_name = "index.symdb",
         .data_name = "stacktraces.symdb",
     };
-    rc = read_index(d, 0, err);
+    rc = pw_block_need(d->files, d->index, 0, d->index.len, err);
+    rc = rc != 0 ? rc : read_index(d, 0, err);
     for (uint32_t i = 0; i < PW_SYMDB_TABLES && rc == 0; i++) {
         d->file[i].skip_checksums_fortest = d->skip_checksums_fortest;
+        d->file[i].files = d->files;
         rc = pw_parquet_open(&d->file[i], files->table[i], name[i], err);
         d->files_open += rc == 0;
     }
@@ -243,12 +253,17 @@ load_stacks(const struct pw_symdb *d, const struct pw_symdb_place *t, struct pw_
             struct pw_block_error *err)
 {
     struct pw_slice data;
+    int rc;
 
     if (t->offset > d->data.len || t->size > d->data.len - t->offset ||
         t->count > pw_stack_tree_nodes_max(t->size)) {
         return pw_symdb_error(err, d->data_name, PW_EINVAL, t->offset, "place of the stacks");
     }
     data = pw_slice(d->data.ptr + t->offset, t->size);
+    rc = pw_block_need(d->files, d->data, t->offset, t->size, err);
+    if (rc != 0) {
+        return rc;
+    }
     if (pw_crc32c(0, data.ptr, data.len) != t->crc && !d->skip_checksums_fortest) {
         return pw_symdb_error(err, d->data_name, PW_EINVAL, t->offset, "stacks: checksum differs");
     }

@@ -33,8 +33,9 @@ struct pw_symdb_partition {
 struct pw_symdb {
     uint32_t version;
     bool skip_checksums_fortest;
-    struct pw_slice index; /* index.symdb, or that part of symbols.symdb */
-    struct pw_slice data;  /* stacktraces.symdb, or symbols.symdb */
+    const struct pw_block_files *files; /* NULL: all bytes are there */
+    struct pw_slice index;              /* index.symdb, or that part of symbols.symdb */
+    struct pw_slice data;               /* stacktraces.symdb, or symbols.symdb */
     const char *index_name, *data_name;
     struct pw_symdb_partition *partition;
     uint32_t partitions;
@@ -61,7 +62,7 @@ struct pw_symdb_symbols {
     uint32_t users;
 };
 
-/* Both set all of *d but skip_checksums_fortest. Format 3. */
+/* Both set all of *d but skip_checksums_fortest and files. Format 3. */
 PW_MUST_USE int pw_symdb_open_file(struct pw_symdb *d, struct pw_slice symbols,
                                    struct pw_block_error *err);
 struct pw_symdb_files { /* format 2 */

@@ -242,6 +242,10 @@ read_table(struct table_reader *r, enum pw_symdb_table which, void **items, size
         return bad(r, "place of the table");
     }
     r->in.end = r->in.p + t->size;
+    rc = pw_block_need(d->files, d->data, t->offset, t->size, r->err);
+    if (rc != 0) {
+        return rc;
+    }
     if (pw_crc32c(0, r->in.p, t->size) != t->crc && !d->skip_checksums_fortest) {
         return bad(r, "checksum of the table differs");
     }

@@ -1,8 +1,8 @@
 /* store/objstore/objstore.h - a bucket: put, get a range, stat, list, delete.
  *
  * Purpose  one door to object storage; the backends are fs.c (a shared directory) and s3.c.
- * Owner    the handle belongs to the thread that opened it: each storage or query thread opens its
- *          own. Only pw_objstore_stats may be called from another thread.
+ * Owner    a handle is one thread's at a time. Only pw_objstore_stats may be called from another thread
+ *          meanwhile.
  * Context  blocking: storage and query threads, never a polling core.
  * Units    bytes; modification times in ns since 1970.
  * Errors   0 or: PW_ENOENT no such object; PW_EPERM credentials or rights; PW_EIO the storage failed

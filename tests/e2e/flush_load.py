@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Push, cut and query at the same time: no profile is lost, none is counted twice.
 
-usage: flush_load.py HOST:PORT [SECONDS [PUSHERS]]
+usage: flush_load.py HOST:PORT [SECONDS [PUSHERS [SERVICE]]]
 PUSHERS connections push folded profiles of one sample each, one asks IngesterService/Flush again and again, one
 asks for the total again and again: every total lies between what was answered 200 before it was asked and what
 had been sent when it came; at the end it is exact, in the heads, in blocks, as flame graph and as series.
@@ -12,6 +12,7 @@ import http.client, json, sys, threading, time
 addr = sys.argv[1]
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 5
 pushers = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+service = sys.argv[4] if len(sys.argv) > 4 else 'flushload'
 UNIT = 10000000  # ns of one sample at 100 Hz
 TYPE = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
 begin = int(time.time())
@@ -37,7 +38,7 @@ def push(k):
     while not end.is_set():
         n += 1
         now = int(time.time())
-        path = '/ingest?name=flushload%%7Bpod%%3Dp%d%%7D&from=%d&until=%d&format=folded&sampleRate=100' % (n % 50, now, now + 1)
+        path = '/ingest?name=%s%%7Bpod%%3Dp%d%%7D&from=%d&until=%d&format=folded&sampleRate=100' % (service, n % 50, now, now + 1)
         with lock:
             sent += 1
         status, body = post(c, path, 'main;work%d;leaf%d 1\n' % (k, n % 997), 'text/plain')
@@ -53,7 +54,7 @@ def push(k):
 
 
 def total(c):
-    req = {'profileTypeID': TYPE, 'labelSelector': '{service_name="flushload"}', 'start': (begin - 60) * 1000,
+    req = {'profileTypeID': TYPE, 'labelSelector': '{service_name="%s"}' % service, 'start': (begin - 60) * 1000,
            'end': (begin + 3600) * 1000, 'maxNodes': 100}
     status, body = post(c, '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps(req), 'application/json')
     if status != 200:
@@ -62,7 +63,7 @@ def total(c):
 
 
 def series_total(c):
-    req = {'profileTypeID': TYPE, 'labelSelector': '{service_name="flushload"}', 'start': (begin - 60) * 1000,
+    req = {'profileTypeID': TYPE, 'labelSelector': '{service_name="%s"}' % service, 'start': (begin - 60) * 1000,
            'end': (begin + 3600) * 1000, 'step': 15, 'groupBy': ['pod']}
     status, body = post(c, '/querier.v1.QuerierService/SelectSeries', json.dumps(req), 'application/json')
     return int(sum(p['value'] for s in json.loads(body).get('series', []) for p in s['points'])) // UNIT

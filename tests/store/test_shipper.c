@@ -243,6 +243,7 @@ test_ship__meta_that_is_none__says_which_block(void **state)
 struct disk {
     uint64_t free_bytes, total;
     uint32_t forgotten;
+    bool keep; /* says forget */
 };
 
 static int
@@ -255,13 +256,14 @@ disk_space(void *ctx, const char *path, uint64_t *free_bytes, uint64_t *total)
     return 0;
 }
 
-static void
+static int
 forget(void *ctx, const char *tenant, const struct pw_ulid *ulid)
 {
     struct disk *d = ctx;
 
     assert_string_equal(tenant, "acme");
     d->forgotten++;
+    return d->keep ? PW_EIO : 0;
 }
 
 static struct pw_retention_result
@@ -311,6 +313,23 @@ test_retention__uploaded_and_old__is_deleted_the_others_stay(void **state)
 }
 
 static void
+test_retention__not_readable_in_the_bucket__stays(void **state)
+{
+    struct fixture *f = *state;
+    struct disk d = {.free_bytes = (uint64_t)100 << 30, .total = (uint64_t)200 << 30, .keep = true};
+
+    make_block(f, OLD, 1);
+    assert_int_equal(ship(f), 0);
+    struct pw_retention_result r = retain(f, &d, 5);
+    assert_int_equal(r.deleted, 0);
+    assert_int_equal(r.kept_unread, 1);
+    assert_true(block_exists(f, OLD));
+    d.keep = false;
+    assert_int_equal(retain(f, &d, 5).deleted, 1);
+    assert_false(block_exists(f, OLD));
+}
+
+static void
 test_retention__full_disk__never_deletes_what_was_not_uploaded(void **state)
 {
     struct fixture *f = *state;
@@ -349,6 +368,7 @@ main(void)
         T(test_ship__meta_fails__leaves_the_data_and_the_block_invisible),
         T(test_ship__meta_that_is_none__says_which_block),
         T(test_retention__uploaded_and_old__is_deleted_the_others_stay),
+        T(test_retention__not_readable_in_the_bucket__stays),
         T(test_retention__full_disk__never_deletes_what_was_not_uploaded),
         T(test_retention__disk_is_high__needs_both_limits),
     };
