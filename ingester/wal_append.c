@@ -66,6 +66,8 @@ pw_wal_commit(struct pw_wal *w)
 
     PW_INVARIANT(w->reserved != 0);
     pw_lane_commit(w->lane, PW_WAL_TYPE_RECORD, (uint32_t)w->reserved);
+    w->lingering += w->reserved;
+    w->urgent |= w->waits;
     w->reserved = 0;
     if (w->reserved_raw) {
         bump(&w->raw_records);
@@ -86,11 +88,19 @@ void
 pw_wal_flush(struct pw_wal *w)
 {
     pw_lane_flush(w->lane);
+    if (w->urgent || w->lingering > w->dir->cfg.buffer_bytes / 4) {
+        w->lingering = 0;
+        w->urgent = false;
+        atomic_store_explicit(&w->hurry, true, memory_order_relaxed);
+    }
     /* The writer says that it sleeps and then looks into the lane once more; we fill the lane and then
      * look whether it sleeps. With a full fence in each, one of the two sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (PW_UNLIKELY(atomic_load_explicit(&w->sleeping, memory_order_relaxed) != 0)) {
-        atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+    uint32_t sleeping = atomic_load_explicit(&w->sleeping, memory_order_relaxed);
+
+    if (sleeping == PW_WAL_ASLEEP ||
+        (sleeping == PW_WAL_LINGERS && atomic_load_explicit(&w->hurry, memory_order_relaxed))) {
+        atomic_store_explicit(&w->sleeping, PW_WAL_AWAKE, memory_order_relaxed);
         syscall(SYS_futex, &w->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     }
 }

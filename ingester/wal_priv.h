@@ -25,7 +25,14 @@ enum {
     PW_WAL_BATCH_BYTES = 4 << 20, /* of one commit; a larger record is a commit of its own */
     PW_WAL_TRIES = 2,             /* segments tried for one commit before it fails */
     PW_WAL_PROBE_MS = 200,        /* between two looks whether the disk does better */
+    PW_WAL_LINGER_MS = 5,         /* between two writes where nobody waits for them */
     PW_WAL_NAME_MAX = 32,
+};
+
+enum pw_wal_sleep {
+    PW_WAL_AWAKE,
+    PW_WAL_ASLEEP,  /* woken by whatever comes */
+    PW_WAL_LINGERS, /* woken in a hurry only, else it looks by itself */
 };
 
 /* What lies in the lane from the polling core to the writer. */
@@ -70,11 +77,14 @@ struct pw_wal {
     /* --- the polling core's --- */
     alignas(64) uint64_t reserved; /* bytes of the open reservation; 0: none */
     bool reserved_raw, waits;
+    bool urgent;               /* one of those not flushed waits */
+    uint64_t lingering;        /* bytes committed since the writer last was to hurry */
     _Atomic uint64_t sequence; /* of the last committed; read by /metrics */
     _Atomic uint64_t refused_full, refused_error, raw_records;
 
     /* --- between them --- */
-    alignas(64) _Atomic uint32_t sleeping; /* the writer waits on this word */
+    alignas(64) _Atomic uint32_t sleeping; /* the writer waits on this word: enum pw_wal_sleep */
+    _Atomic bool hurry;                    /* somebody waits for what is in the lane, or much is */
     _Atomic int state;                     /* 0, PW_ENOSPC, PW_EIO: why nothing can be stored */
     _Atomic bool stop;
 

@@ -300,12 +300,28 @@ sleep_on_lane(struct pw_wal *w)
 {
     const struct timespec ts = {.tv_nsec = SLEEP_NS};
 
-    atomic_store_explicit(&w->sleeping, 1, memory_order_relaxed);
+    atomic_store_explicit(&w->sleeping, PW_WAL_ASLEEP, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* see pw_wal_flush */
     if (pw_lane_used(w->lane) == 0 && !atomic_load_explicit(&w->stop, memory_order_relaxed)) {
-        syscall(SYS_futex, &w->sleeping, FUTEX_WAIT_PRIVATE, 1, &ts, NULL, 0);
+        syscall(SYS_futex, &w->sleeping, FUTEX_WAIT_PRIVATE, PW_WAL_ASLEEP, &ts, NULL, 0);
     }
-    atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+    atomic_store_explicit(&w->sleeping, PW_WAL_AWAKE, memory_order_relaxed);
+}
+
+/* After a write that nobody waited for: what comes in the next milliseconds is written with one call. Waking us for
+ * each record would cost the polling core a system call, and the disk's interrupt may be its too. */
+static void
+linger(struct pw_wal *w)
+{
+    const struct timespec ts = {.tv_nsec = PW_WAL_LINGER_MS * 1000000};
+
+    atomic_store_explicit(&w->sleeping, PW_WAL_LINGERS, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* see pw_wal_flush */
+    if (!atomic_load_explicit(&w->hurry, memory_order_relaxed) &&
+        !atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+        syscall(SYS_futex, &w->sleeping, FUTEX_WAIT_PRIVATE, PW_WAL_LINGERS, &ts, NULL, 0);
+    }
+    atomic_store_explicit(&w->sleeping, PW_WAL_AWAKE, memory_order_relaxed);
 }
 
 void *
@@ -318,12 +334,17 @@ pw_wal_writer_main(void *arg)
         w->dir->cfg.thread_begins(w->dir->cfg.ctx);
     }
     do { /* until stopped and empty */
+        /* Before the lane is looked at: what was put there in a hurry after that look is not forgotten. */
+        (void)atomic_exchange_explicit(&w->hurry, false, memory_order_seq_cst);
         n = step(w);
         if (n == 0) {
             sleep_on_lane(w);
-        } else {
-            atomic_store_explicit(&w->cpu_ns, (uint64_t)mono_ns(CLOCK_THREAD_CPUTIME_ID),
-                                  memory_order_relaxed);
+            continue;
+        }
+        atomic_store_explicit(&w->cpu_ns, (uint64_t)mono_ns(CLOCK_THREAD_CPUTIME_ID),
+                              memory_order_relaxed);
+        if (w->dir->cfg.sync == PW_WAL_SYNC_NONE && w->rec_first == w->rec_count) {
+            linger(w);
         }
     } while (n != 0 || !atomic_load_explicit(&w->stop, memory_order_relaxed));
     return NULL;
