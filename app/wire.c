@@ -128,6 +128,8 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .slots_max = SLOTS_MAX,
         .scratch_bytes = scratch_bytes(app->cfg),
         .slice_us = PW_WORK_SLICE_US,
+        .first_us = PW_WORK_FIRST_US,
+        .turn_us = PW_WORK_TURN_US,
         .bulk_bytes = BULK_BYTES,
         .ingesters_count = app->ingesters,
         .out = door->out,
@@ -286,7 +288,7 @@ add_rx(struct pw_app *app, struct pw_loop *l, uint32_t i)
     return rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(app->worker[i]));
 }
 
-/* Order within a turn: receive, ingest, collect completions and answers, then timers and transmit,
+/* Order within a turn: receive, work, ingest, collect completions and answers, then timers and transmit,
  * so that on a shared core a push is taken, stored and answered in one turn. */
 static int
 fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
@@ -296,6 +298,9 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         if (app->nic.plan.worker_lcore[i] == lcore) {
             rc = add_rx(app, l, i);
+            rc = rc != 0 ? rc
+                         : add(l, "work", pw_distributor_poll_work, pw_distributor_rest_us,
+                               app->door[i].distributor);
         }
     }
     for (uint32_t i = 0; i < app->ingesters && rc == 0; i++) {
@@ -309,7 +314,7 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
 
         if (app->nic.plan.worker_lcore[i] == lcore) {
             pw_jobs_client_bind_bell_ctl(door->jobs, l->bell);
-            rc = add(l, "distributor", pw_distributor_poll, pw_distributor_rest_us,
+            rc = add(l, "distributor", pw_distributor_poll_answers, pw_distributor_rest_us,
                      door->distributor);
             rc = rc != 0 ? rc
                          : add(l, "answers", pw_jobs_poll, pw_poller_rest_until_woken, door->jobs);

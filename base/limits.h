@@ -41,7 +41,9 @@
 #define PW_LARGE_BODY_BYTES  (128U << 10) /* bodies above, as they came, are large */
 #define PW_WAITING_SMALL_MAX 4096
 #define PW_WAITING_LARGE_MAX 64
-#define PW_WORK_SLICE_US     200        /* work gives way to the loop after it */
+#define PW_WORK_SLICE_US     200 /* work gives way to the loop after it */
+#define PW_WORK_FIRST_US     500 /* its first slice: an ordinary push ends within it */
+#define PW_WORK_TURN_US      50  /* after so much work no other begins in a turn: answers first */
 #define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back after the work */
 
 static_assert(PW_DESKS_PER_ADDRESS < PW_DESKS && PW_DESKS_LARGE < PW_DESKS - PW_DESKS_PER_ADDRESS,

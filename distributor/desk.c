@@ -39,6 +39,12 @@ desk_init(struct pw_distributor *d, struct pw_desk *k)
     return rc;
 }
 
+static uint64_t
+tsc_of(const struct pw_distributor *d, uint32_t us)
+{
+    return pw_clock_us_to_tsc(&d->cfg.clock, us);
+}
+
 int
 pw_desks_init_ctl(struct pw_distributor *d)
 {
@@ -49,7 +55,9 @@ pw_desks_init_ctl(struct pw_distributor *d)
     for (uint32_t i = 0; i < PW_DESKS && rc == 0; i++) {
         rc = desk_init(d, &all->desk[i]);
     }
-    all->slice_tsc = pw_clock_us_to_tsc(&d->cfg.clock, d->cfg.slice_us);
+    all->slice_tsc = tsc_of(d, d->cfg.slice_us);
+    all->first_tsc = tsc_of(d, d->cfg.first_us != 0 ? d->cfg.first_us : d->cfg.slice_us);
+    all->turn_tsc = tsc_of(d, d->cfg.turn_us != 0 ? d->cfg.turn_us : d->cfg.slice_us);
     return rc;
 }
 
@@ -144,17 +152,17 @@ clear(struct pw_desk *k)
     all->parked -= k->parked ? 1 : 0;
     k->busy = k->parked = k->large = false;
     k->slot = NULL;
+    all->stuck = false;
 }
 
 /* One slice of work; true when it is done. */
 static bool
-work_on(struct pw_desk *k, uint64_t now)
+work_on(struct pw_desk *k, uint64_t now, uint64_t slice)
 {
     struct pw_desks *all = &k->d->desks;
-    uint64_t slice = all->slice_tsc;
 
     all->slices_total++;
-    if (!pw_fiber_run(&k->fiber, slice == 0 ? UINT64_MAX : now + slice)) {
+    if (!pw_fiber_run(&k->fiber, all->slice_tsc == 0 ? UINT64_MAX : now + slice)) {
         return false;
     }
     if (k->parked) {
@@ -215,7 +223,7 @@ begin(struct pw_desk *k, const struct pw_http_request *req, const struct pw_wait
     k->large = large;
     k->busy = true;
     pw_fiber_start(&k->fiber, work_main, k);
-    if (work_on(k, now)) {
+    if (work_on(k, now, k->d->desks.first_tsc)) {
         return true;
     }
     park(k);
@@ -233,6 +241,14 @@ address_of(const struct pw_peer_addr *peer)
     return a;
 }
 
+/* Whether another request may begin in this turn. What lasts is begun one a turn, because nothing is sent before the
+ * turn is over: the answers of two would leave with the second. */
+static bool
+turn_left(const struct pw_desks *all)
+{
+    return all->slice_tsc == 0 || all->spent_tsc < all->turn_tsc;
+}
+
 void
 pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req)
 {
@@ -240,8 +256,8 @@ pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req)
     struct pw_waiting w = {
         .conn = req->conn, .address = address_of(&req->peer), .since_tsc = req->now_tsc};
     bool large = req->body_bytes > PW_LARGE_BODY_BYTES;
-    bool time_left = all->slice_tsc == 0 || all->spent_tsc < all->slice_tsc;
-    struct pw_desk *k = time_left ? take_desk(d, w.address, large) : NULL;
+    bool first = all->small.count + all->large.count == 0 || all->stuck;
+    struct pw_desk *k = first && turn_left(all) ? take_desk(d, w.address, large) : NULL;
 
     if (k != NULL) {
         uint64_t from = clock_now(d);
@@ -251,6 +267,7 @@ pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req)
         }
         all->spent_tsc += clock_now(d) - from;
     } else if (ring_put(large ? &all->large : &all->small, &w)) {
+        all->stuck = false;
         pw_http_hold(d->cfg.http, req->conn);
     } else {
         pw_distributor_refuse(d, req, PW_REASON_BUSY, "too many requests wait, retry");
@@ -302,7 +319,7 @@ go_on(struct pw_distributor *d, uint64_t now_tsc, uint64_t now)
     if (now_tsc >= k->expires_tsc) {
         expire(k);
     } else {
-        (void)work_on(k, now);
+        (void)work_on(k, now, d->desks.slice_tsc);
     }
 }
 
@@ -337,27 +354,28 @@ uint32_t
 pw_desks_poll(struct pw_distributor *d, uint64_t now_tsc)
 {
     struct pw_desks *all = &d->desks;
-    uint64_t now = 0, end = 0;
     uint32_t work = 0;
     bool more = true;
 
-    all->spent_tsc = 0;
     if (all->parked == 0 && all->small.count + all->large.count == 0) {
+        all->spent_tsc = 0;
         return 0;
     }
-    now = clock_now(d);
-    end = now + 2 * all->slice_tsc;
     if (all->parked != 0) {
-        go_on(d, now_tsc, now);
+        go_on(d, now_tsc, clock_now(d));
         work++;
-        now = clock_now(d);
     }
-    while (more && now < end) { /* each turn begins one, of which there are finitely many */
+    /* Each turn of it begins one, of which there are finitely many. */
+    while (more && all->small.count + all->large.count != 0 && turn_left(all)) {
+        uint64_t from = clock_now(d);
+
         more = begin_waiting(d, &all->small, false, now_tsc) ||
                begin_waiting(d, &all->large, true, now_tsc);
+        all->stuck = !more;
+        all->spent_tsc += clock_now(d) - from;
         work += more ? 1 : 0;
-        now = clock_now(d);
     }
+    all->spent_tsc = 0;
     return work;
 }
 

@@ -293,11 +293,23 @@ pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn)
 }
 
 uint32_t
-pw_distributor_poll(void *ctx, uint64_t now_tsc)
+pw_distributor_poll_work(void *ctx, uint64_t now_tsc)
+{
+    return pw_desks_poll(ctx, now_tsc);
+}
+
+uint32_t
+pw_distributor_poll_answers(void *ctx, uint64_t now_tsc)
 {
     struct pw_distributor *d = ctx;
 
-    return pw_fanout_poll(&d->fanout, now_tsc) + pw_desks_poll(d, now_tsc);
+    return pw_fanout_poll(&d->fanout, now_tsc);
+}
+
+uint32_t
+pw_distributor_poll(void *ctx, uint64_t now_tsc)
+{
+    return pw_distributor_poll_answers(ctx, now_tsc) + pw_distributor_poll_work(ctx, now_tsc);
 }
 
 uint32_t

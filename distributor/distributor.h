@@ -33,6 +33,8 @@ struct pw_distributor_cfg {
     uint32_t slots_max;
     size_t scratch_bytes; /* of each desk: address space, touched as it is used */
     uint32_t slice_us;    /* work is interrupted after it; 0: it runs to its end in one go */
+    uint32_t first_us;    /* the same, of its first slice; 0: slice_us */
+    uint32_t turn_us;     /* no other work begins in a turn in which as much began; 0: slice_us */
     uint64_t (*work_clock)(void *arg); /* tests: asked by work instead of the TSC; NULL otherwise */
     void *work_clock_arg;
     size_t bulk_bytes;
@@ -62,9 +64,13 @@ void pw_distributor_body_too_large(struct pw_distributor *d, const struct pw_htt
                                    uint64_t bytes_read);
 void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
 
-/* struct pw_poller function: completions from the ingesters, deadlines (push timeout 5 s). */
+/* struct pw_poller functions. _work: what waits for a desk or is parked on one; before the ingesters, so that what
+ * it sends is answered in the same turn. _answers: completions from the ingesters, deadlines (push timeout 5 s).
+ * pw_distributor_poll: both, for who has no ingester on his loop. */
+uint32_t pw_distributor_poll_work(void *ctx, uint64_t now_tsc);
+uint32_t pw_distributor_poll_answers(void *ctx, uint64_t now_tsc);
 uint32_t pw_distributor_poll(void *ctx, uint64_t now_tsc);
-/* rest_us of that poller: ingester loops ring; only the deadlines come without. */
+/* rest_us of all of them: ingester loops ring; only the deadlines come without. */
 uint32_t pw_distributor_rest_us(void *ctx);
 /* Whether a request at work reads these overrides; others that begin will not, once they were replaced. Any
  * thread. */

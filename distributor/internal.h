@@ -67,7 +67,10 @@ struct pw_desks {
     struct pw_desk desk[PW_DESKS];
     uint32_t parked, next; /* of the desks; whose turn it is */
     uint64_t slice_tsc;    /* 0: every work runs to its end */
+    uint64_t first_tsc;    /* of the first slice */
+    uint64_t turn_tsc;     /* no other begins in a turn when spent_tsc has reached it */
     uint64_t spent_tsc;    /* on requests begun since the last poll */
+    bool stuck;            /* of those that wait none may have a desk before one is free */
     struct pw_waiting_ring small, large;
     size_t scratch_peak;
     uint64_t parked_total, slices_total, expired_total, abandoned_total;

@@ -149,6 +149,8 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         .overrides = &t->snapshot,
         .http = &server,
         .slice_us = cfg->slice_us,
+        .first_us = cfg->first_us,
+        .turn_us = cfg->turn_us,
         .work_clock = work_clock,
         .work_clock_arg = t,
     };

@@ -208,7 +208,9 @@ test_pw_distributor_poll__parked_work__others_are_answered_between(void **state)
     while (x->reply[0].count == 0) {
         uint64_t before = x->t.work_tsc;
 
-        send_body(x, 1, &x->small, 2);
+        if (!pw_t_holds(1)) {
+            send_body(x, 1, &x->small, 2);
+        }
         pw_t_settle(&x->t);
         answered += x->reply[1].count;
         /* A slice of the long one, a whole short one, and little else. */
@@ -312,6 +314,38 @@ test_pw_distributor_request__large_bodies__few_at_work_and_a_bounded_queue(void 
 }
 
 static void
+test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order(void **state)
+{
+    struct fixture *x = *state;
+    struct pw_text ordinary;
+
+    pw_t_down(&x->t);
+    pw_t_up(&x->t, &(struct pw_t_cfg){.slice_us = 1, .first_us = 100000, .turn_us = 1});
+    make_push(&ordinary, SHAPE_STRINGS, 100 << 10);
+    send_body(x, 0, &ordinary, 1);
+    assert_false(pw_t_holds(0)); /* longer than a slice, within a first one */
+    assert_true(metric(x, "pyrowire_distributor_slices_total") == 1);
+    for (uint32_t i = 1; i < 5; i++) {
+        send_body(x, i, &ordinary, 1);
+        assert_true(pw_t_holds(i)); /* the first one's answer goes out before */
+    }
+    assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 0);
+    send_body(x, 5, &ordinary, 1);
+    assert_true(pw_t_holds(5)); /* a new turn, but others came before */
+    for (uint32_t i = 1; i < 6; i++) {
+        assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 1);
+        assert_false(pw_t_holds(i));
+        assert_true(i == 5 || pw_t_holds(i + 1));
+    }
+    (void)settle(x);
+    for (uint32_t i = 0; i < 6; i++) {
+        assert_int_equal(x->reply[i].status, 200);
+    }
+    assert_level(x);
+    pw_text_fini(&ordinary);
+}
+
+static void
 test_pw_distributor_poll__waiting_connection_dies__passed_over(void **state)
 {
     struct fixture *x = *state;
@@ -356,6 +390,7 @@ main(void)
         T(test_pw_distributor_poll__work_past_its_deadline__504_and_dropped),
         T(test_pw_distributor_request__one_address__leaves_desks_for_others),
         T(test_pw_distributor_request__large_bodies__few_at_work_and_a_bounded_queue),
+        T(test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order),
         T(test_pw_distributor_poll__waiting_connection_dies__passed_over),
         T(test_pw_distributor_uses__while_work_is_parked__says_so),
     };
