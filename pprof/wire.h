@@ -37,7 +37,8 @@ struct pw_wire_field {
 static inline void
 pw_wire_init(struct pw_wire *r, struct pw_slice s)
 {
-    *r = (struct pw_wire){.p = s.ptr, .end = s.ptr + s.len};
+    /* An empty slice may have no address, and NULL + 0 is not C. */
+    *r = (struct pw_wire){.p = s.ptr, .end = s.len > 0 ? s.ptr + s.len : s.ptr};
 }
 
 /* Reads one varint at p; returns bytes used, 0 when cut, -1 when longer than 10 bytes. */
