@@ -67,6 +67,33 @@ struct pw_config_ring {
     uint32_t distributor_port;
 };
 
+/* The gossip among members (ring/memberlist.h, app/gossip.h). */
+struct pw_config_memberlist {
+    struct pw_config_list join;
+    char bind_addr[PW_CONFIG_TEXT_BYTES];
+    uint32_t bind_port;
+    char advertise_addr[PW_CONFIG_TEXT_BYTES]; /* "" to be found */
+    uint32_t advertise_port;
+    char node_name[PW_CONFIG_TEXT_BYTES]; /* "" host name */
+    bool randomize_node_name;
+    char cluster_label[PW_CONFIG_TEXT_BYTES];
+    bool label_unchecked;
+    bool compression;
+    uint32_t compression_algorithm; /* enum pw_memberlist_compression less 1 */
+
+    int64_t gossip_interval_ms, pull_push_interval_ms, gossip_to_dead_ms, dead_reclaim_ms;
+    uint32_t gossip_nodes, retransmit_factor;
+    int64_t left_timeout_ms, obsolete_timeout_ms;
+    int64_t leave_timeout_ms, broadcast_timeout_ms;
+    bool abort_if_fast_join_fails, abort_if_join_fails;
+    uint32_t max_join_retries;
+    int64_t min_join_backoff_ms, max_join_backoff_ms, rejoin_interval_ms;
+    int64_t stream_timeout_ms, packet_dial_timeout_ms, packet_write_timeout_ms;
+    uint32_t max_concurrent_writes;
+    uint32_t history_bytes;
+    bool tls;
+};
+
 struct pw_config {
     enum pw_config_action action;
 
@@ -130,6 +157,7 @@ struct pw_config {
     uint32_t query_threads;
 
     struct pw_config_ring ring;
+    struct pw_config_memberlist memberlist;
 
     struct pw_limits limits;               /* the defaults of every tenant */
     struct pw_relabel_list *relabel_rules; /* NULL: none */

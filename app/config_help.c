@@ -16,6 +16,7 @@ static const struct {
     {"dataplane", "Data plane"},
     {"ingester", "Ingester"},
     {"ring", "Ring of appliances"},
+    {"memberlist", "Gossip among its members"},
     {"storage", "Object storage"},
     {"query", "Query"},
     {"limits", "Limits of the write path (also per tenant, -runtime-config.file)"},

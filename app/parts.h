@@ -28,6 +28,7 @@
 #include "ingester/ingester.h"
 #include "nic-config/nic.h"
 #include "query/api.h"
+#include "ring/kv.h"
 #include "ring/lane.h"
 
 #include <pthread.h>
@@ -82,6 +83,11 @@ struct pw_app {
     _Atomic(const struct pw_overrides *) overrides;
     struct pw_rate_table *rates; /* token buckets that all distributors share */
     pthread_mutex_t overrides_mutex;
+
+    /* The rings. The gossip's thread, the control thread and query threads use it, one at a time:
+     * with the mutex, also for what pw_kv_get gave (app/gossip.h). */
+    struct pw_kv *kv;
+    pthread_mutex_t kv_mutex;
 };
 
 static inline struct pw_app_door *

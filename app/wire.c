@@ -3,6 +3,7 @@
 #include "app/bucket.h"
 #include "app/control.h"
 #include "app/durable.h"
+#include "app/gossip.h"
 #include "app/nic_options.h"
 #include "app/pages.h"
 #include "app/parts.h"
@@ -482,8 +483,9 @@ start_part(struct pw_app *app, const char *what, int (*start)(struct pw_app *, s
 static int
 start_parts(struct pw_app *app)
 {
-    int rc = start_part(app, "write-ahead log", pw_durable_open_ctl);
+    int rc = start_part(app, "gossip", pw_gossip_open_ctl);
 
+    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_open_ctl);
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_open_ctl);
     rc = rc != 0 ? rc : start_part(app, "object storage", pw_bucket_start_ctl);
     rc = rc != 0 ? rc : start_admin(app);
@@ -617,6 +619,7 @@ pw_app_stop(struct pw_app *app)
         pw_bell_fini_ctl(&app->bell[i]);
     }
     rte_mempool_free(app->listener_pool);
+    pw_gossip_close_ctl(app);
     pw_nic_close_ctl(&app->nic);
     stop_runtime_config(app);
     free(app);
