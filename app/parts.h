@@ -59,7 +59,8 @@ struct pw_app {
     struct pw_runtime_config *runtime;
 
     uint32_t ingesters;
-    struct pw_catalog *catalog;                     /* what query threads read: heads, blocks */
+    struct pw_catalog *catalog; /* what query threads read: heads, blocks */
+    const struct pw_pressure *pressure[PW_INGESTERS_MAX]; /* of ingester i, for the doors */
     struct pw_flush *flush;                         /* heads and the thread that writes blocks */
     struct pw_prefault *prefault;                   /* a thread; touches memory of heads ahead */
     struct pw_ingester *ingester[PW_INGESTERS_MAX]; /* polled by plan.ingester_lcore[i] */

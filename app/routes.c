@@ -151,6 +151,14 @@ on_abandoned(void *ctx, uint64_t conn)
     pw_distributor_abandoned(r->distributor, conn);
 }
 
+static bool
+on_pressed(void *ctx, uint64_t key)
+{
+    const struct pw_routes *r = ctx;
+
+    return pw_distributor_pressed(r->distributor, key);
+}
+
 void
 pw_routes_init_ctl(struct pw_routes *r)
 {
@@ -160,5 +168,6 @@ pw_routes_init_ctl(struct pw_routes *r)
         .request = on_request,
         .body_too_large = on_body_too_large,
         .abandoned = on_abandoned,
+        .pressed = on_pressed,
     };
 }

@@ -155,6 +155,9 @@ pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
     rc = rc != 0 ? rc : pw_catalog_create_ctl(&app->catalog);
     app->ingesters = app->nic.plan.ingesters;
     rc = rc != 0 ? rc : open_flush(app, each, why);
+    for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
+        app->pressure[i] = &pw_flush_heads(app->flush, i)->share.pressure;
+    }
     rc = rc != 0 ? rc : pw_flush_recover_ctl(app->flush, covered, app, why);
     return rc != 0 ? rc
                    : pw_prefault_start_ctl(&app->prefault, app->catalog,

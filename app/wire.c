@@ -135,6 +135,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .ingesters_count = app->ingesters,
         .out = door->out,
         .back = door->back,
+        .pressure = app->pressure,
         .overrides = &app->overrides,
         .rates = app->rates,
     };

@@ -22,9 +22,11 @@
     16384 /* request line and header fields: above is 431 (414 for the target) */
 #define PW_HTTP_TARGET_BYTES_MAX 8192
 #define PW_HTTP_HEADERS_MAX      64
-#define PW_HTTP_BODY_SLICES_MAX  262144 /* 256 MiB in segments of at least 1 KiB */
-#define PW_HTTP_REPLY_HEAD_MAX   2048
-#define PW_HTTP_REPLY_COPY_MAX   4096 /* reply bodies above this are given, not copied */
+#define PW_HTTP_PRESSED_MS_MAX                                                                     \
+    1000 /* a body that overload holds back waits so long, then is tried */
+#define PW_HTTP_BODY_SLICES_MAX 262144 /* 256 MiB in segments of at least 1 KiB */
+#define PW_HTTP_REPLY_HEAD_MAX  2048
+#define PW_HTTP_REPLY_COPY_MAX  4096 /* reply bodies above this are given, not copied */
 
 /* Profiles (compiled bounds; tenants' limits are smaller, see distributor/limits.h). */
 #define PW_PROFILE_BYTES_MAX (64U << 20) /* uncompressed pprof of one sample */

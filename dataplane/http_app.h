@@ -71,6 +71,10 @@ struct pw_http_reply {
 struct pw_http_verdict {
     uint64_t body_bytes_limit; /* larger bodies end in body_too_large */
     bool answered; /* the callback called pw_http_reply already: the body is discarded */
+    /* Ask `pressed` first: while it says so, the body is not read and the receive window not opened for it, for
+     * PW_HTTP_PRESSED_MS_MAX at most. */
+    bool pressed;
+    uint64_t pressed_key; /* for `pressed`, the application's own */
 };
 
 struct pw_http_app {
@@ -89,6 +93,9 @@ struct pw_http_app {
                            uint64_t bytes_read);
     /* The connection died before the reply to `conn`. Replies to it are dropped from now on. */
     void (*abandoned)(void *ctx, uint64_t conn);
+    /* Whether a body that was held back under this key still has to wait. Asked about once a millisecond. May be
+     * NULL when no verdict holds back. */
+    bool (*pressed)(void *ctx, uint64_t key);
 };
 
 /* Sends the reply to the request in progress on conn. Takes body when body_free is set (also when it

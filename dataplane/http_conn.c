@@ -372,6 +372,7 @@ start_request(struct pw_http_conn *c)
     c->body_bytes = 0;
     c->body_mark = 0;
     c->starved_tsc = 0;
+    c->pressed_tsc = 0;
     c->discard = false;
     if (h->expect_unknown) {
         pw_http_refuse(c, PW_HTTP_DROP_EXPECT_UNKNOWN);
@@ -391,7 +392,12 @@ start_request(struct pw_http_conn *c)
         PW_INVARIANT(!v.answered || !c->owed);
     }
     c->body_limit = v.body_bytes_limit;
-    if (c->owed) {
+    if (c->owed && v.pressed) {
+        c->pressed_key = v.pressed_key;
+        c->pressed_tsc = srv->now_tsc + srv->second_tsc * PW_HTTP_PRESSED_MS_MAX / 1000;
+        srv->stats.bodies_slowed++;
+        clear_deadline(c);
+    } else if (c->owed) {
         admit_body(c);
     } else {
         pw_http_release_head(c); /* answered early: the body is dropped */
@@ -497,12 +503,33 @@ step_head(struct pw_http_conn *c)
     return false;
 }
 
+/* Whether the body is still held back. When not any more, the request goes on where its head was accepted. */
+static bool
+step_pressed(struct pw_http_conn *c)
+{
+    struct pw_http_server *srv = c->srv;
+    struct pw_http_request req;
+
+    if (srv->now_tsc < c->pressed_tsc && srv->app.pressed != NULL &&
+        srv->app.pressed(srv->app.ctx, c->pressed_key)) {
+        starved_push(c);
+        return true;
+    }
+    c->pressed_tsc = 0;
+    fill_request(c, &req); /* admit_body looks at the parsed head */
+    admit_body(c);
+    return false;
+}
+
 static bool
 step_body(struct pw_http_conn *c)
 {
     bool done = false;
     enum pw_http_drop drop;
 
+    if (c->pressed_tsc != 0) {
+        return !step_pressed(c);
+    }
     if (c->discard && c->close) {
         c->state = CONN_SEND; /* lingering drops the rest */
         return true;

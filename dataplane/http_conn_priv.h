@@ -72,9 +72,11 @@ struct pw_http_conn {
     uint64_t body_left; /* Content-Length not yet seen */
     uint64_t body_bytes;
     uint64_t body_limit;
-    uint64_t body_mark;        /* body_bytes when the deadline was last moved */
-    uint64_t reserved_upto;    /* body bytes the stream set buffers aside for; 0: no reservation */
-    uint64_t starved_tsc;      /* since when reserving failed; 0: it did not */
+    uint64_t body_mark;     /* body_bytes when the deadline was last moved */
+    uint64_t reserved_upto; /* body bytes the stream set buffers aside for; 0: no reservation */
+    uint64_t starved_tsc;   /* since when reserving failed; 0: it did not */
+    uint64_t pressed_tsc;   /* until when the body may be held back; 0: it is not */
+    uint64_t pressed_key;
     struct pw_slice body_tail; /* end of the body in in.first, which holds later bytes too */
     uint32_t body_tail_skip;   /* bytes of in.first it occupied, framing included */
 
@@ -120,6 +122,7 @@ struct http_stats {
     uint64_t bytes_received;
     uint64_t bytes_of_bodies; /* given to the application */
     uint64_t bytes_sent;
+    uint64_t bodies_slowed;
 };
 
 struct pw_http_server {

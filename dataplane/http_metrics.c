@@ -73,5 +73,8 @@ pw_http_server_metrics(const struct pw_http_server *const *srv, uint32_t n, stru
             offsetof(struct http_stats, bytes_received));
     counter(srv, n, out, "pyrowire_http_sent_bytes_total", "Bytes handed to the transport.",
             offsetof(struct http_stats, bytes_sent));
+    counter(srv, n, out, "pyrowire_http_bodies_slowed_total",
+            "Bodies that were held back by the receive window.",
+            offsetof(struct http_stats, bodies_slowed));
     pool_gauges(srv, n, out);
 }

@@ -19,6 +19,7 @@
 #include "dataplane/http_app.h"
 #include "distributor/limits.h"
 #include "ring/lane.h"
+#include "ring/pressure.h"
 
 #include <stdatomic.h>
 
@@ -39,8 +40,9 @@ struct pw_distributor_cfg {
     void *work_clock_arg;
     size_t bulk_bytes;
     uint32_t ingesters_count;
-    struct pw_lane *const *out;  /* [ingesters_count], to ingester i */
-    struct pw_lane *const *back; /* [ingesters_count], completions from ingester i */
+    struct pw_lane *const *out;                /* [ingesters_count], to ingester i */
+    struct pw_lane *const *back;               /* [ingesters_count], completions from ingester i */
+    const struct pw_pressure *const *pressure; /* [ingesters_count]; NULL: no tenant is slowed */
     _Atomic(const struct pw_overrides *) *overrides; /* current snapshot (acquire per request) */
     struct pw_http_server
         *http; /* where replies go; may be set later with pw_distributor_bind_http_ctl */
@@ -63,6 +65,9 @@ void pw_distributor_request(struct pw_distributor *d, const struct pw_http_reque
 void pw_distributor_body_too_large(struct pw_distributor *d, const struct pw_http_request *req,
                                    uint64_t bytes_read);
 void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
+
+/* Whether the body of a push that waits under this key (struct pw_http_verdict) has to wait on. */
+bool pw_distributor_pressed(const struct pw_distributor *d, uint64_t key);
 
 /* struct pw_poller functions. _work: what waits for a desk or is parked on one; before the ingesters, so that what
  * it sends is answered in the same turn. _answers: completions from the ingesters, deadlines (push timeout 5 s).

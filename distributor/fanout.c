@@ -319,6 +319,13 @@ completion_text(const struct pw_lane_done *done, struct pw_text *t)
         }
         pw_text_str(t, "), the profile was not stored");
         return PW_REASON_HEAD_FULL;
+    case PW_EBUSY:
+        pw_text_str(t, "this tenant's share of the head memory is used (");
+        pw_text_size_iec(t, done->actual);
+        pw_text_str(t, " held, ");
+        pw_text_size_iec(t, done->limit);
+        pw_text_str(t, " allowed now), the profile was not stored, retry later");
+        return PW_REASON_TENANT_SHARE;
     case PW_ENOSPC:
         pw_text_str(t, "no room on the disk of the write-ahead log, the profile was not stored");
         return PW_REASON_DISK_FULL;
@@ -352,6 +359,7 @@ complete(struct pw_fanout *f, const struct pw_lane_done *done, uint64_t now_tsc)
     pw_metrics_observe(f->metrics,
                        &f->metrics->downstream[done->status == 0           ? 0
                                                : done->status == PW_ENOMEM ? 1
+                                               : done->status == PW_EBUSY  ? 1
                                                : done->status == PW_ERANGE ? 1
                                                                            : 2],
                        PW_BUCKETS_SECONDS, seconds);

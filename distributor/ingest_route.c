@@ -116,6 +116,7 @@ pw_ingest_head(struct pw_distributor *d, const struct pw_http_request *req,
     }
     v->answered = false;
     v->body_bytes_limit = body_limit(d, req);
+    pw_slow_head(d, req, v);
 }
 
 void

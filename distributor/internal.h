@@ -190,6 +190,12 @@ void pw_distributor_work(struct pw_desk *desk);
 void pw_distributor_refuse(struct pw_distributor *d, const struct pw_http_request *req,
                            enum pw_reason reason, const char *text);
 
+/* --- slow.c --- */
+
+/* A push whose head was accepted: whether its body has to wait. */
+void pw_slow_head(struct pw_distributor *d, const struct pw_http_request *req,
+                  struct pw_http_verdict *v);
+
 /* --- push_route.c, ingest_route.c --- */
 
 void pw_push_head(struct pw_distributor *d, const struct pw_http_request *req,

@@ -57,6 +57,7 @@ struct pw_metrics_tenant {
     uint64_t discarded_samples[PW_REASONS];
     uint64_t discarded_bytes[PW_REASONS];
     uint64_t sanitized_label_names;
+    uint64_t slowed; /* requests whose body was held back because the tenant is near its share */
     struct pw_metrics_hist batch_series;
     struct pw_metrics_hist parse_pprof;
     struct pw_metrics_hist stage_received, stage_sampled;

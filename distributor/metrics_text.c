@@ -30,6 +30,7 @@ tenant_add(struct pw_metrics_tenant *into, const struct pw_metrics_tenant *from)
         into->discarded_bytes[r] += from->discarded_bytes[r];
     }
     into->sanitized_label_names += from->sanitized_label_names;
+    into->slowed += from->slowed;
     hist_add(&into->batch_series, &from->batch_series);
     hist_add(&into->parse_pprof, &from->parse_pprof);
     hist_add(&into->stage_received, &from->stage_received);
@@ -296,6 +297,15 @@ tenant_counters(struct pw_text *t, const struct merged *all)
             tenant_label(t, all->tenant[i]);
             pw_text_printf(t, "} %llu\n",
                            (unsigned long long)all->tenant[i]->sanitized_label_names);
+        }
+    }
+    pw_metric_family(t, "pyrowire_distributor_slowed_total", "counter",
+                     "Pushes held back by the receive window because their tenant is near its share.");
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->tenant[i]->slowed != 0) {
+            pw_text_str(t, "pyrowire_distributor_slowed_total{");
+            tenant_label(t, all->tenant[i]);
+            pw_text_printf(t, "} %llu\n", (unsigned long long)all->tenant[i]->slowed);
         }
     }
     pw_metric_family(t, "pyroscope_distributor_profiles_received_total", "counter",

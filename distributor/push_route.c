@@ -146,6 +146,7 @@ pw_push_head(struct pw_distributor *d, const struct pw_http_request *req, struct
     v->answered = false;
     /* The default tenant's limit, as in stock: the caller is not known before the message is read. */
     v->body_bytes_limit = pw_body_limit(pw_overrides_get(o, PW_SLICE_LIT("")));
+    pw_slow_head(d, req, v);
 }
 
 void

@@ -127,7 +127,7 @@ static struct pw_head_tenant *
 create_tenant(struct pw_head *h, struct pw_slice name)
 {
     struct pw_region *r = &h->mem.region;
-    uint64_t i = pw_hash_keyed(h->cfg.hash_key, name.ptr, name.len);
+    uint64_t hash = pw_hash_keyed(h->cfg.hash_key, name.ptr, name.len), i = hash;
 
     if (h->tenants_count == h->cfg.tenants_max || name.len > PW_TENANT_BYTES_MAX) {
         return NULL;
@@ -139,6 +139,7 @@ create_tenant(struct pw_head *h, struct pw_slice name)
         return NULL;
     }
     t->base = r->base;
+    t->hash = hash & ~(uint64_t)1;
     t->name_len = (uint32_t)name.len;
     if (name.len > 0) {
         memcpy(t->name, name.ptr, name.len);
@@ -206,8 +207,7 @@ plan(struct pw_head *h, struct insert *in, uint64_t series_limit, struct pw_head
         more += pw_series_newly_active(ix, stat, types, &in->plan[i]);
     }
     if (series_limit != 0 && more != 0 && ix->active_count + more > series_limit) {
-        *info = (struct pw_head_append_info){.series_active = ix->active_count,
-                                             .series_limit = series_limit};
+        *info = (struct pw_head_append_info){.actual = ix->active_count, .limit = series_limit};
         return PW_ERANGE;
     }
     return 0;
@@ -397,10 +397,22 @@ pw_head_limit(struct pw_head *h, uint64_t bytes)
     __atomic_store_n(&r->limit, bytes < r->cap ? bytes : r->cap, __ATOMIC_RELAXED);
 }
 
+void
+pw_head_share(struct pw_head *h, struct pw_share *share)
+{
+    h->share = share;
+}
+
 uint64_t
 pw_head_bytes(const struct pw_head *h)
 {
     return h->mem.region.used;
+}
+
+uint64_t
+pw_head_left(const struct pw_head *h)
+{
+    return pw_region_left(&h->mem.region);
 }
 
 bool
@@ -413,6 +425,44 @@ int64_t
 pw_head_created_ns(const struct pw_head *h)
 {
     return h->created_ns;
+}
+
+/* Whether the tenant holds less than its share of what the core's heads may hold. */
+static bool
+has_room(const struct pw_head *h, struct pw_head_tenant *t, struct pw_head_append_info *info)
+{
+    uint64_t max = pw_share_max(pw_region_left(&h->mem.region));
+
+    if (h->share == NULL || pw_share_used(h->share, t) < max) {
+        return true;
+    }
+    *info = (struct pw_head_append_info){.actual = pw_share_used(h->share, t), .limit = max};
+    return false;
+}
+
+/* From the tenant's series to its rows: all of them, or none. */
+static int
+insert(struct pw_head *h, struct insert *in, uint64_t series_limit,
+       struct pw_head_append_info *info)
+{
+    uint32_t series_before = in->tenant->series.series.count;
+    int rc = plan(h, in, series_limit, info);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if ((rc = create(h, in)) != 0 || (rc = intern(h, in)) != 0 || (rc = reserve(h, in)) != 0) {
+        pw_series_undo(&in->tenant->series, &h->mem, series_before, in->plan,
+                       in->rec->series_count);
+        publish_totals(h);
+        return rc;
+    }
+    h->created_ns = pw_head_is_empty(h) ? in->now_ns : h->created_ns;
+    write_rows(h, in);
+    widen_time(h, in->rec->time_nanos);
+    publish(h, in->tenant);
+    publish_totals(h);
+    return 0;
 }
 
 int
@@ -437,21 +487,15 @@ pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
     if (in.tenant == NULL && (in.tenant = create_tenant(h, name)) == NULL) {
         return PW_ENOMEM;
     }
-    uint32_t series_before = in.tenant->series.series.count;
+    if (!has_room(h, in.tenant, info)) {
+        return PW_EBUSY;
+    }
+    size_t before = h->mem.region.used;
 
-    rc = plan(h, &in, series_limit, info);
-    if (rc != 0) {
-        return rc;
+    rc = insert(h, &in, series_limit, info);
+    in.tenant->bytes += h->mem.region.used - before;
+    if (h->share != NULL) {
+        pw_share_note(h->share, in.tenant, pw_region_left(&h->mem.region));
     }
-    if ((rc = create(h, &in)) != 0 || (rc = intern(h, &in)) != 0 || (rc = reserve(h, &in)) != 0) {
-        pw_series_undo(&in.tenant->series, &h->mem, series_before, in.plan, rec->series_count);
-        publish_totals(h);
-        return rc;
-    }
-    h->created_ns = pw_head_is_empty(h) ? in.now_ns : h->created_ns;
-    write_rows(h, &in);
-    widen_time(h, rec->time_nanos);
-    publish(h, in.tenant);
-    publish_totals(h);
-    return 0;
+    return rc;
 }

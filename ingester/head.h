@@ -9,7 +9,7 @@
  *          any number at once, never block the writer.
  * Units    times in ns or ms as named; ids are uint32_t indices of the tenant's tables.
  * Errors   append: PW_ENOMEM when the byte limit is reached (nothing of the record is stored then),
- *          PW_ERANGE when the tenant's series limit is.
+ *          PW_EBUSY when the tenant's share of it is (share.h), PW_ERANGE when its series limit is.
  * Limits   bytes_max at creation, PW_HEAD_BYTES_MIN..MAX; memory only grows. A head that is to be cut
  *          is sealed and replaced as a whole (head_set.h).
  */
@@ -24,6 +24,7 @@
 
 struct pw_head;
 struct pw_head_tenant;
+struct pw_share;
 
 #define PW_HEAD_BYTES_MIN (1ULL << 20)
 #define PW_HEAD_BYTES_MAX (32ULL << 30) /* references are 32 bits in units of 8 bytes */
@@ -36,9 +37,9 @@ struct pw_head_cfg {
     int64_t series_idle_ns; /* a series is active this long after its last profile (10 min) */
 };
 
-struct pw_head_append_info { /* for PW_ERANGE texts */
-    uint64_t series_active;
-    uint64_t series_limit;
+struct pw_head_append_info { /* for texts: series with PW_ERANGE, bytes with PW_EBUSY */
+    uint64_t actual;
+    uint64_t limit;
 };
 
 PW_MUST_USE int pw_head_create_ctl(struct pw_head **h, const struct pw_head_cfg *cfg);
@@ -56,8 +57,12 @@ size_t pw_head_prefault_cold(struct pw_head *h, size_t ahead);
 
 /* Writer: bytes_used may not pass `bytes` (at most bytes_max of the configuration) from here on. */
 void pw_head_limit(struct pw_head *h, uint64_t bytes);
+/* Writer: from here on tenants have shares of the bytes, counted there over all heads of the core. Borrowed. */
+void pw_head_share(struct pw_head *h, struct pw_share *share);
 /* Writer, or anyone once the head is sealed. */
 uint64_t pw_head_bytes(const struct pw_head *h);
+/* Writer: bytes until its limit. */
+uint64_t pw_head_left(const struct pw_head *h);
 bool pw_head_is_empty(const struct pw_head *h);
 /* Wall time when its first record came; 0: none did. Of a sealed head. */
 int64_t pw_head_created_ns(const struct pw_head *h);

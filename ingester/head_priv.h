@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "ingester/series_index.h"
+#include "ingester/share.h"
 
 #include <stdalign.h>
 
@@ -30,12 +31,16 @@ struct pw_head_tenant {
     const uint8_t *base; /* of the region */
     uint8_t name[PW_TENANT_BYTES_MAX];
     uint32_t name_len;
+    uint64_t hash; /* pw_tenant_pressure_key of name */
 
     /* --- the writer's; readers use elements below a published count --- */
     struct pw_symbols sym;
     struct pw_series_index series;
     struct pw_chunks row; /* struct pw_row */
     bool listed;
+    bool pressed;                    /* share.c lists it */
+    uint64_t bytes;                  /* of this head, that came with its records */
+    uint64_t held_bytes, held_epoch; /* of other heads of the core: pw_share_used */
 
     /* --- published --- */
     alignas(
@@ -52,6 +57,7 @@ struct pw_head {
 
     /* --- the writer's --- */
     struct pw_head_mem mem;
+    struct pw_share *share; /* NULL: any tenant may have everything */
     uint32_t tenants_count;
     uint64_t samples_count, symbols_leaked;
     int64_t now_ns; /* wall time that never goes back */

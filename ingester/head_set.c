@@ -19,6 +19,7 @@ pw_head_set_create_ctl(struct pw_head_set **out, const struct pw_head_set_cfg *c
     s->cfg = *cfg;
     s->cfg.cut_bytes = cfg->cut_bytes != 0 ? cfg->cut_bytes : cfg->bytes_max / PW_HEAD_CUT_SHARE;
     s->head = cfg->first;
+    s->held_seen = UINT64_MAX; /* the first turn sets its limit and share; replay knows no shares */
     pw_head_limit(s->head, cfg->bytes_max);
     *out = s;
     return 0;
@@ -54,6 +55,7 @@ seal(struct pw_head_set *s, struct pw_head *next)
     }
     s->head = next;
     s->held_seen = UINT64_MAX; /* its limit is not set yet */
+    pw_share_seal(&s->share, n, slot->head);
     /* T2: pairs with S2. The head is complete, and this core will not write to it again. */
     atomic_store_explicit(&s->sealed_count, n + 1, memory_order_release);
     atomic_store_explicit(&s->spare, NULL, memory_order_release);
@@ -94,6 +96,11 @@ pw_head_set_turn(struct pw_head_set *s)
     if (held != s->held_seen) {
         s->held_seen = held;
         pw_head_limit(s->head, held < s->cfg.bytes_max ? s->cfg.bytes_max - held : 0);
+        pw_head_share(s->head, &s->share);
+    }
+    pw_share_retire(&s->share, atomic_load_explicit(&s->retired, memory_order_relaxed));
+    if (s->share.pressed_count != 0) {
+        pw_share_relax(&s->share, pw_head_left(s->head));
     }
     return s->head;
 }

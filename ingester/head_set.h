@@ -20,14 +20,14 @@
 #define PW_INGESTER_HEAD_SET_H
 
 #include "ingester/head.h"
+#include "ingester/share.h"
 #include "ingester/wal.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>
 
 enum {
-    PW_HEADS_SEALED_MAX = 8, /* of one core; a power of two */
-    PW_HEAD_CUT_SHARE = 4,   /* the active head is cut at this part of the core's bytes */
+    PW_HEAD_CUT_SHARE = 4, /* the active head is cut at this part of the core's bytes */
 };
 
 struct pw_head_set_cfg {
@@ -51,6 +51,7 @@ struct pw_head_set {
     /* --- the ingester core's --- */
     struct pw_head *head; /* active */
     uint64_t held_seen;
+    struct pw_share share; /* what tenants hold of all heads; its `pressure` is for any thread */
     alignas(64) _Atomic uint64_t cuts; /* what of `wanted` is done */
     _Atomic uint64_t sealed_count;
     struct pw_head_sealed sealed[PW_HEADS_SEALED_MAX];

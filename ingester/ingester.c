@@ -23,7 +23,16 @@ struct lane_state {
     struct pw_acks acks;
 };
 
-enum counter { RECORDS, HEAD_FULL, SERIES_LIMIT, MALFORMED, RECORD_BYTES, NOT_DURABLE, COUNTERS };
+enum counter {
+    RECORDS,
+    HEAD_FULL,
+    TENANT_SHARE,
+    SERIES_LIMIT,
+    MALFORMED,
+    RECORD_BYTES,
+    NOT_DURABLE,
+    COUNTERS
+};
 
 struct pw_ingester {
     struct pw_head_set *heads;
@@ -138,11 +147,12 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
         return TAKEN_ANSWER;
     }
     done->status = pw_head_append(ing->head, rec, now_ns, ing->series_limit, &info);
-    done->actual = info.series_active;
-    done->limit = info.series_limit;
+    done->actual = info.actual;
+    done->limit = info.limit;
     count(ing, RECORDS, done->status == 0);
     count(ing, RECORD_BYTES, done->status == 0 ? rec->bytes : 0);
     count(ing, HEAD_FULL, done->status == PW_ENOMEM);
+    count(ing, TENANT_SHARE, done->status == PW_EBUSY);
     count(ing, SERIES_LIMIT, done->status == PW_ERANGE);
     if (ing->wal == NULL) {
         return TAKEN_ANSWER;
@@ -295,6 +305,7 @@ pw_ingester_stats(const struct pw_ingester *ing, struct pw_ingester_stats *st)
     }
     *st = (struct pw_ingester_stats){.records = c[RECORDS],
                                      .refused_head_full = c[HEAD_FULL],
+                                     .refused_tenant_share = c[TENANT_SHARE],
                                      .refused_series_limit = c[SERIES_LIMIT],
                                      .malformed = c[MALFORMED],
                                      .not_durable = c[NOT_DURABLE],
@@ -319,6 +330,7 @@ sum(struct pw_ingester *const *ing, uint32_t n, const struct pw_catalog_view *he
         pw_ingester_stats(ing[i], &a);
         s.ing.records += a.records;
         s.ing.refused_head_full += a.refused_head_full;
+        s.ing.refused_tenant_share += a.refused_tenant_share;
         s.ing.refused_series_limit += a.refused_series_limit;
         s.ing.malformed += a.malformed;
         s.ing.not_durable += a.not_durable;
@@ -364,6 +376,7 @@ pw_ingester_metrics(struct pw_ingester *const *ing, uint32_t n, const struct pw_
                   s.ing.record_bytes);
     pw_metric_family(t, refused, "counter", "Records refused by reason.");
     labelled(t, refused, "reason", "head_full", s.ing.refused_head_full);
+    labelled(t, refused, "reason", "tenant_share", s.ing.refused_tenant_share);
     labelled(t, refused, "reason", "series_limit", s.ing.refused_series_limit);
     labelled(t, refused, "reason", "malformed", s.ing.malformed);
     labelled(t, refused, "reason", "not_durable", s.ing.not_durable);

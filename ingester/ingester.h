@@ -29,7 +29,7 @@ struct pw_ingester_cfg {
 };
 
 struct pw_ingester_stats {
-    uint64_t records, refused_head_full, refused_series_limit, malformed;
+    uint64_t records, refused_head_full, refused_tenant_share, refused_series_limit, malformed;
     uint64_t not_durable; /* refused, or failed, because of the log's disk */
     uint64_t record_bytes;
 };

@@ -16,23 +16,24 @@
 #include "base/types.h"
 
 enum pw_lane_type {
-    PW_LANE_TYPE_PUSH = 1, /* distributor -> ingester: struct pw_lane_push, then the record inline */
+    PW_LANE_TYPE_PUSH =
+        1, /* distributor -> ingester: struct pw_lane_push, then the record inline */
     PW_LANE_TYPE_DONE = 2, /* ingester -> distributor: struct pw_lane_done */
 };
 
 struct pw_lane_push {
-    uint64_t slot;       /* the producer's completion slot, given back unchanged */
-    const void *bulk;    /* NULL: the record follows this header; else where it lies */
+    uint64_t slot;    /* the producer's completion slot, given back unchanged */
+    const void *bulk; /* NULL: the record follows this header; else where it lies */
     uint64_t bulk_bytes;
-    uint64_t pad;        /* the inline record is 16-aligned */
+    uint64_t pad; /* the inline record is 16-aligned */
 };
 
 struct pw_lane_done {
     uint64_t slot;
-    int32_t status;  /* 0; PW_ENOMEM: head full; PW_ERANGE: series limit of the tenant; PW_ENOSPC,
-                        PW_EIO: the disk of the log */
+    int32_t status; /* 0; PW_ENOMEM: head full; PW_EBUSY: the tenant's share of it; PW_ERANGE: its
+                        series limit; PW_ENOSPC, PW_EIO: the disk of the log */
     uint32_t pad;
-    uint64_t actual; /* for PW_ERANGE: active series and limit, for the text */
+    uint64_t actual; /* for texts: with PW_ERANGE active series and limit, with PW_EBUSY bytes */
     uint64_t limit;
 };
 

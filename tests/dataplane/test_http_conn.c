@@ -134,6 +134,8 @@ struct fixture {
     uint32_t requests;
     uint32_t bodies_freed;
     uint64_t bytes_read;
+    bool pressed;
+    uint32_t pressed_asked;
 };
 
 static struct fixture fx;
@@ -172,6 +174,18 @@ app_head(void *ctx, struct pw_http_server *srv, const struct pw_http_request *re
         reply_text(srv, req->conn, 405, "early");
         v->answered = true;
     }
+    v->pressed = x->pressed;
+    v->pressed_key = 7;
+}
+
+static bool
+app_pressed(void *ctx, uint64_t key)
+{
+    struct fixture *x = ctx;
+
+    assert_int_equal(key, 7);
+    x->pressed_asked++;
+    return x->pressed;
 }
 
 static void
@@ -285,7 +299,8 @@ set_up(void **state)
                                   .head = app_head,
                                   .request = app_request,
                                   .body_too_large = app_too_large,
-                                  .abandoned = app_abandoned};
+                                  .abandoned = app_abandoned,
+                                  .pressed = app_pressed};
     fx.srv = pw_http_server_create_ctl(&(struct pw_http_server_cfg){.app = &fx.app,
                                                                     .clock = &fx.clock,
                                                                     .wall_ns = fixed_wall_ns,
@@ -748,6 +763,58 @@ test_reserve__buffers_come_back_while_it_waits__answered(void **state)
     feed_str("lo");
     assert_out(OK("19", "2 /p ?  5 4f9f2cab\n"));
     assert_int_equal(fx.f.reserved, 0);
+}
+
+static void
+poll_for(uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i++) {
+        fx.now += MS;
+        (void)pw_http_server_poll(fx.srv, fx.now);
+    }
+}
+
+static void
+test_pressed__until_it_is_over__body_is_not_read(void **state)
+{
+    (void)state;
+    open_conn();
+    fx.pressed = true;
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+    for (int i = 0; i < 100; i++) {
+        fx.now += MS / 10;
+        (void)pw_http_server_poll(fx.srv, fx.now);
+    }
+    assert_in_range(fx.pressed_asked, 9, 12); /* once a millisecond */
+    assert_int_equal(fx.f.reserve_calls, 0);  /* the window stays as it was */
+    feed_str("lo");
+    assert_int_equal(fx.requests, 0);
+    assert_int_equal(fx.f.out_len, 0);
+    fx.pressed = false;
+    poll_for(2);
+    assert_out(OK("19", "2 /p ?  5 4f9f2cab\n"));
+}
+
+static void
+test_pressed__too_long__tried_all_the_same(void **state)
+{
+    (void)state;
+    open_conn();
+    fx.pressed = true;
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    poll_for(PW_HTTP_PRESSED_MS_MAX - 1);
+    assert_int_equal(fx.f.out_len, 0); /* nobody is asked to continue */
+    poll_for(3);
+    assert_out("HTTP/1.1 100 Continue\r\n\r\n");
+    feed_str("hello");
+    assert_int_equal(fx.requests, 1);
+    close_conn();
+    open_conn();
+    feed_str("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+    close_conn(); /* gone while it waits */
+    poll_for(2);
+    assert_int_equal(fx.requests, 1);
+    assert_non_null(strstr(metrics_of(fx.srv), "pyrowire_http_bodies_slowed_total 2\n"));
 }
 
 static void
@@ -1481,6 +1548,8 @@ main(void)
         T(test_body_too_large__length_or_chunks__413_with_what_stock_would_have_read),
         T(test_reserve__refused__503),
         T(test_reserve__buffers_come_back_while_it_waits__answered),
+        T(test_pressed__until_it_is_over__body_is_not_read),
+        T(test_pressed__too_long__tried_all_the_same),
         T(test_reserve__long_body__grows_with_what_came),
         T(test_reserve__none_left__slow_bodies_are_reset),
         T(test_reserve__chunked__grows_with_the_body_and_is_given_back),

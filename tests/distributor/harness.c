@@ -132,12 +132,13 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
 
         assert_int_equal(pw_lane_create_ctl(&t->out[i], bytes, -1), 0);
         assert_int_equal(pw_lane_create_ctl(&t->back[i], PW_T_LANE, -1), 0);
+        t->pressures[i] = &t->pressure;
     }
     t->reply.body = malloc(PW_T_REPLY_MAX + 1);
     server = (struct pw_http_server){0};
     dc = (struct pw_distributor_cfg){
         .clock = t->clock,
-        .hash_key = 0x1234567,
+        .hash_key = PW_T_HASH_KEY,
         .random_seed = 42,
         .multitenancy = cfg->multitenancy,
         .slots_max = cfg->slots_max == 0 ? 64 : cfg->slots_max,
@@ -146,6 +147,7 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         .ingesters_count = t->cores,
         .out = t->out,
         .back = t->back,
+        .pressure = t->pressures,
         .overrides = &t->snapshot,
         .http = &server,
         .slice_us = cfg->slice_us,
@@ -237,6 +239,8 @@ pw_t_send_on(struct pw_t *t, uint32_t conn, const struct pw_t_request *r, struct
     head = h->req;
     head.body_count = 0;
     pw_distributor_head(t->d, &head, &v);
+    t->pressed = v.pressed;
+    t->pressed_key = v.pressed_key;
     assert_int_equal(v.answered, reply->count == 1);
     if (!v.answered && r->body_len > v.body_bytes_limit) {
         pw_distributor_body_too_large(t->d, &head, v.body_bytes_limit);

@@ -21,6 +21,7 @@ enum {
     PW_T_HEADERS_MAX = 16,
     PW_T_LANE = 1 << 20,
     PW_T_CONNS_MAX = 256,
+    PW_T_HASH_KEY = 0x1234567,
 };
 
 struct pw_t_reply {
@@ -63,6 +64,11 @@ struct pw_t {
     uint8_t last_uuid[16];
     int64_t last_time_nanos;
     char last_tenant[160];
+    struct pw_pressure pressure; /* of every core */
+    const struct pw_pressure *pressures[PW_T_CORES_MAX];
+    bool
+        pressed; /* the last verdict: the body was to be held back, under pressed_key; it was not */
+    uint64_t pressed_key;
 };
 
 /* Overrides start as the defaults; t->overrides may be changed before the first request. */

@@ -730,7 +730,76 @@ test_push__ingester_refuses__the_client_hears_why(void **state)
            "{\"code\":\"resource_exhausted\",\"message\":\"pushing IngestInput-pprof failed push "
            "series with index 0 and id  failed: resource_exhausted: head memory limit reached (1.0 "
            "GiB of 1.0 GiB), the profile was not stored\"}\n");
+    t.answer_status = PW_EBUSY;
+    t.answer_actual = 3 << 20;
+    t.answer_limit = 2 << 20;
+    ingest(&t, "/ingest?name=a&format=pprof", raw, n);
+    expect(
+        &t, 429,
+        "{\"code\":\"resource_exhausted\",\"message\":\"pushing IngestInput-pprof failed push "
+        "series with index 0 and id  failed: resource_exhausted: this tenant's share of the head "
+        "memory is used (3.0 MiB held, 2.0 MiB allowed now), the profile was not stored, retry "
+        "later\"}\n");
     free(raw);
+    pw_t_down(&t);
+}
+
+static void
+test_push__tenant_near_its_share__its_bodies_wait_and_no_others(void **state)
+{
+    static const char *const greedy[] = {"X-Scope-OrgID", "greedy", NULL};
+    static const char *const modest[] = {"X-Scope-OrgID", "modest", NULL};
+    struct pw_t_request r = {
+        .path = "/ingest?name=a&format=folded", .body = "a;b 1\n", .body_len = 6};
+    struct pw_t t;
+    struct pw_text text;
+
+    (void)state;
+    pw_t_up(&t, &(struct pw_t_cfg){.multitenancy = true, .cores = 2});
+    r.header = greedy;
+    pw_t_call(&t, &r);
+    assert_false(t.pressed);
+    atomic_store(&t.pressure.tenant[0],
+                 pw_tenant_pressure_key(PW_T_HASH_KEY, pw_slice_str("greedy")));
+    atomic_store(&t.pressure.count, 1);
+    pw_t_call(&t, &r);
+    assert_true(t.pressed);
+    assert_true(pw_distributor_pressed(t.d, t.pressed_key));
+    r.header = modest;
+    pw_t_call(&t, &r);
+    assert_false(t.pressed);
+    r.header = greedy;
+    pw_t_call(&t, &r);
+    atomic_store(&t.pressure.count, 0);
+    assert_false(pw_distributor_pressed(t.d, t.pressed_key));
+    pw_text_init(&text, 1 << 20);
+    pw_distributor_metrics(&t.d, 1, &text);
+    pw_text_char(&text, 0);
+    assert_non_null(
+        strstr((char *)text.ptr, "pyrowire_distributor_slowed_total{tenant=\"greedy\"} 2\n"));
+    pw_text_fini(&text);
+    pw_t_down(&t);
+}
+
+static void
+test_push__thread_behind__every_body_waits(void **state)
+{
+    struct pw_t_request r = {
+        .path = "/ingest?name=a&format=folded", .body = "a;b 1\n", .body_len = 6};
+    struct pw_t_reply reply = {.body = malloc(PW_T_REPLY_MAX + 1)};
+    struct pw_t t;
+
+    (void)state;
+    pw_t_up(&t, &(struct pw_t_cfg){.slots_max = 16});
+    for (uint32_t i = 0; i < 9; i++) { /* more than half of the slots */
+        pw_t_send_on(&t, i, &r, &reply);
+        assert_false(t.pressed);
+    }
+    pw_t_send_on(&t, 9, &r, &reply);
+    assert_true(t.pressed);
+    pw_t_settle(&t);
+    assert_false(pw_distributor_pressed(t.d, t.pressed_key));
+    free(reply.body);
     pw_t_down(&t);
 }
 
@@ -1005,6 +1074,8 @@ main(void)
         cmocka_unit_test(test_push__partial_failure__good_series_stay_stored),
         cmocka_unit_test(test_push__batch_over_the_body_limit__nothing_is_stored),
         cmocka_unit_test(test_push__ingester_refuses__the_client_hears_why),
+        cmocka_unit_test(test_push__tenant_near_its_share__its_bodies_wait_and_no_others),
+        cmocka_unit_test(test_push__thread_behind__every_body_waits),
         cmocka_unit_test(test_push__lane_full__503_and_recovers),
         cmocka_unit_test(test_push__slots_used_up__503),
         cmocka_unit_test(test_push__no_acknowledgement__504_after_the_deadline),

@@ -189,8 +189,14 @@ overload)
     start_on_veth -ingester.max-global-series-per-tenant=0 -dataplane.rx-buffer-bytes=1048576
     tb_exec python3 tests/e2e/overload.py "$ADDR" buffers 32 | tee "$log.2" || true
     stop_clean
+    rm -rf "${data:?}"/*
+    tb_clear
+    touch "$data/greedy" "$data/modest"
+    start_on_veth -ingester.max-global-series-per-tenant=0 -ingester.head.max-bytes=16777216 -auth.multitenancy-enabled=true
+    tb_exec python3 tests/e2e/overload.py "$ADDR" tenants 96 | tee "$log.3" || true
+    stop_clean
     awk '/^[0-9]+ passed, / { p += $1; f += $3; n++ }
-        END { f += n < 2; printf "%d passed, %d failed, 0 skipped\n", p, f; exit f > 0 }' "$log.1" "$log.2"
+        END { f += n < 3; printf "%d passed, %d failed, 0 skipped\n", p, f; exit f > 0 }' "$log.1" "$log.2" "$log.3"
     ;;
 own-address)
     TB_IP6=1 tb_link none

@@ -7,7 +7,9 @@ label), gzip or not, small or larger than a lane's record. After each start the 
 is read: an acknowledged push must have the value 1, one that was not answered 1 or nothing. Rounds start
 with one ingester core and with two by turns. Standard library only.
 """
-import argparse, base64, gzip, http.client, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import argparse, gzip, http.client, os, random, shutil, sys, tempfile, threading, time
+
+from small import PUSH, Appliance, noise, profile, push_body
 
 ap = argparse.ArgumentParser()
 ap.add_argument('pyrowire')
@@ -20,36 +22,7 @@ ap.add_argument('--option', action='append', default=[], help='more options of t
 args = ap.parse_args()
 random.seed(args.seed)
 ROUNDS_PER_DIRECTORY = 20
-noise = [base64.b64encode(random.randbytes(60)).decode() for _ in range(3000)]
-
-
-def varint(v):
-    out = b''
-    while v > 127:
-        out, v = out + bytes([v & 127 | 128]), v >> 7
-    return out + bytes([v])
-
-
-def field(n, v):
-    return varint(n << 3) + varint(v) if isinstance(v, int) else varint(n << 3 | 2) + varint(len(v)) + v
-
-
-def profile(names, big):
-    """One sample of value 1 for each name, each but the first with a label of its own."""
-    strings = ['', 'cpu', 'nanoseconds', 'part']
-    samples, locations, functions = b'', b'', b''
-    for i, name in enumerate(names):
-        strings += [name, 'p%d' % i]
-        label = field(3, field(1, 3) + field(2, len(strings) - 1)) if i else b''
-        samples += field(2, field(1, i + 1) + field(2, 1) + label)
-        locations += field(4, field(1, i + 1) + field(4, field(1, i + 1)))
-        functions += field(5, field(1, i + 1) + field(2, len(strings) - 2))
-    if big:
-        strings += noise
-    kind = field(1, 1) + field(2, 2)
-    return (field(1, kind) + samples + locations + functions +
-            b''.join(field(6, s.encode()) for s in strings) +
-            field(9, time.time_ns()) + field(11, kind) + field(12, 1))
+ballast = noise(3000)
 
 
 class Load:
@@ -75,15 +48,13 @@ class Load:
     def push(self, c, dice):
         name = 'push_%x' % dice.getrandbits(60)
         names = [name] if dice.random() < 0.8 else [name, name + '_2']
-        raw = profile(names, dice.random() < 0.05)
+        raw = profile(names, ballast if dice.random() < 0.05 else ())
         if dice.random() < 0.8:
             raw = gzip.compress(raw, 1)
-        labels = [{'name': '__name__', 'value': 'process_cpu'}, {'name': 'service_name', 'value': 'kill'},
-                  {'name': 'pod', 'value': str(dice.randrange(50))}]
-        body = json.dumps({'series': [{'labels': labels, 'samples': [{'rawProfile': base64.b64encode(raw).decode()}]}]})
+        body = push_body(raw, service_name='kill', pod=str(dice.randrange(50)))
         with self.lock:
             self.sent.update(names)
-        c.request('POST', '/push.v1.PusherService/Push', body, {'Content-Type': 'application/json'})
+        c.request('POST', PUSH, body, {'Content-Type': 'application/json'})
         r = c.getresponse()
         r.read()
         with self.lock:
@@ -98,60 +69,13 @@ class Load:
             t.join()
 
 
-class Appliance:
-    def __init__(self, data, cores, log):
-        self.p = subprocess.Popen(
-            [args.pyrowire, '-server.http-listen-address=' + args.address, '-server.http-listen-port=%d' % args.port,
-             '-pyroscopedb.data-path=' + data, '-ingester.cores=%d' % cores, '-ingester.head.max-bytes=512MiB',
-             '-ingester.wal.segment-bytes=4MiB', '-distributor.ingestion-rate-limit-mb=10000',
-             '-distributor.ingestion-burst-size-mb=10000', '-ingester.max-global-series-per-tenant=0',
-             '-querier.max-flamegraph-nodes-max=0', *args.option], stdout=log, stderr=log)
-        for _ in range(1200):
-            if self.p.poll() is not None:
-                break
-            try:
-                if self.request('GET', '/ready')[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        self.p.kill()
-        self.p.wait()
-        raise SystemExit('kill.py: the appliance is not ready')
-
-    def request(self, method, path, body=None):
-        c = http.client.HTTPConnection(args.address, args.port, timeout=30)
-        c.request(method, path, body, {'Content-Type': 'application/json'} if body else {})
-        r = c.getresponse()
-        text = r.read()
-        c.close()
-        return r.status, text
-
-    def values(self):
-        """Function -> value over everything there is."""
-        now = int(time.time() * 1000)
-        status, text = self.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps(
-            {'profileTypeID': 'process_cpu:cpu:nanoseconds:cpu:nanoseconds', 'labelSelector': '{service_name="kill"}',
-             'start': now - 3600000, 'end': now + 60000, 'maxNodes': 1 << 30}))
-        if status != 200:
-            raise SystemExit('kill.py: query answered %d: %s' % (status, text[:300]))
-        graph = json.loads(text).get('flamegraph') or {}
-        out = {}
-        for level in graph.get('levels', []):
-            v = [int(x) for x in level['values']]
-            for i in range(0, len(v), 4):
-                name = graph['names'][v[i + 3]]
-                out[name] = out.get(name, 0) + v[i + 1]
-        return out
-
-    def kill(self):
-        self.p.send_signal(signal.SIGKILL)
-        self.p.wait()
+def start(data, cores, log):
+    return Appliance([args.pyrowire, '-pyroscopedb.data-path=' + data, '-ingester.cores=%d' % cores, *args.option],
+                     args.address, args.port, log)
 
 
 def judge(appliance, acked, sent):
-    have = appliance.values()
-    have.pop('total', None)
+    have = appliance.values('{service_name="kill"}')
     lost = [n for n in acked if have.get(n, 0) == 0]
     twice = {n: v for n, v in have.items() if v != 1}
     strange = [n for n in have if n not in sent]
@@ -172,7 +96,7 @@ def main():
                 shutil.rmtree(data)
             data = tempfile.mkdtemp(prefix='pyrowire-kill.')
             acked, sent = set(), set()
-        a = Appliance(data, 1 + n % 2, log)
+        a = start(data, 1 + n % 2, log)
         load = Load(args.connections)
         time.sleep(random.uniform(0.1, 1.2))
         a.kill()
@@ -181,7 +105,7 @@ def main():
         sent |= load.sent
         total += len(load.acked)
         unanswered += len(load.sent) - len(load.acked)
-        a = Appliance(data, 1 + (n + 1) % 2, log)
+        a = start(data, 1 + (n + 1) % 2, log)
         ok = judge(a, acked, sent) and ok
         a.kill()
         if load.refused:

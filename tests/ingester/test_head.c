@@ -424,8 +424,8 @@ test_append__series_limit__counts_active_ones(void **state)
     pw_head_stats(f.head, &a);
     assert_int_equal(append(&f, p, NOW + 10, 10, &info), PW_ERANGE);
     pw_head_stats(f.head, &b);
-    assert_int_equal(info.series_active, 10);
-    assert_int_equal(info.series_limit, 10);
+    assert_int_equal(info.actual, 10);
+    assert_int_equal(info.limit, 10);
     assert_int_equal(a.series, b.series);
     assert_int_equal(a.bytes_used, b.bytes_used); /* being refused costs no memory */
     one_series(p, 3);                             /* known and active: fine, and active again */

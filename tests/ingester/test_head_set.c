@@ -200,7 +200,8 @@ test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired(void **stat
     }
     assert_true(full + pw_head_bytes(b) <= HEAD_BYTES + FIRST_BYTES);
     assert_ptr_equal(take_sealed(&f), a);
-    assert_int_equal(append(&f, pw_head_set_turn(f.set)), PW_ENOMEM);
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)),
+                     PW_EBUSY); /* its share of no free bytes */
     pw_head_set_retire(f.set, a);
     assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
     teardown(&f);
@@ -259,6 +260,111 @@ test_cut__with_a_log__its_mark_of_that_moment_goes_with_the_head(void **state)
     teardown(&f);
 }
 
+/* A profile of some 1.5 KB in the head. */
+static void
+full_profile(struct fixture *f, const char *tenant)
+{
+    f->profile.tenant = tenant;
+    f->profile.series[0].sample_count = RB_SAMPLES_MAX;
+    for (uint32_t i = 0; i < RB_SAMPLES_MAX; i++) {
+        f->profile.series[0].sample[i] = (struct rb_sample){.stack = i, .value = {1}};
+    }
+}
+
+/* Appends profiles of a tenant until one is refused; how that was. */
+static int
+fill(struct fixture *f, const char *tenant, uint32_t *taken)
+{
+    int rc = 0;
+
+    full_profile(f, tenant);
+    for (*taken = 0; rc == 0 && *taken < 1000000; *taken += rc == 0) {
+        rc = append(f, pw_head_set_turn(f->set));
+    }
+    return rc;
+}
+
+static void
+test_share__one_tenant_fills_the_head__others_are_still_taken(void **state)
+{
+    struct fixture f;
+    uint32_t first, second, third;
+    struct pw_head_stats st;
+
+    (void)state;
+    setup(&f, HEAD_BYTES); /* no cut */
+    assert_int_equal(fill(&f, "greedy", &first), PW_EBUSY);
+    pw_head_stats(f.head[0], &st);
+    assert_in_range(st.bytes_used, HEAD_BYTES / 4 * 3, HEAD_BYTES / 5 * 4 + HEAD_BYTES / 16);
+    assert_int_equal(fill(&f, "second", &second), PW_EBUSY);
+    assert_true(second > first / 8);
+    assert_int_equal(fill(&f, "greedy", &first), PW_EBUSY);
+    assert_int_equal(first, 0);
+    assert_int_equal(fill(&f, "third", &third), PW_EBUSY);
+    assert_true(third > 0); /* its symbols alone are most of what is left */
+    pw_head_stats(f.head[0], &st);
+    assert_true(st.bytes_used < HEAD_BYTES);
+    teardown(&f);
+}
+
+static void
+test_share__sealed_heads__count_until_they_are_retired(void **state)
+{
+    struct fixture f;
+    struct pw_head *a;
+    uint32_t before, after, other;
+
+    (void)state;
+    setup(&f, HEAD_BYTES);
+    a = pw_head_set_turn(f.set);
+    assert_int_equal(fill(&f, "t", &before), PW_EBUSY);
+    pw_head_set_give_spare(f.set, new_head(&f));
+    (void)pw_head_set_cut(f.set);
+    assert_int_equal(fill(&f, "t", &after), PW_EBUSY);
+    assert_in_range(after, 0, before / 50);
+    assert_int_equal(fill(&f, "other", &other), PW_EBUSY);
+    assert_true(other > before / 50);
+    assert_ptr_equal(take_sealed(&f), a);
+    pw_head_set_retire(f.set, a);
+    assert_int_equal(fill(&f, "t", &after), PW_EBUSY);
+    assert_true(after > before / 2);
+    teardown(&f);
+}
+
+static void
+test_share__near_it__pressed_until_there_is_room(void **state)
+{
+    struct fixture f;
+    struct pw_head *a;
+    const struct pw_pressure *p;
+    uint64_t key = pw_tenant_pressure_key(KEY, PW_SLICE_LIT("t"));
+    uint32_t n;
+    bool at_once = true;
+
+    (void)state;
+    setup(&f, HEAD_BYTES);
+    p = &f.set->share.pressure;
+    a = pw_head_set_turn(f.set);
+    full_profile(&f, "t");
+    for (n = 0; !pw_pressure_has(p, key); n++) { /* before it is refused */
+        assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+        at_once = n == 0;
+    }
+    assert_false(at_once);
+    assert_false(pw_pressure_has(p, pw_tenant_pressure_key(KEY, PW_SLICE_LIT("u"))));
+    pw_head_set_give_spare(f.set, new_head(&f));
+    (void)pw_head_set_cut(f.set);
+    (void)pw_head_set_turn(f.set);
+    assert_true(pw_pressure_has(p, key)); /* its bytes are still held */
+    assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
+    assert_int_equal(atomic_load(&p->count), 1);
+    assert_ptr_equal(take_sealed(&f), a);
+    pw_head_set_retire(f.set, a);
+    (void)pw_head_set_turn(f.set);
+    assert_false(pw_pressure_any(p));
+    teardown(&f);
+}
+
 int
 main(void)
 {
@@ -270,6 +376,9 @@ main(void)
         cmocka_unit_test(test_turn__cut_bytes_reached__cuts_by_itself),
         cmocka_unit_test(test_turn__sealed_heads__their_bytes_are_off_the_limit_until_retired),
         cmocka_unit_test(test_cut__ring_of_sealed_heads_full__no_cut_until_one_is_retired),
+        cmocka_unit_test(test_share__one_tenant_fills_the_head__others_are_still_taken),
+        cmocka_unit_test(test_share__sealed_heads__count_until_they_are_retired),
+        cmocka_unit_test(test_share__near_it__pressed_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,10 +224,10 @@ test_poll__limits__named_in_the_answer_and_counted(void **state)
         status = ((const struct pw_lane_done *)rec.data)->status;
         pw_lane_release(f.out[0], 1);
     }
-    assert_int_equal(status, PW_ENOMEM);
+    assert_int_equal(status, PW_EBUSY);
     pw_ingester_stats(f.ing, &st);
     assert_int_equal(st.refused_series_limit, 1);
-    assert_int_equal(st.refused_head_full, 1);
+    assert_int_equal(st.refused_tenant_share, 1);
     assert_int_equal(st.records, rows(&f));
     pw_text_init(&text, 1 << 16);
     const struct pw_catalog_view *heads = pw_catalog_acquire(f.catalog);
@@ -237,7 +237,7 @@ test_poll__limits__named_in_the_answer_and_counted(void **state)
     pw_text_char(&text, 0);
     assert_false(text.failed);
     assert_non_null(
-        strstr((char *)text.ptr, "pyrowire_ingester_refused_total{reason=\"head_full\"} 1\n"));
+        strstr((char *)text.ptr, "pyrowire_ingester_refused_total{reason=\"tenant_share\"} 1\n"));
     assert_non_null(strstr((char *)text.ptr, "pyroscope_head_size_bytes{type=\"samples\"} "));
     assert_non_null(strstr((char *)text.ptr, "pyrowire_head_limit_bytes 1048576\n"));
     pw_text_fini(&text);
