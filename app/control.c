@@ -159,6 +159,7 @@ control_turn(struct pw_app *app)
     n += pw_distributor_poll(door->distributor, now);
     n += pw_jobs_poll(door->jobs, now);
     n += pw_http_server_poll(door->http, now);
+    pw_app_ring_poll_ctl(app->ring);
     for (uint32_t i = 0; i < app->loops && n > 0; i++) {
         pw_bell_ring(&app->bell[i]); /* records may wait for its ingester */
     }
@@ -208,6 +209,7 @@ drain(struct pw_app *app)
     int64_t until;
 
     pw_admin_set_all_ctl(app->admin, PW_ADMIN_STOPPING);
+    pw_app_ring_leave_ctl(app->ring);
     pw_log(PW_LOG_INFO, module, "msg=\"stopping: draining connections\" open=%u", in_flight(app));
     until = mono_ms() + app->cfg->shutdown_delay_ms;
     while (mono_ms() < until) {
@@ -236,19 +238,58 @@ drain(struct pw_app *app)
     return 0;
 }
 
-/* What heads hold becomes blocks: the ingesters still poll, nothing new comes. */
+struct heads {
+    struct pw_app *app;
+    int rc;
+    atomic_bool done;
+};
+
+static void *
+flush_heads(void *arg)
+{
+    struct heads *h = arg;
+
+    h->rc = pw_storage_flush(h->app);
+    atomic_store_explicit(&h->done, true, memory_order_release);
+    return NULL;
+}
+
+/* What heads hold becomes blocks: the ingesters still poll, nothing new comes. It may take minutes, so a
+ * thread does it while heartbeats go on. */
 static void
 write_heads(struct pw_app *app)
 {
-    int rc;
+    struct heads h = {.app = app};
+    pthread_t thread;
 
     pw_log(PW_LOG_INFO, module, "msg=\"writing heads as blocks\"");
-    rc = pw_storage_flush(app);
-    if (rc != 0) {
+    if (pthread_create(&thread, NULL, flush_heads, &h) == 0) {
+        while (!atomic_load_explicit(&h.done, memory_order_acquire)) {
+            pw_app_ring_poll_ctl(app->ring);
+            nap(DRAIN_STEP_NS);
+        }
+        pthread_join(thread, NULL);
+    } else {
+        (void)flush_heads(&h);
+    }
+    if (h.rc != 0) {
         pw_log(PW_LOG_ERROR, module,
                "msg=\"heads were not all written, the log keeps what they hold\" err=\"%s\"",
-               pw_err_text(rc));
+               pw_err_text(h.rc));
     }
+}
+
+/* LEAVING for -ingester.final-sleep more, everything written; then out of the ring. */
+static void
+leave_ring(struct pw_app *app)
+{
+    int64_t until = mono_ms() + app->cfg->ring.final_sleep_ms;
+
+    while (mono_ms() < until) {
+        pw_app_ring_poll_ctl(app->ring);
+        nap(DRAIN_STEP_NS);
+    }
+    pw_app_ring_ingester_gone_ctl(app->ring);
 }
 
 bool
@@ -299,7 +340,9 @@ pw_control_run(struct pw_app *app)
         take_signals(&c);
     }
     rc = drain(app);
+    pw_app_ring_distributor_gone_ctl(app->ring);
     write_heads(app);
+    leave_ring(app);
     control_close(&c);
     return rc;
 }

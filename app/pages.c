@@ -2,6 +2,7 @@
 
 #include "app/gateway.h"
 #include "app/parts.h"
+#include "app/ring_page.h"
 #include "app/shipping.h"
 #include "app/storage.h"
 
@@ -27,7 +28,9 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
 {
     struct pw_app *app = ctx;
 
-    if (pw_admin_owns_path(req->path)) {
+    if (pw_ring_page_owns_path(req->path)) {
+        pw_ring_page_execute_cold(app, req, rep);
+    } else if (pw_admin_owns_path(req->path)) {
         pw_admin_execute_cold(app->admin, req, rep);
     } else {
         pw_query_execute_cold(thread, req, rep);
@@ -170,6 +173,16 @@ write_shipping(void *ctx, struct pw_text *t)
 }
 
 static void
+write_ring(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    if (app->ring != NULL) {
+        pw_app_ring_metrics(app->ring, t);
+    }
+}
+
+static void
 write_nic(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
@@ -183,8 +196,8 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops,        write_nic,       write_workers, write_http,
-        write_distributors, write_ingesters, write_wal,     write_shipping};
+        write_loops,     write_nic,  write_workers, write_http,    write_distributors,
+        write_ingesters, write_ring, write_wal,     write_shipping};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

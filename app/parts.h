@@ -16,6 +16,7 @@
 #include "app/jobs.h"
 #include "app/listener.h"
 #include "app/prefault.h"
+#include "app/ring.h"
 #include "app/routes.h"
 #include "app/runtime_config.h"
 #include "base/clock.h"
@@ -54,9 +55,10 @@ struct pw_app {
     struct pw_wal_dir *wal_dir;   /* app/durable.h */
     struct pw_shipping *shipping; /* a thread; NULL without object storage (app/bucket.h) */
     struct pw_gateway *gateway;   /* its blocks are in the catalog: goes after it; NULL likewise */
-    char hostname[256]; /* __hostname__ of the blocks: which are this appliance's */
+    char hostname[256];           /* __hostname__ of the blocks: which are this appliance's */
     struct pw_admin *admin;
     struct pw_runtime_config *runtime;
+    struct pw_app_ring *ring; /* this process in its rings */
 
     uint32_t ingesters;
     struct pw_catalog *catalog; /* what query threads read: heads, blocks */

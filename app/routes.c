@@ -1,9 +1,10 @@
 #include "app/routes.h"
 
+#include "app/ring_page.h"
 #include "base/limits.h"
 #include "query/api.h"
 
-enum route { ROUTE_NONE, ROUTE_PUSH, ROUTE_QUERY, ROUTE_ADMIN, ROUTE_READY };
+enum route { ROUTE_NONE, ROUTE_PUSH, ROUTE_QUERY, ROUTE_ADMIN, ROUTE_RING, ROUTE_READY };
 
 static enum route
 route_of(struct pw_slice path)
@@ -16,6 +17,9 @@ route_of(struct pw_slice path)
     }
     if (pw_query_route(path) != PW_QUERY_ROUTE_NONE) {
         return ROUTE_QUERY;
+    }
+    if (pw_ring_page_owns_path(path)) {
+        return ROUTE_RING;
     }
     return pw_admin_owns_path(path) ? ROUTE_ADMIN : ROUTE_NONE;
 }
@@ -74,6 +78,7 @@ on_head(void *ctx, struct pw_http_server *srv, const struct pw_http_request *req
     case ROUTE_PUSH:
         pw_distributor_head(r->distributor, req, v);
         return;
+    case ROUTE_RING:
     case ROUTE_QUERY: /* method and content type are the query room's to judge */
         return;
     case ROUTE_ADMIN:
@@ -103,6 +108,17 @@ reply_ready(const struct pw_routes *r, struct pw_http_server *srv,
 
     pw_text_fixed(&t, bytes, sizeof(bytes));
     rep.status = pw_admin_ready(r->admin, &t);
+    if (rep.status == 200) {
+        uint8_t ring_bytes[PW_ADMIN_READY_BYTES_MAX];
+        struct pw_text ring;
+
+        pw_text_fixed(&ring, ring_bytes, sizeof(ring_bytes));
+        rep.status = pw_app_ring_ready(*r->ring, r->number, &ring);
+        if (rep.status != 200) {
+            t.len = 0;
+            pw_text_put(&t, ring.ptr, ring.len);
+        }
+    }
     rep.body = pw_slice(t.ptr, t.len);
     (void)pw_http_reply(srv, req->conn, &rep);
 }

@@ -14,6 +14,7 @@
 
 #include "app/admin.h"
 #include "app/jobs.h"
+#include "app/ring.h"
 #include "dataplane/http_app.h"
 #include "distributor/distributor.h"
 
@@ -21,7 +22,9 @@ struct pw_routes {
     struct pw_distributor *distributor;
     struct pw_jobs_client *jobs;
     const struct pw_admin *admin;
-    struct pw_http_app app; /* filled by pw_routes_init_ctl; give it to the HTTP server */
+    struct pw_app_ring *const *ring; /* made after the doors */
+    uint32_t number;                 /* of the door this is */
+    struct pw_http_app app;          /* filled by pw_routes_init_ctl; give it to the HTTP server */
 };
 
 void pw_routes_init_ctl(struct pw_routes *r);

@@ -155,6 +155,8 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
     door->routes.distributor = door->distributor;
     door->routes.jobs = door->jobs;
     door->routes.admin = app->admin;
+    door->routes.ring = &app->ring;
+    door->routes.number = d;
     pw_routes_init_ctl(&door->routes);
     door->http = pw_http_server_create_ctl(&http, &rc);
     if (door->http == NULL) {
@@ -493,6 +495,7 @@ start_parts(struct pw_app *app)
     rc = rc != 0 ? rc : start_queries(app);
     rc = rc != 0 ? rc : start_doors(app);
     rc = rc != 0 ? rc : start_listener(app); /* from here on /ready is answered: 503 */
+    rc = rc != 0 ? rc : start_part(app, "ring", pw_app_ring_create_ctl);
     rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_ingesters(app);
@@ -501,6 +504,9 @@ start_parts(struct pw_app *app)
     }
     rc = rc != 0 ? rc : start_loops(app);
     rc = rc != 0 ? rc : launch(app);
+    if (rc == 0) {
+        pw_app_ring_start_ctl(app->ring); /* what it is to hold can be written from here on */
+    }
     return rc != 0 || !app->nic.has_port ? rc : start_steering(app);
 }
 
@@ -604,6 +610,7 @@ pw_app_stop(struct pw_app *app)
     pw_durable_stop_ctl(app); /* its writers read the doors' bulk memory */
     pw_bucket_stop_ctl(app);
     stop_doors(app);
+    pw_app_ring_destroy_ctl(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);
     }

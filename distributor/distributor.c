@@ -380,8 +380,6 @@ put_gauges(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         scratch_peak =
             d[i]->desks.scratch_peak > scratch_peak ? d[i]->desks.scratch_peak : scratch_peak;
     }
-    pw_metric_u64(t, "pyroscope_distributor_replication_factor", "gauge",
-                  "The configured replication factor.", 1);
     pw_metric_u64(t, "pyroscope_distributor_ingester_clients", "gauge",
                   "Ingester cores records go to.", d[0]->cfg.ingesters_count);
     pw_metric_u64(t, "pyrowire_distributor_in_flight", "gauge",

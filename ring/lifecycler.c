@@ -151,6 +151,12 @@ forget_silent(const struct pw_lifecycler *l, struct pw_ring_desc *d, int64_t now
     }
 }
 
+static const struct pw_ring_desc *
+ring(const struct pw_lifecycler *l)
+{
+    return l->cfg.store.get(l->cfg.store.ctx, l->cfg.key);
+}
+
 struct edit {
     struct pw_lifecycler *l;
     int64_t now_s;
@@ -163,7 +169,8 @@ put_entry(void *arg, struct pw_ring_desc *d)
 {
     const struct edit *e = arg;
     struct pw_lifecycler *l = e->l;
-    const struct pw_instance *known = pw_ring_desc_find(d, l->cfg.id);
+    const struct pw_ring_desc *all = ring(l); /* tombstones too, which d may not have */
+    const struct pw_instance *known = all == NULL ? NULL : pw_ring_desc_find(all, l->cfg.id);
     struct pw_instance in = {
         .id = l->cfg.id,
         .addr = l->cfg.addr,
@@ -195,7 +202,7 @@ publish(struct pw_lifecycler *l, struct pw_ring_now now)
     int rc = l->cfg.store.cas(l->cfg.store.ctx, l->cfg.key, put_entry, &e, now.wall_s);
 
     l->heartbeat_at = now.mono_ms + (rc == 0 ? l->cfg.heartbeat_period_ms : RETRY_MS);
-    if (rc != 0) {
+    if (rc != 0 && rc != PW_EAGAIN) {
         pw_log(PW_LOG_WARN, module, "msg=\"ring not updated\" ring=%s err=\"%s\"", l->cfg.key,
                pw_err_text(rc));
     }
@@ -212,12 +219,6 @@ remove_entry(void *arg, struct pw_ring_desc *d)
 }
 
 /* --- Start ------------------------------------------------------------------------------------ */
-
-static const struct pw_ring_desc *
-ring(const struct pw_lifecycler *l)
-{
-    return l->cfg.store.get(l->cfg.store.ctx, l->cfg.key);
-}
 
 static void
 complete_tokens(struct pw_lifecycler *l)

@@ -27,7 +27,8 @@ struct pw_ring_store {
     void *ctx;
     /* NULL: nothing there yet. LEFT instances may be in it. Good until the next change. */
     const struct pw_ring_desc *(*get)(void *ctx, const char *key);
-    /* The edited copy is merged as our own change (ring.md 4.8). */
+    /* The edited copy is merged as our own change (ring.md 4.8); get may be asked within the edit.
+     * PW_EAGAIN: the change is not newer than what is there; again a second later. */
     int (*cas)(void *ctx, const char *key, pw_ring_edit_fn edit, void *arg, int64_t now_s);
 };
 
