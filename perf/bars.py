@@ -14,6 +14,7 @@ BARS = [
     ('get_ratio', 0.2, 'CPU of an empty GET, by nginx\'s user and system time for one'),
     ('idle_percent', 3, 'CPU of an idle appliance, default back-off, /proc/PID/stat'),
     ('first_push_us', 1000, 'first push after 100 ms of nothing, median'),
+    ('attacks_of_bar', 1, 'p99 of a client while the appliance is attacked, by twice its quiet p99 and 2 ms; the worst attack'),
     ('conns_10k_mib', 64, 'memory of 10,000 connections that say nothing'),
     ('log_unpack_ratio', 3.5, 'CPU of a push, packets to disk: log synced, log threads and block writing too'),
     ('log_p99_bound', 1, 'answer p99 at half load, synced, by (p99 not synced + 2.5 x p99 of the disk alone)'),

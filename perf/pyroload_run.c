@@ -401,13 +401,16 @@ is_over(const struct run *run, uint64_t now)
            (*run->cfg->stop && now - run->progress_ns > DRAIN_NS / 5);
 }
 
-/* When the loop has to look again at the latest. */
+/* When the loop has to look again at the latest. An arrival that will not be issued is no reason to: its
+ * time passes and stays passed, and the loop would spin until the last answers are in. With -fifo that
+ * keeps the CPU from the kernel's own half of those very answers, until the 950 ms of each second that
+ * real-time threads may have are used up. */
 static uint64_t
 wake_at(const struct run *run)
 {
     uint64_t at = run->sweep_ns;
 
-    if (run->cfg->rate > 0 && run->pace.next_ns < at) {
+    if (run->cfg->rate > 0 && run->pace.next_ns < at && may_issue(run, run->pace.next_ns)) {
         at = run->pace.next_ns;
     }
     return at;

@@ -9,14 +9,15 @@ import json, os, shutil, subprocess, sys, time
 
 from bars import MOST, Report
 from durable import step_cut, step_log
-from rig import (DISTURBED, ENOUGH, PORT, PUNCTUAL, REPEATED, SPIN, Appliance, Nginx, busy_us, cpu_s, generator,
-                 give_up, in_namespace, median, path, undisturbed, unpack_us)
+from rig import (DISTURBED, ENOUGH, PORT, PUNCTUAL, REPEATED, SPIN, Appliance, Nginx, busy_us, cpu_s, figures,
+                 generator, give_up, in_namespace, median, path, undisturbed, unpack_us)
 
 #            quick, normal, full
 ROUNDS = {'push': (3, 5, 9), 'get': (3, 5, 9), 'answer': (5, 7, 15), 'log': (3, 5, 9), 'cut': (5, 7, 9)}
 SECONDS = {'push': (0.7, 1.2, 4), 'get': (0.5, 1, 3), 'answer': (0.6, 2, 3), 'idle': (2, 10, 10),
            'log': (0.8, 1.5, 3), 'cut': (0.5, 0.5, 1)}
 CONNS = {'quick': (1, 16, 256), 'normal': (1, 4, 16, 64, 256), 'full': (1, 2, 4, 8, 16, 32, 64, 128, 256)}
+ATTACKER = '10.213.0.9'  # an address of the peer's interface that the client does not use
 CROWD_ROOM, CROWD_BUFFERS = 100000, 256 << 20
 
 
@@ -228,11 +229,26 @@ def step_crowd(run):
     a.stop()
 
 
+def step_attacks(run):
+    """tests/e2e/attacks.py against an appliance with default options: the client's p99 by its bar, attack by attack."""
+    a = Appliance('-ingester.max-global-series-per-tenant=0')
+    subprocess.run(['ip', '-n', os.environ['TB_NS'], 'addr', 'add', ATTACKER + '/24', 'dev', os.environ['TB_PEER_IF']],
+                   check=True)
+    rc, f = figures(in_namespace('python3', path('tests/e2e/attacks.py'), '%s:%d' % (os.environ['TB_HOST'], PORT),
+                                 os.environ['TB_PEER_IF'], ATTACKER))
+    if rc or not f:
+        give_up('tests/e2e/attacks.py failed')
+    a.stop()
+    for name, value in f.items():
+        run.show(name, value, 2 if name.endswith('_of_bar') else 0)
+    run.show('attacks_of_bar', max(v for k, v in f.items() if k.endswith('_of_bar')), 2, 'the worst of them')
+
+
 # Steps that share one spinning appliance, and steps that start their own; some are left out of the shorter runs.
 SHARED = {'push': step_push, 'get': step_get, 'answer': step_answer, 'stall': step_stall,
           'quiet-conns': step_quiet_conns}
-ALONE = {'idle': step_idle, 'crowd': step_crowd, 'log': step_log, 'cut': step_cut}
-ONLY = {'stall': ('full',), 'crowd': ('normal', 'full'), 'log': ('full',), 'cut': ('full',)}
+ALONE = {'idle': step_idle, 'attacks': step_attacks, 'crowd': step_crowd, 'log': step_log, 'cut': step_cut}
+ONLY = {'stall': ('full',), 'attacks': ('full',), 'crowd': ('normal', 'full'), 'log': ('full',), 'cut': ('full',)}
 
 
 def main():

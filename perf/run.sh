@@ -4,7 +4,7 @@
 #
 # usage: perf/run.sh [--quick | --full] [STEP...]
 #   --quick  within 40 s; --full: longer rounds, and the steps that only it has (about 5 min)
-#   STEP     only these of: push get answer stall quiet-conns idle crowd log cut
+#   STEP     only these of: push get answer stall quiet-conns idle attacks crowd log cut
 # Exit code: 0 every bar that was measured holds, 1 not, 2 it could not be measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
