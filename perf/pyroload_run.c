@@ -15,7 +15,7 @@ enum {
     SWEEP_NS = 50000000,      /* how often time-outs and broken connections are looked after */
     RETRY_NS = 20000000,      /* between attempts to connect */
     START_NS = 10000000000LL, /* for all connections to come up */
-    DRAIN_NS = 5000000000LL,  /* for answers outstanding at the end */
+    DRAIN_NS = 20000000000LL, /* for answers outstanding at the end */
 };
 
 struct run {
@@ -398,7 +398,7 @@ is_over(const struct run *run, uint64_t now)
         return false;
     }
     return run->in_flight == 0 || (run->end_ns != UINT64_MAX && now > run->end_ns + DRAIN_NS) ||
-           (*run->cfg->stop && now - run->progress_ns > DRAIN_NS / 5);
+           (*run->cfg->stop && now - run->progress_ns > DRAIN_NS / 20);
 }
 
 /* When the loop has to look again at the latest. An arrival that will not be issued is no reason to: its

@@ -85,7 +85,7 @@ def test_poisson_rate_held():
 def test_unsent_is_an_error():
     with Stub(lambda n: (200, b"", 0.2, False)) as stub:
         r, _ = run(stub, "-rate=100", "-duration=1", "-connections=2", expect=1)
-        # About 100 are due; two connections answer 10 a second in all, for 1 s and the grace of 5 s.
+        # About 100 are due; two connections answer 10 a second in all, for 1 s.
         assert r["unsent"] > 20, r
         assert r["sent"] < 70, r
         assert r["max_us"] > 500000, r
@@ -98,12 +98,12 @@ def test_waits_for_the_last_answer_without_spinning():
         return used.ru_utime + used.ru_stime
 
     def behave(n):
-        return 200, b"", 2 if n == 9 else 0, False
+        return 200, b"", 4 if n == 9 else 0, False
     with Stub(behave) as stub:
         before = cpu_s()
-        r, _ = run(stub, "-get=/ready", "-rate=100", "-count=10", "-connections=4", "-arrivals=uniform")
-        assert r["ok"] == 10 and r["max_us"] > 1500000, r
-        assert cpu_s() - before < 0.5, cpu_s() - before
+        r, _ = run(stub, "-get=/ready", "-rate=100", "-count=10", "-connections=4", "-arrivals=uniform", "-variants=1")
+        assert r["ok"] == 10 and r["max_us"] > 3500000, r
+        assert cpu_s() - before < 1, cpu_s() - before  # of the 4 s that it waits
 
 
 def test_get_and_ipv6():
