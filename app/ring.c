@@ -183,10 +183,30 @@ create_distributor(struct pw_app_ring *r, uint64_t seed)
     return pw_lifecycler_create_ctl(&one->life, &life);
 }
 
-static void
-store_changed(void *ctx, const char *key)
+/* --- The store: app->kv ------------------------------------------------------------------------ */
+
+static const struct pw_ring_desc *
+kv_get(void *ctx, const char *key)
 {
-    pw_app_ring_changed_ctl(ctx, key);
+    return pw_kv_get(ctx, key);
+}
+
+static int
+kv_cas(void *ctx, const char *key, pw_ring_edit_fn edit, void *arg, int64_t now_s)
+{
+    return pw_kv_cas(ctx, key, edit, arg, now_s);
+}
+
+/* Whoever changed it has the mutex. */
+static void
+kv_changed(void *ctx, const char *key)
+{
+    struct pw_app_ring *r = ctx;
+
+    for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
+        r->ring[i].dirty |= strcmp(r->ring[i].key, key) == 0;
+    }
+    r->ring[PW_APP_RING_INGESTERS].dirty |= strcmp(r->links_key, key) == 0;
 }
 
 int
@@ -203,9 +223,9 @@ pw_app_ring_create_ctl(struct pw_app *app, struct pw_text *why)
     r->app = app;
     pthread_mutex_init(&r->mutex, NULL);
     pthread_cond_init(&r->forgotten, NULL);
-    r->memory = (struct pw_ring_store_memory){.changed = store_changed, .ctx = r};
-    r->store = pw_ring_store_memory_table(&r->memory);
+    r->store = (struct pw_ring_store){.ctx = app->kv, .get = kv_get, .cas = kv_cas};
     init_rings(r);
+    rc = pw_kv_watch(app->kv, kv_changed, r);
     for (uint32_t i = 0; i < PW_APP_RINGS && rc == 0; i++) {
         rc = pw_ring_board_create_ctl(&r->ring[i].board);
     }
@@ -232,7 +252,6 @@ pw_app_ring_destroy_ctl(struct pw_app *app)
         pw_lifecycler_destroy_ctl(r->ring[i].life);
         pw_ring_board_destroy_ctl(r->ring[i].board);
     }
-    pw_ring_store_memory_fini(&r->memory);
     pthread_mutex_destroy(&r->mutex);
     pthread_cond_destroy(&r->forgotten);
     free(r);
@@ -265,15 +284,6 @@ publish(struct pw_app_ring *r, struct pw_one_ring *one, struct pw_ring_now now)
     }
     one->dirty = false;
     pw_ring_board_publish_ctl(one->board, s);
-}
-
-void
-pw_app_ring_changed_ctl(struct pw_app_ring *r, const char *key)
-{
-    for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
-        r->ring[i].dirty |= strcmp(r->ring[i].key, key) == 0;
-    }
-    r->ring[PW_APP_RING_INGESTERS].dirty |= strcmp(r->links_key, key) == 0;
 }
 
 /* --- Somebody wants a member forgotten --------------------------------------------------------- */
@@ -353,22 +363,10 @@ pw_app_ring_forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const char
 
 /* --- The control thread ------------------------------------------------------------------------ */
 
-void
-pw_app_ring_start_ctl(struct pw_app_ring *r)
+/* With the mutex. */
+static void
+poll_rings(struct pw_app_ring *r, struct pw_ring_now now)
 {
-    struct pw_ring_now now = pw_app_ring_now();
-
-    for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
-        (void)!pw_lifecycler_start(r->ring[i].life, now); /* logged, and tried again by poll */
-    }
-    pw_app_ring_poll_ctl(r);
-}
-
-void
-pw_app_ring_poll_ctl(struct pw_app_ring *r)
-{
-    struct pw_ring_now now = pw_app_ring_now();
-
     serve_forget(r, now);
     for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
         struct pw_one_ring *one = &r->ring[i];
@@ -384,30 +382,63 @@ pw_app_ring_poll_ctl(struct pw_app_ring *r)
 }
 
 void
+pw_app_ring_poll_ctl(struct pw_app_ring *r)
+{
+    pthread_mutex_lock(&r->app->kv_mutex);
+    poll_rings(r, pw_app_ring_now());
+    pthread_mutex_unlock(&r->app->kv_mutex);
+}
+
+/* What goes wrong below is logged by the lifecycler, and tried again by poll while that makes sense. */
+void
+pw_app_ring_start_ctl(struct pw_app_ring *r)
+{
+    struct pw_ring_now now = pw_app_ring_now();
+
+    pthread_mutex_lock(&r->app->kv_mutex);
+    for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
+        (void)!pw_lifecycler_start(r->ring[i].life, now);
+    }
+    poll_rings(r, now);
+    pthread_mutex_unlock(&r->app->kv_mutex);
+}
+
+void
 pw_app_ring_leave_ctl(struct pw_app_ring *r)
 {
     struct pw_ring_now now = pw_app_ring_now();
 
+    pthread_mutex_lock(&r->app->kv_mutex);
     for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
-        (void)!pw_lifecycler_leave(r->ring[i].life, now); /* logged */
+        (void)!pw_lifecycler_leave(r->ring[i].life, now);
     }
-    pw_app_ring_poll_ctl(r);
+    poll_rings(r, now);
+    pthread_mutex_unlock(&r->app->kv_mutex);
+}
+
+static void
+gone(struct pw_app_ring *r, enum pw_app_ring_kind kind)
+{
+    struct pw_ring_now now = pw_app_ring_now();
+
+    pthread_mutex_lock(&r->app->kv_mutex);
+    (void)!pw_lifecycler_unregister(r->ring[kind].life, now);
+    poll_rings(r, now);
+    pthread_mutex_unlock(&r->app->kv_mutex);
 }
 
 void
 pw_app_ring_distributor_gone_ctl(struct pw_app_ring *r)
 {
-    (void)!pw_lifecycler_unregister(r->ring[PW_APP_RING_DISTRIBUTORS].life, pw_app_ring_now());
-    pw_app_ring_poll_ctl(r);
+    gone(r, PW_APP_RING_DISTRIBUTORS);
 }
 
 void
 pw_app_ring_ingester_gone_ctl(struct pw_app_ring *r)
 {
     if (r->app->cfg->ring.unregister) {
-        (void)!pw_lifecycler_unregister(r->ring[PW_APP_RING_INGESTERS].life, pw_app_ring_now());
+        gone(r, PW_APP_RING_INGESTERS);
     }
-    pw_app_ring_poll_ctl(r);
 }
 
 /* --- For everybody ---------------------------------------------------------------------------- */

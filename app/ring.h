@@ -2,7 +2,8 @@
  *
  * Purpose  runs the lifecyclers of the ingester and the distributor, turns what the store says into
  *          snapshots, and answers for the ring in /ready, /metrics and the pages (app/ring_page.h).
- * Owner    app->ring; the control thread creates, polls and destroys. What others may call says so.
+ * Owner    app->ring; the control thread creates, polls and destroys; app->kv stands before and goes after.
+ *          What others may call says so.
  * Context  cold, but for pw_app_ring_ready.
  * Units    -
  * Errors   create: why says what to do. A ring that cannot be updated is logged and tried again.
@@ -28,8 +29,6 @@ void pw_app_ring_destroy_ctl(struct pw_app *app);
 void pw_app_ring_start_ctl(struct pw_app_ring *r);
 /* What is due: heartbeats, new snapshots, members to forget. */
 void pw_app_ring_poll_ctl(struct pw_app_ring *r);
-/* The store changed under this key, whoever did it. */
-void pw_app_ring_changed_ctl(struct pw_app_ring *r, const char *key);
 /* The way out: LEAVING in both rings; the distributor is gone; the ingester is gone (or stays LEAVING). */
 void pw_app_ring_leave_ctl(struct pw_app_ring *r);
 void pw_app_ring_distributor_gone_ctl(struct pw_app_ring *r);

@@ -263,12 +263,14 @@ put_row(struct pw_text *t, const struct pw_ring_page *p, uint32_t i, double shar
 static const char style[] =
     "<style>body{font:15px/1.45 system-ui,sans-serif;margin:2em;color:#1c2430;background:#fff}"
     "h1{font-size:1.4em;margin:0 0 .2em}table{border-collapse:collapse;margin:1em 0}"
-    "th,td{text-align:left;vertical-align:top;white-space:nowrap;padding:.45em .8em;border-bottom:1px solid #d9dee6}"
+    "th,td{text-align:left;vertical-align:top;white-space:nowrap;padding:.45em "
+    ".8em;border-bottom:1px solid #d9dee6}"
     "th{font-size:.85em;color:#5a6675;font-weight:600}tr.self{background:#f3f7fd}"
     ".n{text-align:right;font-variant-numeric:tabular-nums}small,.quiet{color:#5a6675}"
     ".tag{font-size:.75em;background:#dbe7fa;border-radius:3px;padding:.1em .4em}"
     ".good{color:#1a7f37}.between{color:#9a6700}.bad{color:#c62828}"
-    ".tokens{white-space:normal;font:12px/1.5 ui-monospace,monospace;word-break:break-word;color:#5a6675}"
+    ".tokens{white-space:normal;font:12px/1.5 "
+    "ui-monospace,monospace;word-break:break-word;color:#5a6675}"
     "form{margin:0}button{font:inherit;padding:.15em .7em}</style>\n";
 
 static void

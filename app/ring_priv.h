@@ -4,7 +4,6 @@
 
 #include "app/config.h"
 #include "app/ring.h"
-#include "app/ring_store.h"
 #include "ring/readiness.h"
 
 #include <pthread.h>
@@ -37,8 +36,7 @@ struct pw_forget {
 
 struct pw_app_ring {
     struct pw_app *app;
-    struct pw_ring_store store;
-    struct pw_ring_store_memory memory; /* what store is while there is no gossip */
+    struct pw_ring_store store; /* app->kv; used with app->kv_mutex */
     struct pw_one_ring ring[PW_APP_RINGS];
     char links_key[PW_CONFIG_TEXT_BYTES + 16];
     const char *excluded_zone[PW_CONFIG_ITEMS_MAX];

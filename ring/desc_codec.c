@@ -83,7 +83,7 @@ add_token(struct reader *r, uint64_t v)
 static int
 read_tokens(struct reader *r, struct pw_wire_field f)
 {
-    const uint8_t *p = f.bytes.ptr, *end = p + f.bytes.len;
+    const uint8_t *p, *end;
     int rc = 0;
 
     if (f.type == PW_WIRE_VARINT) {
@@ -92,6 +92,8 @@ read_tokens(struct reader *r, struct pw_wire_field f)
     if (f.type != PW_WIRE_LEN) {
         return wrong_type(r);
     }
+    p = f.bytes.ptr;
+    end = p + f.bytes.len; /* LEN: never without an address */
     while (p < end && rc == 0) {
         uint64_t v = 0;
         int used = pw_wire_varint(p, end, &v);
