@@ -1,6 +1,7 @@
 #include "query/api.h"
 
 #include "query/envelope.h"
+#include "query/peers.h"
 #include "query/routes.h"
 #include "query/settings.h"
 
@@ -48,7 +49,9 @@ pw_query_thread_new_cold(struct pw_query *q)
     pw_arena_init(&t->arena, PW_QUERY_MEMORY_BYTES_MAX);
     t->deflate = libdeflate_alloc_compressor(1);
     t->inflate = libdeflate_alloc_decompressor();
-    if (pw_regex_cache_init_cold(&t->regex) != 0 || t->deflate == NULL || t->inflate == NULL) {
+    t->peers = q->cfg.peers != NULL ? q->cfg.peers->thread_new(q->cfg.peers->ctx) : NULL;
+    if ((q->cfg.peers != NULL && t->peers == NULL) || pw_regex_cache_init_cold(&t->regex) != 0 ||
+        t->deflate == NULL || t->inflate == NULL) {
         pw_query_thread_free_cold(t);
         return NULL;
     }
@@ -60,6 +63,9 @@ pw_query_thread_free_cold(struct pw_query_thread *t)
 {
     if (t == NULL) {
         return;
+    }
+    if (t->peers != NULL) {
+        t->q->cfg.peers->thread_free(t->q->cfg.peers->ctx, t->peers);
     }
     pw_arena_reset(&t->arena);
     pw_regex_cache_fini_cold(&t->regex);
@@ -82,7 +88,8 @@ enum pw_query_route
 pw_query_route(struct pw_slice path)
 {
     static const char *const families[] = {"/querier.v1.", "/settings.v1.",     "/vcs.v1.",
-                                           "/version.v1.", "/capabilities.v1.", "/ingester.v1."};
+                                           "/version.v1.", "/capabilities.v1.", "/ingester.v1.",
+                                           "/pyrowire.v1."};
 
     if (pw_routes_rpc(path) != NULL) {
         return PW_QUERY_ROUTE_RPC;

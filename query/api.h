@@ -17,6 +17,7 @@
 #include "dataplane/http_app.h"
 #include "ingester/catalog.h"
 
+struct pw_peers;
 struct pw_query;
 struct pw_query_thread;
 
@@ -37,6 +38,7 @@ struct pw_query_cfg {
     /* ingester.v1 Flush: writes what the heads hold as blocks and waits for it. 0, or why not. */
     int (*flush)(void *ctx);
     void *ctx;
+    const struct pw_peers *peers; /* the other appliances (peers.h); NULL: this one is alone */
     struct {
         const char *version, *revision, *branch, *build_user, *build_date;
     } build;

@@ -54,6 +54,7 @@ struct pw_query_thread {
     struct pw_regex_cache regex;
     struct libdeflate_compressor *deflate;
     struct libdeflate_decompressor *inflate;
+    void *peers; /* what cfg.peers keeps for this thread */
 };
 
 /* What a call has to give back when it ends: an open block cursor, symbols of a partition, a block in
@@ -75,6 +76,7 @@ struct pw_call {
     struct pw_query_limits limits;
     const struct pw_catalog_view *sources; /* one generation for the whole request */
     struct pw_call_held *held;
+    bool of_peer;    /* another appliance asks: it asks the others itself */
     bool is_json;    /* codec of the request, and so of the answer */
     bool utf8_names; /* the client takes label names that are not [a-zA-Z_][a-zA-Z0-9_]* */
     struct pw_text out;

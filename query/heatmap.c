@@ -360,6 +360,7 @@ read_query(struct pw_call *c, const Querier__V1__SelectHeatmapRequest *req, stru
     plan->columns = h->spans ? PW_BLOCK_COL_SAMPLES | PW_BLOCK_COL_SPANS | PW_BLOCK_COL_TRACES
                              : PW_BLOCK_COL_TOTAL;
     plan->columns |= PW_BLOCK_COL_UUID;
+    plan->samples_by_row = h->spans;
     plan->range.start_ms -= h->step_ms;
     return pw_plan_selector(c, plan, pw_slice_str(req->label_selector));
 }

@@ -19,11 +19,13 @@ struct each {
 static int
 each_series(struct pw_call *c, const struct pw_plan *plan, const struct each *e)
 {
+    struct pw_plan series_plan = *plan;
     struct pw_select s;
     struct pw_select_series_cursor cur = {0};
     struct pw_head_series series;
 
-    if (pw_select_open(c, plan, &s) != 0) {
+    series_plan.only_series = true;
+    if (pw_select_open(c, &series_plan, &s) != 0) {
         return PW_EINVAL;
     }
     while (pw_select_next_series(&s, &cur, &series)) {

@@ -1,4 +1,5 @@
 /* The small answers of contract read-path.md 1.1 and 1.3. */
+#include "query/far.h"
 #include "query/routes.h"
 
 #include "base/json.h"
@@ -35,35 +36,59 @@ widen_by_head(struct times *t, const struct pw_head_view *v)
     }
 }
 
+static void
+times_of(const struct pw_call *c, struct pw_slice tenant, struct times *t)
+{
+    const struct pw_catalog_view *from = c->sources;
+
+    for (uint32_t i = 0; i < from->heads_count; i++) {
+        struct pw_head_view v;
+
+        if (pw_head_view_open(from->head[i], tenant, &v)) {
+            widen_by_head(t, &v);
+        }
+    }
+    for (uint32_t i = 0; i < from->blocks_count; i++) {
+        if (pw_slice_eq_str(tenant, from->block[i]->tenant)) {
+            const struct pw_block_meta *m = pw_block_meta(from->block[i]->block);
+
+            widen(t, m->min_time_ms * NS_PER_MS, m->max_time_ms * NS_PER_MS);
+        }
+    }
+}
+
+void
+pw_misc_times(const struct pw_call *c, int64_t *min_ns, int64_t *max_ns, bool *any)
+{
+    struct times t = {0};
+
+    for (uint32_t i = 0; i < c->tenant_count; i++) {
+        times_of(c, c->tenant[i], &t);
+    }
+    *min_ns = t.min_ns;
+    *max_ns = t.max_ns;
+    *any = t.any;
+}
+
 int
 pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req)
 {
-    const struct pw_catalog_view *from = c->sources;
     Types__V1__GetProfileStatsResponse res = TYPES__V1__GET_PROFILE_STATS_RESPONSE__INIT;
-    struct times t = {0};
+    int64_t min_ns, max_ns;
+    bool any;
 
     (void)req;
     if (c->tenant_count != 1) {
         return pw_call_fail(c, PW_CONNECT_CODE_INVALID_ARGUMENT, "expected 1 tenant, got %u",
                             c->tenant_count);
     }
-    for (uint32_t i = 0; i < from->heads_count; i++) {
-        struct pw_head_view v;
-
-        if (pw_head_view_open(from->head[i], c->tenant[0], &v)) {
-            widen_by_head(&t, &v);
-        }
+    pw_misc_times(c, &min_ns, &max_ns, &any);
+    if (pw_far_times(c, &min_ns, &max_ns, &any) != 0) {
+        return PW_EINVAL;
     }
-    for (uint32_t i = 0; i < from->blocks_count; i++) {
-        if (pw_slice_eq_str(c->tenant[0], from->block[i]->tenant)) {
-            const struct pw_block_meta *m = pw_block_meta(from->block[i]->block);
-
-            widen(&t, m->min_time_ms * NS_PER_MS, m->max_time_ms * NS_PER_MS);
-        }
-    }
-    res.data_ingested = t.any;
-    res.oldest_profile_time = t.min_ns / NS_PER_MS;
-    res.newest_profile_time = t.max_ns / NS_PER_MS;
+    res.data_ingested = any;
+    res.oldest_profile_time = min_ns / NS_PER_MS;
+    res.newest_profile_time = max_ns / NS_PER_MS;
     return pw_call_answer(c, &res.base);
 }
 

@@ -5,6 +5,7 @@
 #include "query/labels_query.h"
 #include "query/merge.h"
 #include "query/pprof_out.h"
+#include "query/far.h"
 #include "query/render.h"
 #include "query/series.h"
 #include "query/settings.h"
@@ -47,6 +48,7 @@ static const struct pw_rpc rpcs[] = {
      pw_settings_set},
     {SETTINGS "Delete", "*settingsv1.DeleteSettingsRequest",
      &front__v1__delete_settings_request__descriptor, pw_settings_delete},
+    {PW_PEER_ROUTE, "", NULL, pw_far_serve},
     {"/ingester.v1.IngesterService/Flush", "*ingesterv1.FlushRequest",
      &front__v1__empty__descriptor, pw_misc_flush},
     {"/version.v1.Version/Version", "*versionv1.VersionRequest", &front__v1__empty__descriptor,

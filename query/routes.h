@@ -30,6 +30,8 @@ const struct pw_rpc *pw_routes_rpc(struct pw_slice path);
 const struct pw_get *pw_routes_get(struct pw_slice path);
 
 /* Small answers, misc.c. */
+/* Oldest and newest time of this appliance's profiles of all tenants of the call. */
+void pw_misc_times(const struct pw_call *c, int64_t *min_ns, int64_t *max_ns, bool *any);
 int pw_misc_profile_stats(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_analyze_query(struct pw_call *c, const ProtobufCMessage *req);
 int pw_misc_flush(struct pw_call *c, const ProtobufCMessage *req);

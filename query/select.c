@@ -1,5 +1,6 @@
 #include "query/select.h"
 
+#include "query/far.h"
 #include "query/replicas.h"
 #include "query/select_block.h"
 
@@ -91,7 +92,11 @@ pw_select_open(struct pw_call *c, const struct pw_plan *plan, struct pw_select *
         }
     }
     s->head_views = s->view_count;
-    return pw_select_blocks_open(s) != 0 ? PW_EINVAL : pw_replicas_mark(s);
+    if (pw_select_blocks_open(s) != 0 || pw_replicas_mark(s) != 0) {
+        return PW_EINVAL;
+    }
+    s->far_first = s->view_count;
+    return pw_far_open(s);
 }
 
 /* --- Rows ----------------------------------------------------------------------------------- */
@@ -136,6 +141,36 @@ next_of_heads(const struct pw_select *s, struct pw_select_cursor *cur, struct pw
     return false;
 }
 
+/* Rows of other appliances: they fit, and were judged when they came (far.h). */
+static bool
+next_of_far(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
+{
+    for (; cur->far < s->far_views; cur->far++, cur->row = 0) {
+        const struct pw_select_view *v = &s->view[s->far_first + cur->far];
+        const struct pw_far_part *p = v->src.far;
+
+        for (; cur->row < p->row_count; cur->row++) {
+            const struct pw_far_row *r = &p->row[cur->row];
+
+            if (!v->series[r->series] || (v->take != NULL && !v->take[cur->row])) {
+                continue;
+            }
+            *row = (struct pw_head_row){
+                .time_ns = r->time_ns,
+                .total = r->total,
+                .series = r->series,
+                .samples_count = r->samples,
+                .samples_ref = r->first,
+            };
+            memcpy(row->uuid, r->uuid, sizeof(row->uuid));
+            cur->view = s->far_first + cur->far;
+            cur->row++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool
 next_anywhere(const struct pw_select *s, struct pw_select_cursor *cur, struct pw_head_row *row)
 {
@@ -147,7 +182,7 @@ next_anywhere(const struct pw_select *s, struct pw_select_cursor *cur, struct pw
             return true;
         }
     }
-    return false;
+    return s->call->code == PW_CONNECT_CODE_OK && next_of_far(s, cur, row);
 }
 
 bool
@@ -209,9 +244,9 @@ pw_select_sample(const struct pw_select *s, const struct pw_select_view *v,
     return id.has_trace != 0 && id_among(id.trace_id, s->plan.trace, s->plan.trace_count);
 }
 
-static void
-sum_row(const struct pw_select *s, const struct pw_select_view *v, const struct pw_head_row *row,
-        int64_t *sum)
+void
+pw_select_sum_row(const struct pw_select *s, const struct pw_select_view *v,
+                  const struct pw_head_row *row, int64_t *sum)
 {
     struct pw_head_sample sample[SAMPLES_AT_ONCE];
     bool filter = pw_select_filters_samples(s);
@@ -232,10 +267,8 @@ sum_row(const struct pw_select *s, const struct pw_select_view *v, const struct 
 }
 
 int
-pw_select_sums(const struct pw_select *s, int64_t ***out)
+pw_select_sums_new(const struct pw_select *s, int64_t ***out)
 {
-    struct pw_select_cursor cur = {0};
-    struct pw_head_row row;
     int64_t **sums = pw_arena_zalloc(s->call->arena, s->view_count + 1, sizeof(*sums));
 
     if (sums == NULL) {
@@ -248,9 +281,29 @@ pw_select_sums(const struct pw_select *s, int64_t ***out)
             return pw_call_no_memory(s->call);
         }
     }
-    while (pw_select_next(s, &cur, &row)) {
-        sum_row(s, &s->view[cur.view], &row, sums[cur.view]);
-    }
     *out = sums;
+    return 0;
+}
+
+int
+pw_select_sums(const struct pw_select *s, int64_t ***out)
+{
+    struct pw_select_cursor cur = {0};
+    struct pw_head_row row;
+
+    if (pw_select_sums_new(s, out) != 0) {
+        return PW_EINVAL;
+    }
+    for (uint32_t i = 0; i < s->far_views; i++) {
+        uint32_t view = s->far_first + i;
+        const struct pw_far_part *p = s->view[view].src.far;
+
+        if (p->sum != NULL) {
+            memcpy((*out)[view], p->sum, p->stack_count * sizeof(*p->sum));
+        }
+    }
+    while (pw_select_next(s, &cur, &row)) {
+        pw_select_sum_row(s, &s->view[cur.view], &row, (*out)[cur.view]);
+    }
     return 0;
 }

@@ -31,13 +31,17 @@ struct pw_plan {
      * all anyway; of a block, only these columns are read. */
     uint32_t columns;
     bool stacks; /* stacks will be resolved: symbols of blocks are needed */
+    /* What will be done with it, so that other appliances send no more than that. */
+    bool only_series;    /* pw_select_next_series alone */
+    bool samples_by_row; /* samples are read row by row, not by pw_select_sums */
 };
 
-/* A head, or what one partition of a block has. */
+/* A head, what one partition of a block has, or what another appliance sent. */
 struct pw_select_view {
     struct pw_source src;
-    bool *series; /* [series_count]: matches. Views of one block share it. */
-    bool *shared; /* [series_count]: other origins may have the same rows; NULL: none has */
+    bool *series;     /* [series_count]: matches. Views of one block share it. */
+    bool *shared;     /* [series_count]: other origins may have the same rows; NULL: none has */
+    const bool *take; /* of another appliance: which of its rows count; NULL: all */
     uint32_t series_matched;
 };
 
@@ -62,10 +66,11 @@ struct pw_select_block {
 struct pw_select {
     struct pw_call *call;
     struct pw_plan plan;
-    struct pw_select_view *view; /* heads, then partitions of blocks */
+    struct pw_select_view *view; /* heads, then partitions of blocks, then other appliances' */
     uint32_t view_count, view_cap, head_views;
     struct pw_select_block *block;
     uint32_t block_count;
+    uint32_t far_first, far_views;
     bool replicas; /* some view has shared series */
     int64_t start_ns, end_ns;
 };
@@ -73,6 +78,7 @@ struct pw_select {
 struct pw_select_cursor { /* zero to begin */
     uint32_t view;
     uint32_t block;
+    uint32_t far;
     uint64_t row;
     struct pw_call_held *rows; /* open cursor of the block */
     struct pw_dedup *dedup;    /* what was returned, where there are replicas */
@@ -110,5 +116,9 @@ pw_select_filters_samples(const struct pw_select *s)
 /* Sum of all matching samples per stack id of each view: *sums is [view_count] arrays of
  * [stacks_count + 1]. Of plans with stacks. */
 PW_MUST_USE int pw_select_sums(const struct pw_select *s, int64_t ***sums);
+/* The two steps of it, for who chooses among the rows. */
+PW_MUST_USE int pw_select_sums_new(const struct pw_select *s, int64_t ***sums);
+void pw_select_sum_row(const struct pw_select *s, const struct pw_select_view *v,
+                       const struct pw_head_row *row, int64_t *sum);
 
 #endif

@@ -1,4 +1,4 @@
-/* query/select_block.h - the half of select.h that reads blocks; for select.c alone.
+/* query/select_block.h - the half of select.h that reads blocks; for select.c, and remote.c for its views.
  *
  * Purpose  which blocks overlap the query, which of their series match (by postings where a matcher asks
  *          for one value), their symbol partitions as views, and their rows.

@@ -213,7 +213,7 @@ pw_series_run(struct pw_call *c, const struct pw_series_query *q, struct pw_seri
     struct under u;
 
     *r = (struct pw_series_result){0};
-    plan.stacks = q->call_site_count > 0;
+    plan.stacks = plan.samples_by_row = q->call_site_count > 0;
     plan.columns = PW_BLOCK_COL_TOTAL | (plan.stacks ? PW_BLOCK_COL_SAMPLES : 0U) |
                    (q->exemplars ? PW_BLOCK_COL_UUID : 0U);
     plan.range.start_ms -= q->step_ms; /* the first bucket is [start - step, start] */

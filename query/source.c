@@ -22,6 +22,7 @@ void
 pw_source_of_head(struct pw_source *s, const struct pw_head_view *v)
 {
     *s = (struct pw_source){
+        .is_head = true,
         .head = *v,
         .series_count = v->series_count,
         .stacks_count = v->stacks_count,
@@ -49,10 +50,29 @@ pw_source_of_block(struct pw_source *s, const struct pw_catalog_block *b,
 }
 
 void
-pw_source_block_location(const struct pw_source *s, uint32_t id, struct pw_head_location *out)
+pw_source_of_far(struct pw_source *s, const struct pw_far_part *part)
+{
+    *s = (struct pw_source){
+        .far = part,
+        .series = part->series,
+        .series_count = part->series_count,
+        .stacks_count = part->stack_count,
+        .strings_count = part->string_count,
+        .functions_count = part->function_count,
+        .locations_count = part->location_count,
+        .mappings_count = part->mapping_count,
+    };
+}
+
+void
+pw_source_other_location(const struct pw_source *s, uint32_t id, struct pw_head_location *out)
 {
     struct pw_block_location l;
 
+    if (s->far != NULL) {
+        *out = s->far->location[id];
+        return;
+    }
     pw_block_location(s->symbols, id, &l);
     *out = (struct pw_head_location){
         .address = l.address,
@@ -63,10 +83,14 @@ pw_source_block_location(const struct pw_source *s, uint32_t id, struct pw_head_
 }
 
 void
-pw_source_block_function(const struct pw_source *s, uint32_t id, struct pw_head_function *out)
+pw_source_other_function(const struct pw_source *s, uint32_t id, struct pw_head_function *out)
 {
     struct pw_block_function f;
 
+    if (s->far != NULL) {
+        *out = s->far->function[id];
+        return;
+    }
     pw_block_function(s->symbols, id, &f);
     *out = (struct pw_head_function){
         .name = f.name,
@@ -77,10 +101,14 @@ pw_source_block_function(const struct pw_source *s, uint32_t id, struct pw_head_
 }
 
 void
-pw_source_block_mapping(const struct pw_source *s, uint32_t id, struct pw_head_mapping *out)
+pw_source_other_mapping(const struct pw_source *s, uint32_t id, struct pw_head_mapping *out)
 {
     struct pw_block_mapping m;
 
+    if (s->far != NULL) {
+        *out = s->far->mapping[id];
+        return;
+    }
     pw_block_mapping(s->symbols, id, &m);
     *out = (struct pw_head_mapping){
         .memory_start = m.memory_start,
@@ -96,11 +124,15 @@ pw_source_block_mapping(const struct pw_source *s, uint32_t id, struct pw_head_m
 }
 
 void
-pw_source_block_span(const struct pw_source *s, uint32_t span, struct pw_record_span_id *out)
+pw_source_other_span(const struct pw_source *s, uint32_t span, struct pw_record_span_id *out)
 {
     static const uint8_t none[16];
     const struct pw_block_row *row = s->row;
 
+    if (s->far != NULL) {
+        *out = s->far->span[span - 1];
+        return;
+    }
     *out = (struct pw_record_span_id){0};
     if (row->span != NULL && memcmp(row->span[span - 1], none, sizeof(row->span[0])) != 0) {
         memcpy(out->span_id, row->span[span - 1], sizeof(out->span_id));
@@ -112,11 +144,26 @@ pw_source_block_span(const struct pw_source *s, uint32_t span, struct pw_record_
     }
 }
 
+static uint32_t
+far_samples(const struct pw_far_part *part, const struct pw_head_row *row, uint32_t first,
+            struct pw_head_sample *out, uint32_t n)
+{
+    uint32_t left = first < row->samples_count ? row->samples_count - first : 0;
+
+    n = left < n ? left : n;
+    memcpy(out, part->sample + row->samples_ref + first, n * sizeof(*out));
+    return n;
+}
+
 uint32_t
-pw_source_block_samples(const struct pw_source *s, uint32_t first, struct pw_head_sample *out,
-                        uint32_t n)
+pw_source_other_samples(const struct pw_source *s, const struct pw_head_row *of, uint32_t first,
+                        struct pw_head_sample *out, uint32_t n)
 {
     const struct pw_block_row *row = s->row;
+
+    if (s->far != NULL) {
+        return far_samples(s->far, of, first, out, n);
+    }
     bool spans = row->span != NULL || row->trace != NULL;
     uint32_t left = first < row->samples_count ? row->samples_count - first : 0;
 
@@ -130,4 +177,24 @@ pw_source_block_samples(const struct pw_source *s, uint32_t first, struct pw_hea
         out[i].span = spans ? first + i + 1 : 0; /* which of the row's samples: see block_span */
     }
     return n;
+}
+
+uint32_t
+pw_source_other_stack(const struct pw_source *s, uint32_t stack, uint32_t *loc, uint32_t n)
+{
+    const struct pw_far_part *p = s->far;
+
+    if (p == NULL) {
+        return pw_block_stack(s->symbols, stack, loc, n);
+    }
+    uint32_t first = p->stack[stack], depth = p->stack[stack + 1] - first;
+
+    memcpy(loc, p->loc + first, (depth < n ? depth : n) * sizeof(*loc));
+    return depth;
+}
+
+struct pw_slice
+pw_source_other_string(const struct pw_source *s, uint32_t id)
+{
+    return s->far != NULL ? s->far->string[id] : pw_block_string(s->symbols, id);
 }

@@ -254,7 +254,8 @@ qf_push(struct qf *f, const struct qf_push *in)
     pw_labels_sort(&labels);
     group.sample_count = p->sample_count;
     memset(group.uuid, 0, sizeof(group.uuid));
-    group.uuid[15] = (uint8_t)++f->pushed;
+    f->pushed++;
+    group.uuid[15] = in->uuid != 0 ? in->uuid : (uint8_t)f->pushed;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         all[i] = i;
     }
@@ -392,7 +393,13 @@ anonymous(void *ctx, struct pw_slice header, struct pw_slice *tenant, struct pw_
 void
 qf_init(struct qf *f, bool multitenancy)
 {
-    struct pw_query_cfg cfg = {.multitenancy = multitenancy};
+    qf_init_peer(f, multitenancy, NULL);
+}
+
+void
+qf_init_peer(struct qf *f, bool multitenancy, const struct pw_peers *peers)
+{
+    struct pw_query_cfg cfg = {.multitenancy = multitenancy, .peers = peers};
 
     *f = (struct qf){.now_ms = 1800000000000,
                      .limits = {.max_query_lookback_ms = 7 * 86400000LL,

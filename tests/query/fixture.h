@@ -41,12 +41,15 @@ struct qf_push {
     const char *types;  /* "samples:count,cpu:nanoseconds"; NULL: "cpu:nanoseconds" */
     const char *period; /* "cpu:nanoseconds"; NULL the same */
     int64_t time_ms;
+    uint8_t uuid; /* its last byte; 0: a number of its own */
     /* One stack a line, "root;...;leaf value[,value...][ @span[/trace]]". A frame "a|b" is one location
      * with b inlined into a. */
     const char *folded;
 };
 
 void qf_init(struct qf *f, bool multitenancy);
+/* One appliance of several (query/peers.h). */
+void qf_init_peer(struct qf *f, bool multitenancy, const struct pw_peers *peers);
 void qf_fini(struct qf *f);
 void qf_push(struct qf *f, const struct qf_push *p);
 
