@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "query/peers.h"
 
 #include <rte_ring.h>
 
@@ -16,7 +17,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { JOB_BYTES = PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX };
+enum {
+    JOB_BYTES = PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX,
+    JOBS_FOR_PEERS = PW_QUERY_JOBS_MAX / 4, /* that clients do not get */
+};
 
 struct job {
     struct pw_jobs_client *client;
@@ -36,15 +40,28 @@ struct pw_jobs_client {
     uint32_t in_flight;       /* the client's own count */
 };
 
+/* Requests of one kind on their way to the threads that are theirs. */
+struct queue {
+    struct rte_ring *work; /* clients put, query threads get */
+    sem_t sem;             /* counts `work`; sem_post makes no system call while nobody sleeps */
+};
+
+enum { OF_CLIENTS, OF_PEERS, QUEUES };
+
+struct query_thread {
+    struct pw_jobs *jobs;
+    struct queue *queue;
+    pthread_t thread;
+};
+
 struct pw_jobs {
     struct pw_jobs_cfg cfg;
     struct job *job;        /* [PW_QUERY_JOBS_MAX], mapped, touched when used */
     struct rte_ring *idle;  /* free jobs; clients get, query threads put */
-    struct rte_ring *work;  /* clients put, query threads get */
     struct rte_ring *spent; /* sent answers on their way to be freed by a query thread */
-    sem_t work_sem;         /* counts `work`; sem_post makes no system call while nobody sleeps */
+    struct queue queue[QUEUES];
     _Atomic bool stop;
-    pthread_t thread[PW_WORKERS_MAX];
+    struct query_thread thread[PW_WORKERS_MAX];
     uint32_t threads_started;
     struct pw_jobs_client client[PW_WORKERS_MAX];
 };
@@ -85,7 +102,8 @@ run_one(struct pw_jobs *jobs, void *thread_ctx, struct job *job)
 static void *
 query_thread(void *arg)
 {
-    struct pw_jobs *jobs = arg;
+    struct query_thread *self = arg;
+    struct pw_jobs *jobs = self->jobs;
     void *ctx = jobs->cfg.runner.thread_new(jobs->cfg.runner.ctx);
     void *p;
 
@@ -95,10 +113,10 @@ query_thread(void *arg)
                "msg=\"query thread stays on the control thread's CPU\"");
     }
     for (;;) {
-        while (sem_wait(&jobs->work_sem) != 0) {
+        while (sem_wait(&self->queue->sem) != 0) {
         }
         recycle_spent(jobs);
-        if (rte_ring_dequeue(jobs->work, &p) == 0) {
+        if (rte_ring_dequeue(self->queue->work, &p) == 0) {
             run_one(jobs, ctx, p);
         } else if (atomic_load_explicit(&jobs->stop, memory_order_acquire)) {
             break;
@@ -127,28 +145,36 @@ free_all(struct pw_jobs *jobs)
         }
     }
     rte_ring_free(jobs->idle);
-    rte_ring_free(jobs->work);
     rte_ring_free(jobs->spent);
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        rte_ring_free(jobs->queue[i].work);
+        sem_destroy(&jobs->queue[i].sem);
+    }
     if (jobs->job != NULL) {
         munmap(jobs->job, sizeof(struct job) * PW_QUERY_JOBS_MAX);
     }
-    sem_destroy(&jobs->work_sem);
     free(jobs);
 }
 
 static int
 start_threads(struct pw_jobs *jobs)
 {
-    for (uint32_t i = 0; i < jobs->cfg.threads; i++) {
-        int rc = pthread_create(&jobs->thread[i], NULL, query_thread, jobs);
+    for (uint32_t i = 0; i < jobs->cfg.threads + jobs->cfg.peer_threads; i++) {
+        struct query_thread *t = &jobs->thread[i];
+        bool peers = i >= jobs->cfg.threads;
         char name[16];
+
+        *t = (struct query_thread){.jobs = jobs,
+                                   .queue = &jobs->queue[peers ? OF_PEERS : OF_CLIENTS]};
+        int rc = pthread_create(&t->thread, NULL, query_thread, t);
 
         if (rc != 0) {
             return -rc;
         }
         jobs->threads_started++;
-        snprintf(name, sizeof(name), "pw-query-%u", i);
-        pthread_setname_np(jobs->thread[i], name);
+        snprintf(name, sizeof(name), peers ? "pw-peer-%u" : "pw-query-%u",
+                 peers ? i - jobs->cfg.threads : i);
+        pthread_setname_np(t->thread, name);
     }
     return 0;
 }
@@ -159,7 +185,8 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
     struct pw_jobs *jobs;
     int rc = PW_ENOMEM;
 
-    if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 || cfg->threads > PW_WORKERS_MAX) {
+    if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 ||
+        cfg->threads + cfg->peer_threads > PW_WORKERS_MAX) {
         return PW_EINVAL;
     }
     jobs = calloc(1, sizeof(*jobs));
@@ -167,7 +194,9 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
         return PW_ENOMEM;
     }
     jobs->cfg = *cfg;
-    sem_init(&jobs->work_sem, 0, 0);
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        sem_init(&jobs->queue[i].sem, 0, 0);
+    }
     for (uint32_t i = 0; i < cfg->clients; i++) {
         jobs->client[i] = (struct pw_jobs_client){.jobs = jobs, .eventfd = -1};
     }
@@ -178,9 +207,12 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
         goto err_free;
     }
     jobs->idle = new_ring("pwidle", jobs, 0);
-    jobs->work = new_ring("pwwork", jobs, 0);
     jobs->spent = new_ring("pwspent", jobs, 0);
-    if (jobs->idle == NULL || jobs->work == NULL || jobs->spent == NULL) {
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        jobs->queue[i].work = new_ring("pwwork", jobs, i);
+    }
+    if (jobs->idle == NULL || jobs->queue[OF_CLIENTS].work == NULL ||
+        jobs->queue[OF_PEERS].work == NULL || jobs->spent == NULL) {
         goto err_free;
     }
     for (uint32_t i = 0; i < cfg->clients; i++) {
@@ -211,10 +243,10 @@ pw_jobs_destroy_ctl(struct pw_jobs *jobs)
 
     atomic_store_explicit(&jobs->stop, true, memory_order_release);
     for (uint32_t i = 0; i < jobs->threads_started; i++) {
-        sem_post(&jobs->work_sem);
+        sem_post(&jobs->thread[i].queue->sem);
     }
     for (uint32_t i = 0; i < jobs->threads_started; i++) {
-        pthread_join(jobs->thread[i], NULL);
+        pthread_join(jobs->thread[i].thread, NULL);
     }
     recycle_spent(jobs);
     for (uint32_t i = 0; i < jobs->cfg.clients; i++) {
@@ -281,10 +313,15 @@ int
 pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
 {
     struct pw_jobs *jobs = c->jobs;
+    bool peer = jobs->cfg.peer_threads > 0 && pw_slice_eq_str(req->path, PW_PEER_ROUTE);
+    struct queue *q = &jobs->queue[peer ? OF_PEERS : OF_CLIENTS];
     struct job *job;
     size_t used = 0;
     void *p;
 
+    if (!peer && jobs->cfg.peer_threads > 0 && rte_ring_count(jobs->idle) <= JOBS_FOR_PEERS) {
+        return PW_EAGAIN;
+    }
     if (!fits(req) || rte_ring_dequeue(jobs->idle, &p) != 0) {
         return PW_EAGAIN;
     }
@@ -308,8 +345,8 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
         (void)keep(job, &used, req->body[i]);
     }
     c->in_flight++;
-    PW_INVARIANT(rte_ring_enqueue(jobs->work, job) == 0);
-    sem_post(&jobs->work_sem);
+    PW_INVARIANT(rte_ring_enqueue(q->work, job) == 0);
+    sem_post(&q->sem);
     return 0;
 }
 

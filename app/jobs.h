@@ -34,6 +34,9 @@ struct pw_jobs_runner {
 
 struct pw_jobs_cfg {
     uint32_t threads;
+    /* Beside those: for PW_PEER_ROUTE alone, so that appliances which ask each other never wait for threads that wait
+     * for them. 0: it is a request like others. */
+    uint32_t peer_threads;
     uint32_t clients;
     const struct pw_plan *plan; /* query threads run on its background CPUs; borrowed */
     struct pw_jobs_runner runner;

@@ -2,6 +2,7 @@
 
 #include "app/gateway.h"
 #include "app/parts.h"
+#include "app/peers.h"
 #include "app/ring_page.h"
 #include "app/shipping.h"
 #include "app/storage.h"
@@ -91,6 +92,7 @@ pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
         .tenant = query_tenant,
         .flush = query_flush,
         .ctx = app,
+        .peers = pw_peers_ops(app->peers),
         .build = {.version = PW_VERSION,
                   .revision = PW_REVISION,
                   .branch = PW_BRANCH,
@@ -127,6 +129,7 @@ write_http(void *ctx, struct pw_text *t)
         srv[d] = app->door[d].http;
     }
     pw_http_server_metrics(srv, app->doors, t);
+    pw_peers_metrics(app->peers, t);
 }
 
 static void

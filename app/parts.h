@@ -77,6 +77,7 @@ struct pw_app {
     struct pw_bell bell[PW_PLAN_LCORES_MAX]; /* of loop[i]; lives longer, query threads ring it */
 
     struct pw_query *query;
+    struct pw_peers_net *peers; /* the other appliances, for queries (app/peers.h) */
     struct pw_jobs *jobs;
     struct rte_mempool *listener_pool;
     struct pw_listener *listener;

@@ -7,6 +7,7 @@
 #include "app/nic_options.h"
 #include "app/pages.h"
 #include "app/parts.h"
+#include "app/peers.h"
 #include "app/shipping.h"
 #include "app/storage.h"
 #include "base/check.h"
@@ -29,6 +30,8 @@ enum {
     BULK_BYTES = 64 << 20, /* records above PW_LANE_INLINE_BYTES_MAX in flight, per thread */
     LISTENER_MBUFS = 8191,
     LISTENER_CONNS_MAX = 1024,
+    PEER_THREADS =
+        2, /* for the questions of other appliances, which these answer without asking anybody */
 };
 
 /* One line that says what failed; returns rc. */
@@ -216,12 +219,16 @@ start_queries(struct pw_app *app)
     struct pw_query_cfg cfg;
     struct pw_jobs_cfg jobs = {
         .threads = app->cfg->query_threads,
+        .peer_threads = PEER_THREADS,
         .clients = app->doors,
         .plan = &app->nic.plan,
         .runner = pw_pages_runner(app),
     };
-    int rc;
+    int rc = pw_peers_create_cold(&app->peers);
 
+    if (rc != 0) {
+        return failed("peers", rc, NULL);
+    }
     pw_pages_query_cfg(app, &cfg);
     rc = pw_query_create_cold(&app->query, &cfg);
     if (rc != 0) {
@@ -614,6 +621,7 @@ pw_app_stop(struct pw_app *app)
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);
     }
+    pw_peers_destroy_cold(app->peers);
     for (uint32_t i = 0; i < app->ingesters; i++) {
         if (app->ingester[i] != NULL) {
             pw_ingester_destroy_ctl(app->ingester[i]);
