@@ -49,7 +49,8 @@ times_of(const struct pw_call *c, struct pw_slice tenant, struct times *t)
         }
     }
     for (uint32_t i = 0; i < from->blocks_count; i++) {
-        if (pw_slice_eq_str(tenant, from->block[i]->tenant)) {
+        if (pw_slice_eq_str(tenant, from->block[i]->tenant) &&
+            !(c->of_peer && from->block[i]->remote)) {
             const struct pw_block_meta *m = pw_block_meta(from->block[i]->block);
 
             widen(t, m->min_time_ms * NS_PER_MS, m->max_time_ms * NS_PER_MS);

@@ -361,6 +361,14 @@ open_block(struct pw_select *s, const struct pw_replica_block *in)
     return rc;
 }
 
+/* What another appliance asks for is what it cannot see: the bucket it reads itself. */
+static bool
+is_read_here(const struct pw_select *s, const struct pw_catalog_block *b)
+{
+    return !(s->call->of_peer && b->remote) && of_tenants(s->call, b) &&
+           overlaps(s, pw_block_meta(b->block));
+}
+
 int
 pw_select_blocks_open(struct pw_select *s)
 {
@@ -374,8 +382,7 @@ pw_select_blocks_open(struct pw_select *s)
         return pw_call_no_memory(s->call);
     }
     for (uint32_t i = 0; i < from->blocks_count; i++) {
-        if (of_tenants(s->call, from->block[i]) &&
-            overlaps(s, pw_block_meta(from->block[i]->block))) {
+        if (is_read_here(s, from->block[i])) {
             in[count++].from = from->block[i];
         }
     }

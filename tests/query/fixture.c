@@ -313,7 +313,8 @@ qf_cut(struct qf *f, const char *hostname, uint32_t level)
                                       .writer = {.dir = f->dir, .hostname = hostname},
                                       .window_ns = INT64_MAX / 2,
                                       .created_ns = f->now_ms * 1000000};
-    struct pw_catalog_block add = {.close = pw_block_close, .tenant = "anonymous"};
+    struct pw_catalog_block add = {
+        .close = pw_block_close, .remote = f->cut_to_bucket, .tenant = "anonymous"};
     struct pw_flush_blocks out = {0};
     struct pw_block_error err;
     struct pw_head_view v;

@@ -27,7 +27,8 @@ struct qf {
     struct pw_query_thread *t;
     int64_t now_ms;
     uint32_t pushed;
-    char dir[64]; /* of blocks; "": none yet */
+    char dir[64];       /* of blocks; "": none yet */
+    bool cut_to_bucket; /* what is cut is listed as read from object storage */
     struct pw_query_limits limits;
     struct pw_query_reply rep;
     char *body; /* of the last reply, ended by a NUL */

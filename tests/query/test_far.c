@@ -466,6 +466,22 @@ test_query__heads_cut_to_blocks__still_once_each(void **state)
 }
 
 static void
+test_query__blocks_of_the_bucket__are_everybodys_own_to_read(void **state)
+{
+    static struct world w;
+
+    (void)state;
+    up(&w, false);
+    qf_push(&w.a[1].f,
+            &(struct qf_push){.head = QF_ASIDE, .time_ms = T0, .folded = "main;cut 4\n"});
+    w.a[1].f.cut_to_bucket = true;
+    qf_cut(&w.a[1].f, QF_HOSTNAME, 1);
+    qf_expect(&w.a[0].f, "LabelNames", "{" ALL "}", "{}"); /* it would have it itself */
+    qf_expect(&w.a[0].f, "GetProfileStats", "{}", "{}");
+    down(&w);
+}
+
+static void
 test_query__tenants__cross_as_they_were_named(void **state)
 {
     static struct world w;
@@ -508,6 +524,7 @@ main(void)
         cmocka_unit_test(test_query__long_selector__as_many_questions_as_it_takes),
         cmocka_unit_test(test_query__too_many_are_ill__503_names_one),
         cmocka_unit_test(test_query__heads_cut_to_blocks__still_once_each),
+        cmocka_unit_test(test_query__blocks_of_the_bucket__are_everybodys_own_to_read),
         cmocka_unit_test(test_query__tenants__cross_as_they_were_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
