@@ -47,6 +47,7 @@ struct queue {
 };
 
 enum { OF_CLIENTS, OF_PEERS, QUEUES };
+enum { THREADS_MAX = 2 * PW_WORKERS_MAX };
 
 struct query_thread {
     struct pw_jobs *jobs;
@@ -61,7 +62,7 @@ struct pw_jobs {
     struct rte_ring *spent; /* sent answers on their way to be freed by a query thread */
     struct queue queue[QUEUES];
     _Atomic bool stop;
-    struct query_thread thread[PW_WORKERS_MAX];
+    struct query_thread thread[THREADS_MAX];
     uint32_t threads_started;
     struct pw_jobs_client client[PW_WORKERS_MAX];
 };
@@ -186,7 +187,7 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
     int rc = PW_ENOMEM;
 
     if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 ||
-        cfg->threads + cfg->peer_threads > PW_WORKERS_MAX) {
+        cfg->threads > THREADS_MAX - cfg->peer_threads || cfg->peer_threads > PW_WORKERS_MAX) {
         return PW_EINVAL;
     }
     jobs = calloc(1, sizeof(*jobs));

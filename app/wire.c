@@ -503,6 +503,9 @@ start_parts(struct pw_app *app)
     rc = rc != 0 ? rc : start_doors(app);
     rc = rc != 0 ? rc : start_listener(app); /* from here on /ready is answered: 503 */
     rc = rc != 0 ? rc : start_part(app, "ring", pw_app_ring_create_ctl);
+    if (rc == 0) {
+        pw_peers_bind_board(app->peers, pw_app_ring_board(app->ring));
+    }
     rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_ingesters(app);
