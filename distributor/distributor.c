@@ -10,7 +10,8 @@ enum {
     LOG_EVERY_MS = 1000,
     LOG_BURST = 10,
     DEADLINE_REST_US = 10000,
-    FRONT_SCRATCH_BYTES = 4 << 20, /* two error texts, escaped */
+    FRONT_SCRATCH_BYTES =
+        16 << 20, /* two error texts, escaped; a message of a peer and its tables */
 };
 #define BODY_LIMIT_NONE (1ULL << 30) /* ingestion_body_limit_mb: 0 is "off", memory is not */
 
@@ -86,6 +87,9 @@ init_parts(struct pw_distributor *d)
         .cores = d->cfg.ingesters_count,
         .slots_max = d->cfg.slots_max,
         .bulk_bytes = d->cfg.bulk_bytes,
+        .timeout_tsc = pw_clock_us_to_tsc(
+            &d->cfg.clock,
+            1000ULL * (d->cfg.push_timeout_ms == 0 ? PW_PUSH_TIMEOUT_MS : d->cfg.push_timeout_ms)),
         .scratch = &d->front.scratch,
         .metrics = &d->metrics,
     };
@@ -312,6 +316,34 @@ pw_distributor_poll(void *ctx, uint64_t now_tsc)
     return pw_distributor_poll_answers(ctx, now_tsc) + pw_distributor_poll_work(ctx, now_tsc);
 }
 
+void
+pw_distributor_bind_link_ctl(struct pw_distributor *d, const struct pw_owner_link *link)
+{
+    d->fanout.replicate.link = *link;
+}
+
+void
+pw_distributor_set_owners(struct pw_distributor *d, const struct pw_owners *owners)
+{
+    d->fanout.replicate.owners = owners;
+    d->fanout.replicate.alone =
+        owners == NULL || (d->cfg.ingesters_count != 0 && pw_owners_alone(owners));
+}
+
+void
+pw_distributor_link_done(struct pw_distributor *d, uint64_t cookie, int status,
+                         struct pw_slice text)
+{
+    pw_replicate_called(&d->fanout, cookie, status, text);
+}
+
+void
+pw_distributor_link_request(struct pw_distributor *d, struct pw_link_from from,
+                            struct pw_slice message)
+{
+    pw_replica_request(&d->fanout, from, message);
+}
+
 uint32_t
 pw_distributor_rest_us(void *ctx)
 {
@@ -398,14 +430,17 @@ void
 pw_distributor_metrics(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
 {
     struct pw_metrics *m[PW_WORKERS_MAX];
+    const struct pw_fanout *f[PW_WORKERS_MAX];
 
     if (n == 0 || n > PW_WORKERS_MAX) {
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
         m[i] = &d[i]->metrics;
+        f[i] = &d[i]->fanout;
     }
     pw_metrics_text_cold(m, n, t);
     put_gauges(d, n, t);
     put_desks(d, n, t);
+    pw_replicate_metrics(f, n, t);
 }

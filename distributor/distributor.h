@@ -24,6 +24,9 @@
 #include <stdatomic.h>
 
 struct pw_distributor;
+struct pw_owners;     /* distributor/owners.h */
+struct pw_owner_link; /* the same */
+struct pw_link_from;  /* dataplane/peer_link.h */
 struct pw_rate_table; /* distributor/rate.h */
 
 struct pw_distributor_cfg {
@@ -39,7 +42,9 @@ struct pw_distributor_cfg {
     uint64_t (*work_clock)(void *arg); /* tests: asked by work instead of the TSC; NULL otherwise */
     void *work_clock_arg;
     size_t bulk_bytes;
-    uint32_t ingesters_count;
+    uint32_t replication_factor;               /* for /metrics; the owners' view decides */
+    uint32_t push_timeout_ms;                  /* that an owner has to acknowledge; 0: 5000 */
+    uint32_t ingesters_count;                  /* 0: owners are elsewhere */
     struct pw_lane *const *out;                /* [ingesters_count], to ingester i */
     struct pw_lane *const *back;               /* [ingesters_count], completions from ingester i */
     const struct pw_pressure *const *pressure; /* [ingesters_count]; NULL: no tenant is slowed */
@@ -68,6 +73,17 @@ void pw_distributor_abandoned(struct pw_distributor *d, uint64_t conn);
 
 /* Whether the body of a push that waits under this key (struct pw_http_verdict) has to wait on. */
 bool pw_distributor_pressed(const struct pw_distributor *d, uint64_t key);
+
+/* --- Replication (distributor/replicate.h, replica.h); all on the polling thread but _ctl ----------- */
+
+void pw_distributor_bind_link_ctl(struct pw_distributor *d, const struct pw_owner_link *link);
+/* Whose what is from now on; borrowed until the next. NULL: everything is ours. */
+void pw_distributor_set_owners(struct pw_distributor *d, const struct pw_owners *owners);
+/* on_done and on_request of the link. */
+void pw_distributor_link_done(struct pw_distributor *d, uint64_t cookie, int status,
+                              struct pw_slice text);
+void pw_distributor_link_request(struct pw_distributor *d, struct pw_link_from from,
+                                 struct pw_slice message);
 
 /* struct pw_poller functions. _work: what waits for a desk or is parked on one; before the ingesters, so that what
  * it sends is answered in the same turn. _answers: completions from the ingesters, deadlines (push timeout 5 s).

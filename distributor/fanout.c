@@ -6,18 +6,7 @@
 
 #include <stdio.h>
 
-/* What a lane message carries back to us: the slot and the bulk memory of that record.
- *
- *     63           32 31            0
- *    +---------------+---------------+
- *    | bulk handle   | slot index    |
- *    +---------------+---------------+
- */
-static uint64_t
-cookie(uint32_t slot, uint32_t bulk)
-{
-    return (uint64_t)bulk << 32 | slot;
-}
+enum { REPLICA_REQUESTS_MAX = 4096 }; /* of peers, in our lanes at once */
 
 static_assert(PW_INGESTERS_MAX <= 64, "one bit a lane in pw_fanout.dirty");
 
@@ -34,7 +23,8 @@ pw_fanout_init_ctl(struct pw_fanout *f, const struct pw_fanout_cfg *cfg)
         .metrics = cfg->metrics,
         .deadline_tsc = UINT64_MAX,
     };
-    if (cfg->cores == 0 || cfg->cores > PW_INGESTERS_MAX || cfg->slots_max == 0) {
+    if (cfg->cores > PW_INGESTERS_MAX || cfg->slots_max == 0 ||
+        cfg->slots_max >> PW_COOKIE_INDEX_BITS != 0) {
         return PW_EINVAL;
     }
     rc = pw_pool_init_ctl(&f->slots, cfg->slots_max, (uint32_t)sizeof(struct pw_slot));
@@ -42,8 +32,10 @@ pw_fanout_init_ctl(struct pw_fanout *f, const struct pw_fanout_cfg *cfg)
         return rc;
     }
     rc = pw_bulk_init_ctl(&f->bulk, cfg->bulk_bytes);
+    rc = rc != 0 ? rc : pw_replicate_init_ctl(&f->replicate, f->bulk.pages, cfg->timeout_tsc);
+    rc = rc != 0 ? rc : pw_replica_init_ctl(&f->replica, REPLICA_REQUESTS_MAX, cfg->scratch);
     if (rc != 0) {
-        pw_pool_fini_ctl(&f->slots);
+        pw_fanout_fini_ctl(f);
         return rc;
     }
     f->answerer = (struct pw_answerer){.scratch = cfg->scratch, .bulk = &f->bulk};
@@ -54,6 +46,8 @@ void
 pw_fanout_fini_ctl(struct pw_fanout *f)
 {
     pw_pool_fini_ctl(&f->slots);
+    pw_replicate_fini_ctl(&f->replicate);
+    pw_replica_fini_ctl(&f->replica);
     pw_bulk_fini_ctl(&f->bulk);
 }
 
@@ -156,9 +150,8 @@ answer(struct pw_fanout *f, struct pw_slot *s)
     }
 }
 
-/* The largest record that travels in the lane itself. */
-static size_t
-inline_max(const struct pw_lane *lane)
+size_t
+pw_fanout_inline_max(const struct pw_lane *lane)
 {
     size_t quarter = pw_lane_capacity(lane) / 4 - 64; /* less the lane's own record header */
 
@@ -186,7 +179,8 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
         pw_lane_cancel(lane);
         return PW_REASON_CORE_MEMORY;
     }
-    *push = (struct pw_lane_push){.slot = cookie(slot, PW_BULK_NONE), .bulk_bytes = (uint64_t)n};
+    *push = (struct pw_lane_push){.slot = pw_fanout_cookie(PW_COOKIE_SLOT, slot, PW_BULK_NONE),
+                                  .bulk_bytes = (uint64_t)n};
     pw_lane_commit(lane, PW_LANE_TYPE_PUSH, (uint32_t)(sizeof(*push) + (size_t)n));
     f->metrics->records_inline++;
     f->metrics->record_bytes += (uint64_t)n;
@@ -226,9 +220,10 @@ send_bulk(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
         return n < 0 ? PW_REASON_CORE_MEMORY : PW_REASON_QUEUE_FULL;
     }
     pw_bulk_trim(&f->bulk, h, (size_t)n);
-    *push = (struct pw_lane_push){.slot = cookie(pw_pool_index(&f->slots, slot), h),
-                                  .bulk = pw_bulk_at(&f->bulk, h),
-                                  .bulk_bytes = (uint64_t)n};
+    *push = (struct pw_lane_push){
+        .slot = pw_fanout_cookie(PW_COOKIE_SLOT, pw_pool_index(&f->slots, slot), h),
+        .bulk = pw_bulk_at(&f->bulk, h),
+        .bulk_bytes = (uint64_t)n};
     pw_lane_commit(lane, PW_LANE_TYPE_PUSH, sizeof(*push));
     f->metrics->records_bulk++;
     f->metrics->record_bytes += (uint64_t)n;
@@ -244,7 +239,7 @@ pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
     enum pw_reason reason;
 
     PW_INVARIANT(core < f->cores && slot->open);
-    reason = sizeof(struct pw_lane_push) + bytes_max <= inline_max(f->out[core])
+    reason = sizeof(struct pw_lane_push) + bytes_max <= pw_fanout_inline_max(f->out[core])
                  ? send_inline(f, index, core, src, bytes_max)
                  : send_bulk(f, slot, core, src, bytes_max);
     if (reason == PW_REASON_NONE) {
@@ -296,9 +291,8 @@ pw_fanout_abandon(struct pw_fanout *f, struct pw_slot *s)
     }
 }
 
-/* The client's words for what an ingester refused. */
-static enum pw_reason
-completion_text(const struct pw_lane_done *done, struct pw_text *t)
+enum pw_reason
+pw_fanout_done_text(const struct pw_lane_done *done, struct pw_text *t)
 {
     switch (done->status) {
     case PW_ERANGE:
@@ -339,21 +333,53 @@ completion_text(const struct pw_lane_done *done, struct pw_text *t)
     }
 }
 
+/* Something of the slot was settled: the answer, when it was the last. */
 static void
-complete(struct pw_fanout *f, const struct pw_lane_done *done, uint64_t now_tsc)
+settle(struct pw_fanout *f, struct pw_slot *s)
 {
-    uint32_t index = (uint32_t)done->slot;
-    uint32_t bulk = (uint32_t)(done->slot >> 32);
+    PW_INVARIANT(s->pending > 0);
+    s->pending--;
+    if (s->pending == 0 && !s->open) {
+        if (!s->answered) {
+            answer(f, s);
+        }
+        put_slot(f, s);
+    }
+}
+
+static void
+refused(struct pw_fanout *f, struct pw_slot *s, enum pw_reason reason, struct pw_slice text)
+{
+    pw_metrics_discard(s->stats, reason, 1, s->bytes);
+    if (s->reason == PW_REASON_NONE) {
+        pw_fanout_fail(f, s, reason, s->index, text);
+    }
+}
+
+void
+pw_fanout_item_over(struct pw_fanout *f, uint32_t slot, enum pw_reason reason, struct pw_slice text)
+{
+    struct pw_slot *s;
+
+    PW_INVARIANT(slot < f->slots.count);
+    s = pw_pool_at(&f->slots, slot);
+    if (reason != PW_REASON_NONE) {
+        refused(f, s, reason, text);
+        if (!s->open && !s->answered) {
+            answer(f, s); /* ring.md 2.7: at once, the other items go on */
+        }
+    }
+    settle(f, s);
+}
+
+static void
+complete(struct pw_fanout *f, uint32_t index, const struct pw_lane_done *done, uint64_t now_tsc)
+{
     struct pw_slot *s;
     double seconds;
 
     PW_INVARIANT(index < f->slots.count);
     s = pw_pool_at(&f->slots, index);
-    PW_INVARIANT(s->pending > 0);
-    s->pending--;
-    if (bulk != PW_BULK_NONE) {
-        pw_bulk_free(&f->bulk, bulk);
-    }
     seconds =
         now_tsc < s->start_tsc ? 0 : (double)(now_tsc - s->start_tsc) / (double)f->clock.tsc_hz;
     pw_metrics_observe(f->metrics,
@@ -369,18 +395,35 @@ complete(struct pw_fanout *f, const struct pw_lane_done *done, uint64_t now_tsc)
         enum pw_reason reason;
 
         pw_text_fixed(&t, buf, sizeof(buf));
-        reason = completion_text(done, &t);
-        pw_metrics_discard(s->stats, reason, 1, s->bytes);
-        if (s->reason == PW_REASON_NONE) {
-            pw_fanout_fail(f, s, reason, s->index, pw_slice(buf, t.len));
-        }
+        reason = pw_fanout_done_text(done, &t);
+        refused(f, s, reason, pw_slice(buf, t.len));
     }
-    if (s->pending == 0 && !s->open) {
-        if (!s->answered) {
-            answer(f, s);
-        }
-        put_slot(f, s);
+    settle(f, s);
+}
+
+/* A completion belongs to a request, to a replicated record, or to a peer's request. */
+static void
+dispatch(struct pw_fanout *f, const struct pw_lane_done *done, uint64_t now_tsc)
+{
+    uint32_t bulk = (uint32_t)(done->slot >> 32);
+    uint32_t index = (uint32_t)done->slot & ((1U << PW_COOKIE_INDEX_BITS) - 1);
+    enum pw_cookie_kind kind = (enum pw_cookie_kind)((uint32_t)done->slot >> PW_COOKIE_INDEX_BITS);
+
+    if (bulk != PW_BULK_NONE) {
+        pw_bulk_free(&f->bulk, bulk);
     }
+    switch (kind) {
+    case PW_COOKIE_SLOT:
+        complete(f, index, done, now_tsc);
+        return;
+    case PW_COOKIE_ITEM:
+        pw_replicate_stored(f, index, done);
+        return;
+    case PW_COOKIE_REPLICA:
+        pw_replica_stored(f, index, done);
+        return;
+    }
+    PW_INVARIANT(kind <= PW_COOKIE_REPLICA); /* no lane carries a cookie of others */
 }
 
 /* Answers every slot that is due. Its records are still on their way: the slot stays until they are
@@ -422,6 +465,7 @@ pw_fanout_poll(struct pw_fanout *f, uint64_t now_tsc)
 {
     uint32_t done = 0;
 
+    f->now_tsc = now_tsc;
     for (uint32_t core = 0; core < f->cores; core++) {
         struct pw_lane_record rec[PW_BURST_MAX];
         uint32_t n = pw_lane_pop_burst(f->back[core], rec, PW_BURST_MAX);
@@ -429,12 +473,13 @@ pw_fanout_poll(struct pw_fanout *f, uint64_t now_tsc)
         for (uint32_t i = 0; i < n; i++) {
             PW_INVARIANT(rec[i].type == PW_LANE_TYPE_DONE &&
                          rec[i].bytes == sizeof(struct pw_lane_done));
-            complete(f, rec[i].data, now_tsc);
+            dispatch(f, rec[i].data, now_tsc);
         }
         if (n != 0) {
             pw_lane_release(f->back[core], n);
         }
         done += n;
     }
+    done += pw_replicate_expire(f, now_tsc);
     return now_tsc >= f->deadline_tsc ? done + expire(f, now_tsc) : done;
 }

@@ -1,7 +1,7 @@
-/* distributor/route.h - which ingester core gets which series of a profile.
+/* distributor/route.h - which appliances and which of our ingester cores get which series of a profile.
  *
- * Purpose  v1 token of tenant and labels to one of the local cores (contract write-path.md 5.1); all
- *          groups of one profile that go to the same core travel in one record.
+ * Purpose  v1 token of tenant and labels to its owners in the ring and to one of the local cores (contract
+ *          write-path.md 5.1, 5.2); all groups of one profile that go the same way travel in one record.
  * Owner    everything in the request's scratch.
  * Context  hot.
  * Units    bytes.

@@ -331,7 +331,8 @@ test_pw_code_status__table__as_contract(void **state)
         uint16_t status = pw_code_status(pw_reason_code((enum pw_reason)r));
         bool ours = r == PW_REASON_QUEUE_FULL || r == PW_REASON_BUSY || r == PW_REASON_DEADLINE ||
                     r == PW_REASON_DISK_FULL || r == PW_REASON_DISK_ERROR ||
-                    r == PW_REASON_INTERNAL || r == PW_REASON_UNSUPPORTED;
+                    r == PW_REASON_INTERNAL || r == PW_REASON_RING || r == PW_REASON_REPLICA_DOWN ||
+                    r == PW_REASON_REPLICA_UNKNOWN || r == PW_REASON_UNSUPPORTED;
 
         assert_true(status < 500 || ours);
     }
