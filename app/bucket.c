@@ -54,7 +54,7 @@ pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why)
 
     int rc;
 
-    if (cfg.bucket.backend == PW_OBJSTORE_NONE) {
+    if (cfg.bucket.backend == PW_OBJSTORE_NONE || app->flush == NULL) {
         return 0;
     }
     rc = pw_gateway_create_ctl(&app->gateway, app->catalog, &cfg.bucket, c->bucket_cache_bytes);

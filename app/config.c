@@ -277,27 +277,49 @@ pw_config_has_nic(const struct pw_config *cfg)
     return cfg->nic_device[0] != 0 || cfg->nic_netdev[0] != 0;
 }
 
+bool
+pw_config_runs(const struct pw_config *cfg, const char *module)
+{
+    for (uint32_t i = 0; i < cfg->target.count; i++) {
+        if (strcmp(cfg->target.item[i], "all") == 0 || strcmp(cfg->target.item[i], module) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 check_target(const struct pw_config *cfg, struct pw_text *err)
 {
+    static const char *const own[] = {"all", "distributor", "ingester", "querier"};
+
     if (cfg->target.count == 0) {
-        pw_text_str(err, "failed running pyrowire: -target names no module (must be all)");
+        pw_text_str(err, "failed running pyrowire: -target names no module");
         return PW_EINVAL;
     }
     for (uint32_t i = 0; i < cfg->target.count; i++) {
         const char *name = cfg->target.item[i];
+        bool known = false;
 
-        if (strcmp(name, "all") == 0) {
+        for (uint32_t k = 0; k < PW_ARRAY_LEN(own); k++) {
+            known = known || strcmp(name, own[k]) == 0;
+        }
+        if (known) {
             continue;
         }
         if (pw_config_is_stock_module(name)) {
             pw_text_printf(err,
                            "failed running pyrowire: module %s alone is not yet in this build:"
-                           " -target must be all",
+                           " -target must be all, distributor or ingester",
                            name);
         } else {
             pw_text_printf(err, "failed running pyrowire: unrecognised module name: %s", name);
         }
+        return PW_EINVAL;
+    }
+    if (!pw_config_runs(cfg, "distributor") && !pw_config_runs(cfg, "ingester")) {
+        pw_text_str(err, "failed running pyrowire: module querier alone is not yet in this build:"
+                         " -target must name distributor or ingester beside it");
         return PW_EINVAL;
     }
     return 0;

@@ -194,6 +194,8 @@ enum pw_config_view {
 void pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, struct pw_text *t);
 /* "no address given" is false, not an error: both are for the caller to judge. */
 bool pw_config_has_nic(const struct pw_config *cfg);
+/* Whether -target has that module in it: distributor, ingester or querier. */
+bool pw_config_runs(const struct pw_config *cfg, const char *module);
 
 struct pw_config_addr {
     uint8_t family;      /* 4 or 6 */

@@ -81,8 +81,8 @@ pw_config_write_modules(struct pw_text *t)
             pw_text_printf(t, "%s *\n", modules[i].name);
         }
     }
-    pw_text_str(t, "\nModules marked with * are included in target all, the only target of this "
-                   "build.\n");
+    pw_text_str(t, "\nModules marked with * are included in target all. distributor and ingester can be "
+                   "targets of their own.\n");
 }
 
 static void

@@ -52,6 +52,9 @@ pw_durable_open_ctl(struct pw_app *app, struct pw_text *why)
     };
     int rc;
 
+    if (!pw_config_runs(c, "ingester")) {
+        return 0;
+    }
     if (cfg.path[0] == 0) {
         snprintf(path, sizeof(path), "%s/wal", c->data_path);
         cfg.path = path;
@@ -132,6 +135,9 @@ pw_durable_starting(void *ctx, struct pw_text *t)
     struct pw_app *app = ctx;
     struct pw_wal_replay_progress p;
 
+    if (app->wal_dir == NULL) {
+        return;
+    }
     pw_wal_replay_progress(app->wal_dir, &p);
     pw_text_printf(t, "replaying the write-ahead log: %u of %u files done, %llu records\n", p.files,
                    p.files_all, (unsigned long long)p.records);
@@ -142,8 +148,12 @@ pw_durable_start_ctl(struct pw_app *app, struct pw_text *why)
 {
     struct replaying r = {.app = app, .why = why};
     pthread_t thread;
-    int rc = -pthread_create(&thread, NULL, replay, &r);
+    int rc;
 
+    if (app->wal_dir == NULL) {
+        return 0; /* no ingester */
+    }
+    rc = -pthread_create(&thread, NULL, replay, &r);
     if (rc == 0) {
         atomic_store_explicit(&r.stop, pw_control_wait(app, &r.done), memory_order_relaxed);
         pthread_join(thread, NULL);

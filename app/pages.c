@@ -153,7 +153,9 @@ write_ingesters(void *ctx, struct pw_text *t)
 
     pw_ingester_metrics(app->ingester, app->ingesters, heads, t);
     pw_catalog_release(app->catalog, heads);
-    pw_flush_metrics(app->flush, t);
+    if (app->flush != NULL) {
+        pw_flush_metrics(app->flush, t);
+    }
 }
 
 static void
@@ -161,7 +163,9 @@ write_wal(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
 
-    pw_wal_metrics(app->wal_dir, t);
+    if (app->wal_dir != NULL) {
+        pw_wal_metrics(app->wal_dir, t);
+    }
 }
 
 static void

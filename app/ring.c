@@ -121,7 +121,9 @@ init_rings(struct pw_app_ring *r)
     snprintf(in->key, sizeof(in->key), "%sring", cfg->prefix);
     snprintf(dist->key, sizeof(dist->key), "%sdistributor", cfg->prefix);
     snprintf(r->links_key, sizeof(r->links_key), "%spyrowire-links", cfg->prefix);
-    in->cfg.self = cfg->id[0] != 0 ? cfg->id : r->app->hostname;
+    in->cfg.self = !pw_config_runs(r->app->cfg, "ingester") ? ""
+                   : cfg->id[0] != 0                        ? cfg->id
+                                                            : r->app->hostname;
     dist->cfg.self = cfg->distributor_id[0] != 0 ? cfg->distributor_id : r->app->hostname;
     in->dirty = dist->dirty = true;
 }
@@ -148,6 +150,9 @@ create_ingester(struct pw_app_ring *r, uint64_t seed)
         .seed = seed,
     };
 
+    if (!pw_config_runs(r->app->cfg, "ingester")) {
+        return 0;
+    }
     write_address(r->app, cfg->addr, cfg->port, addr, sizeof(addr));
     r->readiness.cfg = (struct pw_readiness_cfg){
         .id = one->cfg.self,
@@ -178,6 +183,9 @@ create_distributor(struct pw_app_ring *r, uint64_t seed)
         .seed = seed,
     };
 
+    if (!pw_config_runs(r->app->cfg, "distributor")) {
+        return 0;
+    }
     write_address(r->app, cfg->distributor_addr[0] != 0 ? cfg->distributor_addr : cfg->addr,
                   cfg->distributor_port, addr, sizeof(addr));
     return pw_lifecycler_create_ctl(&one->life, &life);
@@ -252,6 +260,7 @@ pw_app_ring_destroy_ctl(struct pw_app *app)
         pw_lifecycler_destroy_ctl(r->ring[i].life);
         pw_ring_board_destroy_ctl(r->ring[i].board);
     }
+    pw_lifecycler_destroy_ctl(r->link.life);
     pthread_mutex_destroy(&r->mutex);
     pthread_cond_destroy(&r->forgotten);
     free(r);
@@ -371,13 +380,16 @@ poll_rings(struct pw_app_ring *r, struct pw_ring_now now)
     for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
         struct pw_one_ring *one = &r->ring[i];
 
-        if (now.mono_ms >= one->step_at_ms || one->dirty) {
+        if (one->life != NULL && (now.mono_ms >= one->step_at_ms || one->dirty)) {
             one->step_at_ms = pw_lifecycler_step(one->life, now);
             atomic_store_explicit(&one->heartbeats, pw_lifecycler_heartbeats(one->life),
                                   memory_order_relaxed);
         }
         publish(r, one, now);
         (void)pw_ring_board_sweep_ctl(one->board);
+    }
+    if (r->link.life != NULL && now.mono_ms >= r->link.step_at_ms) {
+        r->link.step_at_ms = pw_lifecycler_step(r->link.life, now);
     }
 }
 
@@ -396,8 +408,13 @@ pw_app_ring_start_ctl(struct pw_app_ring *r)
     struct pw_ring_now now = pw_app_ring_now();
 
     pthread_mutex_lock(&r->app->kv_mutex);
+    if (r->link.life != NULL) { /* before the ring: who reads of a member reads of its link */
+        (void)!pw_lifecycler_start(r->link.life, now);
+    }
     for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
-        (void)!pw_lifecycler_start(r->ring[i].life, now);
+        if (r->ring[i].life != NULL) {
+            (void)!pw_lifecycler_start(r->ring[i].life, now);
+        }
     }
     poll_rings(r, now);
     pthread_mutex_unlock(&r->app->kv_mutex);
@@ -410,7 +427,9 @@ pw_app_ring_leave_ctl(struct pw_app_ring *r)
 
     pthread_mutex_lock(&r->app->kv_mutex);
     for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
-        (void)!pw_lifecycler_leave(r->ring[i].life, now);
+        if (r->ring[i].life != NULL) {
+            (void)!pw_lifecycler_leave(r->ring[i].life, now);
+        }
     }
     poll_rings(r, now);
     pthread_mutex_unlock(&r->app->kv_mutex);
@@ -422,7 +441,12 @@ gone(struct pw_app_ring *r, enum pw_app_ring_kind kind)
     struct pw_ring_now now = pw_app_ring_now();
 
     pthread_mutex_lock(&r->app->kv_mutex);
-    (void)!pw_lifecycler_unregister(r->ring[kind].life, now);
+    if (kind == PW_APP_RING_INGESTERS && r->link.life != NULL) {
+        (void)!pw_lifecycler_unregister(r->link.life, now);
+    }
+    if (r->ring[kind].life != NULL) {
+        (void)!pw_lifecycler_unregister(r->ring[kind].life, now);
+    }
     poll_rings(r, now);
     pthread_mutex_unlock(&r->app->kv_mutex);
 }
@@ -464,7 +488,8 @@ pw_app_ring_ready(struct pw_app_ring *r, uint32_t door, struct pw_text *t)
     const struct pw_ring_snapshot *s = pw_ring_board_read(pw_app_ring_board(r), door);
 
     pw_text_str(t, "Ingester not ready: ");
-    if (pw_readiness_check(&r->readiness, s, now.wall_s, now.mono_ms, t)) {
+    if (r->ring[PW_APP_RING_INGESTERS].life == NULL ||
+        pw_readiness_check(&r->readiness, s, now.wall_s, now.mono_ms, t)) {
         t->len = at;
         pw_text_str(t, "Distributor not ready: ");
         if (pw_readiness_writable(s, now.wall_s, t)) {

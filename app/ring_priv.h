@@ -38,6 +38,7 @@ struct pw_app_ring {
     struct pw_app *app;
     struct pw_ring_store store; /* app->kv; used with app->kv_mutex */
     struct pw_one_ring ring[PW_APP_RINGS];
+    struct pw_one_ring link; /* what is announced of our link; no board */
     char links_key[PW_CONFIG_TEXT_BYTES + 16];
     const char *excluded_zone[PW_CONFIG_ITEMS_MAX];
     struct pw_readiness readiness;

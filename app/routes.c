@@ -7,16 +7,16 @@
 enum route { ROUTE_NONE, ROUTE_PUSH, ROUTE_QUERY, ROUTE_ADMIN, ROUTE_RING, ROUTE_READY };
 
 static enum route
-route_of(struct pw_slice path)
+route_of(const struct pw_routes *r, struct pw_slice path)
 {
     if (pw_distributor_owns_path(path)) {
-        return ROUTE_PUSH;
+        return r->pushes ? ROUTE_PUSH : ROUTE_NONE;
     }
     if (pw_slice_eq_str(path, "/ready")) {
         return ROUTE_READY;
     }
     if (pw_query_route(path) != PW_QUERY_ROUTE_NONE) {
-        return ROUTE_QUERY;
+        return r->queries ? ROUTE_QUERY : ROUTE_NONE;
     }
     if (pw_ring_page_owns_path(path)) {
         return ROUTE_RING;
@@ -64,7 +64,7 @@ on_head(void *ctx, struct pw_http_server *srv, const struct pw_http_request *req
 {
     struct pw_routes *r = ctx;
 
-    enum route route = route_of(req->path);
+    enum route route = route_of(r, req->path);
 
     v->answered = false;
     v->body_bytes_limit = PW_QUERY_BODY_BYTES_MAX;
@@ -129,7 +129,7 @@ on_request(void *ctx, struct pw_http_server *srv, const struct pw_http_request *
     static const char busy[] =
         "{\"code\":\"resource_exhausted\",\"message\":\"too many outstanding requests\"}";
     struct pw_routes *r = ctx;
-    enum route route = route_of(req->path);
+    enum route route = route_of(r, req->path);
 
     if (route == ROUTE_PUSH) {
         pw_distributor_request(r->distributor, req);
@@ -152,7 +152,7 @@ on_body_too_large(void *ctx, struct pw_http_server *srv, const struct pw_http_re
 {
     struct pw_routes *r = ctx;
 
-    if (route_of(req->path) == ROUTE_PUSH) {
+    if (route_of(r, req->path) == ROUTE_PUSH) {
         pw_distributor_body_too_large(r->distributor, req, bytes_read);
         return;
     }

@@ -22,6 +22,7 @@ struct pw_routes {
     struct pw_distributor *distributor;
     struct pw_jobs_client *jobs;
     const struct pw_admin *admin;
+    bool pushes, queries; /* what this process takes, by -target */
     struct pw_app_ring *const *ring; /* made after the doors */
     uint32_t number;                 /* of the door this is */
     struct pw_http_app app;          /* filled by pw_routes_init_ctl; give it to the HTTP server */

@@ -141,18 +141,27 @@ open_flush(struct pw_app *app, uint64_t each, struct pw_text *why)
     return pw_flush_create_ctl(&app->flush, &cfg, why);
 }
 
-int
-pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
+static void
+find_hostname(struct pw_app *app)
 {
-    uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
-    int rc = check_head_bytes(app, each, why);
-
     if (app->cfg->ring.id[0] != 0) {
         snprintf(app->hostname, sizeof(app->hostname), "%s", app->cfg->ring.id);
     } else if (gethostname(app->hostname, sizeof(app->hostname) - 1) != 0) {
         snprintf(app->hostname, sizeof(app->hostname), "pyrowire");
     }
-    rc = rc != 0 ? rc : pw_catalog_create_ctl(&app->catalog);
+}
+
+int
+pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
+{
+    uint64_t each = app->cfg->ingester_head_max_bytes / app->nic.plan.ingesters;
+    int rc = pw_catalog_create_ctl(&app->catalog);
+
+    find_hostname(app);
+    if (!pw_config_runs(app->cfg, "ingester")) {
+        return rc; /* nothing is kept here, and queries find nothing of ours */
+    }
+    rc = rc != 0 ? rc : check_head_bytes(app, each, why);
     app->ingesters = app->nic.plan.ingesters;
     rc = rc != 0 ? rc : open_flush(app, each, why);
     for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
@@ -168,13 +177,13 @@ int
 pw_storage_start_ctl(struct pw_app *app, struct pw_text *why)
 {
     (void)why;
-    return pw_flush_start_ctl(app->flush);
+    return app->flush == NULL ? 0 : pw_flush_start_ctl(app->flush);
 }
 
 int
 pw_storage_flush(struct pw_app *app)
 {
-    return pw_flush_now(app->flush, FLUSH_TIMEOUT_MS);
+    return app->flush == NULL ? 0 : pw_flush_now(app->flush, FLUSH_TIMEOUT_MS);
 }
 
 void

@@ -135,6 +135,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .first_us = PW_WORK_FIRST_US,
         .turn_us = PW_WORK_TURN_US,
         .bulk_bytes = BULK_BYTES,
+        .replication_factor = app->cfg->ring.replication_factor,
         .ingesters_count = app->ingesters,
         .out = door->out,
         .back = door->back,
@@ -158,6 +159,8 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
     door->routes.distributor = door->distributor;
     door->routes.jobs = door->jobs;
     door->routes.admin = app->admin;
+    door->routes.pushes = pw_config_runs(app->cfg, "distributor");
+    door->routes.queries = app->ingesters != 0 || pw_config_runs(app->cfg, "querier");
     door->routes.ring = &app->ring;
     door->routes.number = d;
     pw_routes_init_ctl(&door->routes);
@@ -455,18 +458,27 @@ start_listener(struct pw_app *app)
 static int
 start_admin(struct pw_app *app)
 {
-    static const char *const name[] = {"server", "distributor", "ingester", "querier"};
+    static const char *const all[] = {"server", "distributor", "ingester", "querier"};
+    const char *name[PW_ARRAY_LEN(all)] = {all[0]};
+    uint32_t names = 1;
     struct pw_metrics_source source[PW_ADMIN_SOURCES_MAX];
     struct pw_admin_cfg cfg = {
         .config = app->cfg,
         .module = name,
-        .modules_count = PW_ARRAY_LEN(name),
         .source = source,
         .sources_count = pw_pages_sources(app, source),
         .starting = pw_durable_starting,
         .ctx = app,
     };
-    int rc = pw_admin_create_ctl(&app->admin, &cfg);
+    int rc;
+
+    for (uint32_t i = 1; i < PW_ARRAY_LEN(all); i++) {
+        if (pw_config_runs(app->cfg, all[i])) {
+            name[names++] = all[i];
+        }
+    }
+    cfg.modules_count = names;
+    rc = pw_admin_create_ctl(&app->admin, &cfg);
 
     if (rc != 0) {
         return failed("admin", rc, NULL);

@@ -133,6 +133,7 @@ pw_distributor_create_ctl(struct pw_distributor **out, const struct pw_distribut
         return rc;
     }
     pw_distributor_bind_http_ctl(d, cfg->http);
+    pw_distributor_set_owners(d, NULL);
     *out = d;
     return 0;
 }
@@ -325,9 +326,10 @@ pw_distributor_bind_link_ctl(struct pw_distributor *d, const struct pw_owner_lin
 void
 pw_distributor_set_owners(struct pw_distributor *d, const struct pw_owners *owners)
 {
+    bool one = owners == NULL ? d->cfg.replication_factor <= 1 : pw_owners_alone(owners);
+
     d->fanout.replicate.owners = owners;
-    d->fanout.replicate.alone =
-        owners == NULL || (d->cfg.ingesters_count != 0 && pw_owners_alone(owners));
+    d->fanout.replicate.alone = one && d->cfg.ingesters_count != 0;
 }
 
 void

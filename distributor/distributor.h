@@ -42,7 +42,7 @@ struct pw_distributor_cfg {
     uint64_t (*work_clock)(void *arg); /* tests: asked by work instead of the TSC; NULL otherwise */
     void *work_clock_arg;
     size_t bulk_bytes;
-    uint32_t replication_factor;               /* for /metrics; the owners' view decides */
+    uint32_t replication_factor;               /* 0: 1; of a ring that is known, its view's */
     uint32_t push_timeout_ms;                  /* that an owner has to acknowledge; 0: 5000 */
     uint32_t ingesters_count;                  /* 0: owners are elsewhere */
     struct pw_lane *const *out;                /* [ingesters_count], to ingester i */
@@ -77,7 +77,8 @@ bool pw_distributor_pressed(const struct pw_distributor *d, uint64_t key);
 /* --- Replication (distributor/replicate.h, replica.h); all on the polling thread but _ctl ----------- */
 
 void pw_distributor_bind_link_ctl(struct pw_distributor *d, const struct pw_owner_link *link);
-/* Whose what is from now on; borrowed until the next. NULL: everything is ours. */
+/* Whose what is from now on; borrowed until the next. NULL: everything is ours, or nobody knows yet, when
+ * there is more than one replica or no ingester here: then pushes are refused. */
 void pw_distributor_set_owners(struct pw_distributor *d, const struct pw_owners *owners);
 /* on_done and on_request of the link. */
 void pw_distributor_link_done(struct pw_distributor *d, uint64_t cookie, int status,

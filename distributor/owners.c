@@ -17,7 +17,13 @@ pw_owners_resolve(const struct pw_owners *o, uint32_t token, int64_t now_s, stru
                   struct pw_text *why)
 {
     struct pw_replication_set set;
-    int rc = pw_ring_get(o->view, token, PW_RING_WRITE, now_s, &set, why);
+    int rc;
+
+    if (o == NULL) {
+        pw_text_str(why, "empty ring");
+        return PW_ENOENT;
+    }
+    rc = pw_ring_get(o->view, token, PW_RING_WRITE, now_s, &set, why);
 
     if (rc != 0) {
         return rc;

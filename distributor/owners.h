@@ -46,6 +46,7 @@ struct pw_owner_link {
 
 /* True when there is nobody else, so that everything is ours whatever its token. */
 bool pw_owners_alone(const struct pw_owners *o);
+/* o may be NULL: the ring is not known yet. */
 PW_MUST_USE int pw_owners_resolve(const struct pw_owners *o, uint32_t token, int64_t now_s,
                                   struct pw_targets *to, struct pw_text *why);
 /* Whether both name the same appliances, in whatever order. */

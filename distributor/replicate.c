@@ -9,7 +9,7 @@ enum { NO_LOCAL = 0xFF };
 int
 pw_replicate_init_ctl(struct pw_replicate *r, uint32_t items_max, uint64_t timeout_tsc)
 {
-    *r = (struct pw_replicate){.alone = true, .timeout_tsc = timeout_tsc};
+    *r = (struct pw_replicate){.timeout_tsc = timeout_tsc};
     return pw_pool_init_ctl(&r->items, items_max, (uint32_t)sizeof(struct pw_item));
 }
 

@@ -181,6 +181,8 @@ put_entry(void *arg, struct pw_ring_desc *d)
         .read_only_updated = l->read_only_updated,
         .token = l->tokens.token,
         .token_count = l->tokens.count,
+        .version = l->cfg.version,
+        .version_count = l->cfg.version != NULL,
     };
 
     if (own_entry(l, d) == NULL) {

@@ -43,6 +43,8 @@ struct pw_lifecycler_cfg {
     enum pw_lifecycler_kind kind;
     struct pw_ring_store store;
     const char *key, *id, *addr, *zone;
+    const struct pw_ring_version
+        *version; /* told with the entry; NULL none; lives as long as this */
     uint32_t num_tokens;
     int64_t heartbeat_period_ms;
     int64_t join_after_ms;     /* classic */

@@ -200,11 +200,15 @@ test_parse__bad_flags__error_names_option_value_and_bounds(void **state)
          "unexpected argument: false (flags are -name=value; booleans need =false)"},
         {{"---target"}, "bad flag syntax: ---target"},
         {{"-=x"}, "bad flag syntax: -=x"},
-        {{"-target=distributor"},
-         "failed running pyrowire: module distributor alone is not yet in this build: -target must "
-         "be all"},
+        {{"-target=compactor"},
+         "failed running pyrowire: module compactor alone is not yet in this build: -target must "
+         "be all, distributor or ingester"},
+        {{"-target=querier"},
+         "failed running pyrowire: module querier alone is not yet in this build: -target must "
+         "name "
+         "distributor or ingester beside it"},
         {{"-target=all,nonsense"}, "failed running pyrowire: unrecognised module name: nonsense"},
-        {{"-target="}, "failed running pyrowire: -target names no module (must be all)"},
+        {{"-target="}, "failed running pyrowire: -target names no module"},
         {{"-nic.netdev=e1", "-nic.device=0000:3b:00.0"},
          "invalid value \"e1\" for flag -nic.netdev: give -nic.device or -nic.netdev, not both"},
         {{"-nic.device=0000:3b:00.0"},

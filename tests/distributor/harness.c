@@ -141,6 +141,7 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         .hash_key = PW_T_HASH_KEY,
         .random_seed = 42,
         .multitenancy = cfg->multitenancy,
+        .replication_factor = cfg->replication_factor,
         .slots_max = cfg->slots_max == 0 ? 64 : cfg->slots_max,
         .scratch_bytes = cfg->scratch_bytes == 0 ? 64 << 20 : cfg->scratch_bytes,
         .bulk_bytes = cfg->bulk_bytes == 0 ? 4 << 20 : cfg->bulk_bytes,

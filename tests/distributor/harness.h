@@ -35,14 +35,15 @@ struct pw_t_reply {
 
 struct pw_t_cfg {
     bool multitenancy;
-    uint32_t cores;       /* 0: 1 */
-    uint32_t slots_max;   /* 0: 64 */
-    size_t scratch_bytes; /* 0: 64 MiB */
-    size_t bulk_bytes;    /* 0: 4 MiB */
-    size_t lane_bytes;    /* 0: PW_T_LANE */
-    uint32_t slice_us;    /* of work: 33 looks at pw_t.work_tsc each; 0: no slices */
-    uint32_t first_us;    /* of the first slice; 0: slice_us */
-    uint32_t turn_us;     /* after which nothing begins; 0: slice_us */
+    uint32_t cores;              /* 0: 1 */
+    uint32_t replication_factor; /* 0: 1 */
+    uint32_t slots_max;          /* 0: 64 */
+    size_t scratch_bytes;        /* 0: 64 MiB */
+    size_t bulk_bytes;           /* 0: 4 MiB */
+    size_t lane_bytes;           /* 0: PW_T_LANE */
+    uint32_t slice_us;           /* of work: 33 looks at pw_t.work_tsc each; 0: no slices */
+    uint32_t first_us;           /* of the first slice; 0: slice_us */
+    uint32_t turn_us;            /* after which nothing begins; 0: slice_us */
 };
 
 struct pw_t {

@@ -275,6 +275,23 @@ test_push__alone_with_one_replica__straight_into_the_lane(void **state)
 }
 
 static void
+test_push__the_ring_is_not_known_yet__nothing_is_stored(void **state)
+{
+    struct world w;
+    struct pw_t_cfg three = {.bulk_bytes = 1 << 20, .replication_factor = 3};
+
+    (void)state;
+    up(&w, &three, 3, 3);
+    pw_distributor_set_owners(w.d, NULL);
+    send(&w);
+    assert_true(answered(&w, 500));
+    assert_true(says(&w, "empty ring"));
+    pw_t_settle(&w.t);
+    assert_int_equal(w.t.records, 0);
+    down(&w);
+}
+
+static void
 test_push__members_without_a_link__refused_clearly_when_they_are_needed(void **state)
 {
     struct world w;
@@ -679,6 +696,7 @@ main(void)
         cmocka_unit_test(test_push__a_leaving_owner__every_other_one_is_needed),
         cmocka_unit_test(test_push__an_empty_ring__500_as_stock),
         cmocka_unit_test(test_push__alone_with_one_replica__straight_into_the_lane),
+        cmocka_unit_test(test_push__the_ring_is_not_known_yet__nothing_is_stored),
         cmocka_unit_test(test_push__members_without_a_link__refused_clearly_when_they_are_needed),
         cmocka_unit_test(test_push__one_owner_refuses__200_and_two_that_do_are_the_answer),
         cmocka_unit_test(test_push__our_own_head_is_full__peers_make_the_quorum),
