@@ -1,5 +1,6 @@
 #include "app/control.h"
 
+#include "app/gossip.h"
 #include "app/parts.h"
 #include "app/storage.h"
 #include "base/log.h"
@@ -343,6 +344,7 @@ pw_control_run(struct pw_app *app)
     pw_app_ring_distributor_gone_ctl(app->ring);
     write_heads(app);
     leave_ring(app);
+    pw_gossip_stop_ctl(app);
     control_close(&c);
     return rc;
 }

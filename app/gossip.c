@@ -1,7 +1,40 @@
 #include "app/gossip.h"
 
-#include "app/parts.h"
-#include "ring/kv.h"
+#include "app/gossip_priv.h"
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char module[] = "pw.app.gossip";
+
+enum { LISTEN_BACKLOG = 128 };
+
+int64_t
+gossip_mono_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct pw_ml_now
+gossip_now(void)
+{
+    return (struct pw_ml_now){.mono_ms = gossip_mono_ms(), .wall_s = pw_wall_ns() / 1000000000};
+}
+
+/* --- The store ---------------------------------------------------------------------------------- */
 
 int
 pw_gossip_open_ctl(struct pw_app *app, struct pw_text *why)
@@ -15,9 +48,304 @@ pw_gossip_open_ctl(struct pw_app *app, struct pw_text *why)
     return pw_kv_create_ctl(&app->kv, &cfg);
 }
 
+/* --- Addresses ---------------------------------------------------------------------------------- */
+
+static bool
+is_wildcard(const char *s)
+{
+    return s[0] == 0 || strcmp(s, "0.0.0.0") == 0 || strcmp(s, "::") == 0;
+}
+
+/* RFC 1918. */
+static bool
+is_private(uint32_t ip)
+{
+    return ip >> 24 == 10 || ip >> 20 == 0xAC1 || ip >> 16 == 0xC0A8;
+}
+
+static bool
+private_address(uint8_t ip[4])
+{
+    struct ifaddrs *list;
+    bool found = false;
+
+    if (getifaddrs(&list) != 0) {
+        return false;
+    }
+    for (const struct ifaddrs *a = list; a != NULL && !found; a = a->ifa_next) {
+        struct sockaddr_in sin;
+
+        if (a->ifa_addr != NULL && a->ifa_addr->sa_family == AF_INET && (a->ifa_flags & IFF_UP)) {
+            memcpy(&sin, a->ifa_addr, sizeof(sin));
+            found = is_private(ntohl(sin.sin_addr.s_addr));
+            memcpy(ip, &sin.sin_addr, 4);
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+/* What others are told: as said, where we listen, the NIC, where HTTP listens, a private address. */
+static int
+find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
+{
+    const struct pw_config_memberlist *c = g->cfg;
+    const char *http = g->app->cfg->http_listen_address;
+    uint8_t ip[4] = {127, 0, 0, 1};
+    const char *text = NULL;
+
+    if (c->advertise_addr[0] != 0) {
+        text = c->advertise_addr;
+        port = (uint16_t)c->advertise_port;
+    } else if (!is_wildcard(c->bind_addr)) {
+        text = c->bind_addr;
+    } else if (g->app->nic.addr != 0) {
+        pw_store_be32(ip, g->app->nic.addr);
+    } else if (!is_wildcard(http)) {
+        text = http;
+    } else {
+        (void)private_address(ip);
+    }
+    if (text != NULL && inet_pton(AF_INET, text, ip) != 1) {
+        pw_text_printf(why, "%s is no IPv4 address; set memberlist.advertise-addr", text);
+        return PW_EINVAL;
+    }
+    g->addr = pw_ml_addr_ip4(ip, port);
+    return 0;
+}
+
+static int
+listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)g->cfg->bind_port)};
+    const char *addr = is_wildcard(g->cfg->bind_addr) ? "0.0.0.0" : g->cfg->bind_addr;
+    socklen_t len = sizeof(sin);
+    int one = 1, fd;
+
+    if (inet_pton(AF_INET, addr, &sin.sin_addr) != 1) {
+        pw_text_printf(why, "memberlist.bind-addr %s is no IPv4 address", addr);
+        return PW_EINVAL;
+    }
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
+        getsockname(fd, (struct sockaddr *)&sin, &len) != 0) {
+        int rc = -errno;
+
+        close(fd);
+        pw_text_printf(why, "cannot listen on %s:%u; choose another memberlist.bind-port", addr,
+                       g->cfg->bind_port);
+        return rc;
+    }
+    g->listen_fd = fd;
+    *port = ntohs(sin.sin_port);
+    return 0;
+}
+
+/* --- Start -------------------------------------------------------------------------------------- */
+
+static bool
+asked_for(const struct pw_config_memberlist *c)
+{
+    return c->join.count > 0 || c->bind_addr[0] != 0 || c->advertise_addr[0] != 0 ||
+           c->bind_port != GOSSIP_PORT;
+}
+
+static void
+find_name(struct pw_gossip *g)
+{
+    const char *base = g->cfg->node_name[0] != 0 ? g->cfg->node_name : g->app->hostname;
+    char host[128] = "pyrowire";
+    uint32_t random = 0;
+
+    if (base[0] == 0) {
+        (void)gethostname(host, sizeof(host) - 1);
+        base = host;
+    }
+    if (g->cfg->randomize_node_name) {
+        (void)!getrandom(&random, sizeof(random), 0);
+        snprintf(g->name, sizeof(g->name), "%.200s-%08x", base, random);
+    } else {
+        snprintf(g->name, sizeof(g->name), "%.255s", base);
+    }
+}
+
+static enum pw_ml_compression
+compression_of(const struct pw_config_memberlist *c)
+{
+    if (!c->compression) {
+        return PW_ML_COMPRESSION_NONE;
+    }
+    return c->compression_algorithm == 0 ? PW_ML_COMPRESSION_LZW : PW_ML_COMPRESSION_SNAPPY;
+}
+
+static int
+create_memberlist(struct pw_gossip *g)
+{
+    const struct pw_config_memberlist *c = g->cfg;
+    struct pw_memberlist_cfg cfg = {.name = g->name,
+                                    .addr = g->addr,
+                                    .label = c->cluster_label,
+                                    .label_unchecked = c->label_unchecked,
+                                    .compression = compression_of(c),
+                                    .gossip_interval_ms = c->gossip_interval_ms,
+                                    .push_pull_interval_ms = c->pull_push_interval_ms,
+                                    .gossip_to_dead_ms = c->gossip_to_dead_ms,
+                                    .dead_reclaim_ms = c->dead_reclaim_ms,
+                                    .gossip_nodes = c->gossip_nodes,
+                                    .retransmit_factor = c->retransmit_factor};
+    const struct pw_memberlist_io io = {.ctx = g, .send = gossip_on_send, .dial = gossip_on_dial};
+    int rc;
+
+    (void)!getrandom(&cfg.seed, sizeof(cfg.seed), 0);
+    pthread_mutex_lock(&g->app->kv_mutex);
+    rc = pw_memberlist_create_ctl(&g->ml, &cfg, &io, g->app->kv, gossip_now());
+    pthread_mutex_unlock(&g->app->kv_mutex);
+    return rc;
+}
+
+static int
+watch(struct pw_gossip *g, int fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data = {.fd = fd}};
+
+    /* Connections have their index there, from GOSSIP_SOCKETS_MAX up are these two. */
+    ev.data.u64 = GOSSIP_SOCKETS_MAX + (fd == g->wake_fd);
+    return epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
+}
+
+static int
+start_thread(struct pw_gossip *g)
+{
+    int rc;
+
+    g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    g->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (g->epoll_fd < 0 || g->wake_fd < 0) {
+        return -errno;
+    }
+    rc = watch(g, g->listen_fd);
+    rc = rc != 0 ? rc : watch(g, g->wake_fd);
+    rc = rc != 0 ? rc : -pthread_create(&g->thread, NULL, gossip_thread, g);
+    g->running = rc == 0;
+    return rc;
+}
+
+static struct pw_gossip *
+new_gossip(struct pw_app *app)
+{
+    struct pw_gossip *g = calloc(1, sizeof(*g));
+
+    if (g == NULL) {
+        return NULL;
+    }
+    g->app = app;
+    g->cfg = &app->cfg->memberlist;
+    g->epoll_fd = g->listen_fd = g->wake_fd = -1;
+    for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
+        g->socket[i].fd = -1;
+    }
+    return g;
+}
+
+/* An -errno that says: the port is not to be had. */
+static bool
+is_taken(int rc)
+{
+    return rc == -EADDRINUSE || rc == -EADDRNOTAVAIL || rc == -EACCES;
+}
+
+int
+pw_gossip_start_ctl(struct pw_app *app, struct pw_text *why)
+{
+    struct pw_gossip *g = new_gossip(app);
+    char addr[PW_ML_ADDR_TEXT];
+    uint16_t port = 0;
+    int rc;
+
+    if (g == NULL) {
+        return PW_ENOMEM;
+    }
+    app->gossip = g;
+    rc = listen_on(g, &port, why);
+    if (is_taken(rc) && !asked_for(g->cfg)) {
+        pw_log(PW_LOG_WARN, module,
+               "msg=\"no gossip: the port is taken, set memberlist.bind-port\" port=%u",
+               g->cfg->bind_port);
+        why->len = 0;
+        free(g);
+        app->gossip = NULL;
+        return 0;
+    }
+    rc = rc != 0 ? rc : find_address(g, port, why);
+    find_name(g);
+    rc = rc != 0 ? rc : create_memberlist(g);
+    rc = rc != 0 ? rc : start_thread(g);
+    if (rc == 0) {
+        pw_ml_addr_text(&g->addr, addr);
+        pw_log(PW_LOG_INFO, module, "msg=\"gossip begins\" member=%s addr=%s seeds=%u", g->name,
+               addr, g->cfg->join.count);
+    }
+    return rc;
+}
+
+const atomic_bool *
+pw_gossip_joined(const struct pw_app *app)
+{
+    static const atomic_bool nobody_to_join = true;
+
+    return app->gossip == NULL ? &nobody_to_join : &app->gossip->joined;
+}
+
+/* --- Stop --------------------------------------------------------------------------------------- */
+
+static void
+end_thread(struct pw_gossip *g, atomic_bool *how)
+{
+    if (g->running) {
+        atomic_store_explicit(how, true, memory_order_release);
+        (void)!write(g->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+        pthread_join(g->thread, NULL);
+        g->running = false;
+    }
+}
+
+void
+pw_gossip_stop_ctl(struct pw_app *app)
+{
+    if (app->gossip != NULL) {
+        end_thread(app->gossip, &app->gossip->stopping);
+    }
+}
+
+static void
+close_fd(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void
 pw_gossip_close_ctl(struct pw_app *app)
 {
+    struct pw_gossip *g = app->gossip;
+
+    if (g != NULL) {
+        end_thread(g, &g->ending);
+        gossip_close_sockets(g);
+        gossip_join_fini(g);
+        pw_memberlist_destroy_ctl(g->ml);
+        close_fd(g->epoll_fd);
+        close_fd(g->listen_fd);
+        close_fd(g->wake_fd);
+        free(g);
+        app->gossip = NULL;
+    }
     pw_kv_destroy_ctl(app->kv);
     app->kv = NULL;
 }

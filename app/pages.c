@@ -1,6 +1,7 @@
 #include "app/pages.h"
 
 #include "app/gateway.h"
+#include "app/gossip.h"
 #include "app/parts.h"
 #include "app/peers.h"
 #include "app/ring_page.h"
@@ -29,7 +30,9 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
 {
     struct pw_app *app = ctx;
 
-    if (pw_ring_page_owns_path(req->path)) {
+    if (pw_gossip_page_owns_path(req->path)) {
+        pw_gossip_page_execute_cold(app, req, rep);
+    } else if (pw_ring_page_owns_path(req->path)) {
         pw_ring_page_execute_cold(app, req, rep);
     } else if (pw_admin_owns_path(req->path)) {
         pw_admin_execute_cold(app->admin, req, rep);
@@ -190,6 +193,12 @@ write_ring(void *ctx, struct pw_text *t)
 }
 
 static void
+write_gossip(void *ctx, struct pw_text *t)
+{
+    pw_gossip_metrics(ctx, t);
+}
+
+static void
 write_nic(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
@@ -203,8 +212,8 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops,     write_nic,  write_workers, write_http,    write_distributors,
-        write_ingesters, write_ring, write_wal,     write_shipping};
+        write_loops,     write_nic,  write_workers, write_http,     write_distributors,
+        write_ingesters, write_ring, write_wal,     write_shipping, write_gossip};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

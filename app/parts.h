@@ -92,6 +92,7 @@ struct pw_app {
      * with the mutex, also for what pw_kv_get gave (app/gossip.h). */
     struct pw_kv *kv;
     pthread_mutex_t kv_mutex;
+    struct pw_gossip *gossip; /* a thread; NULL: the process is alone */
 };
 
 static inline struct pw_app_door *

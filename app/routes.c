@@ -1,5 +1,6 @@
 #include "app/routes.h"
 
+#include "app/gossip.h"
 #include "app/ring_page.h"
 #include "base/limits.h"
 #include "query/api.h"
@@ -18,7 +19,7 @@ route_of(const struct pw_routes *r, struct pw_slice path)
     if (pw_query_route(path) != PW_QUERY_ROUTE_NONE) {
         return r->queries ? ROUTE_QUERY : ROUTE_NONE;
     }
-    if (pw_ring_page_owns_path(path)) {
+    if (pw_ring_page_owns_path(path) || pw_gossip_page_owns_path(path)) {
         return ROUTE_RING;
     }
     return pw_admin_owns_path(path) ? ROUTE_ADMIN : ROUTE_NONE;

@@ -526,6 +526,10 @@ start_parts(struct pw_app *app)
     }
     rc = rc != 0 ? rc : start_loops(app);
     rc = rc != 0 ? rc : launch(app);
+    rc = rc != 0 ? rc : start_part(app, "gossip", pw_gossip_start_ctl);
+    if (rc == 0) { /* who registers knows the ring that is there; a signal is for pw_control_run */
+        (void)pw_control_wait(app, pw_gossip_joined(app));
+    }
     if (rc == 0) {
         pw_app_ring_start_ctl(app->ring); /* what it is to hold can be written from here on */
     }

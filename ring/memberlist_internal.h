@@ -38,6 +38,7 @@ struct ml_node {
     uint8_t vsn[PW_ML_VSN_BYTES];
     uint32_t incarnation;
     enum pw_ml_state state;
+    bool known; /* something was taken of it */
     int64_t changed_ms;
     struct ml_suspicion *suspicion; /* in SUSPECT only */
 };

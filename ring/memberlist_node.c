@@ -56,7 +56,7 @@ set_state(struct pw_memberlist *ml, struct ml_node *n, enum pw_ml_state state)
         free(n->suspicion);
         n->suspicion = NULL;
     }
-    if (n->state == state) {
+    if (n->known && n->state == state) {
         return;
     }
     pw_ml_addr_text(&n->addr, addr);
@@ -230,6 +230,7 @@ ml_add_self(struct pw_memberlist *ml)
     }
     take_description(ml->self, &me);
     ml->self->state = PW_ML_STATE_ALIVE;
+    ml->self->known = true;
     broadcast_alive(ml, ml->self);
     return 0;
 }

@@ -1,0 +1,93 @@
+/* app/gossip_priv.h - the gossip's thread between its files.
+ *
+ * Purpose  gossip.c: life and addresses; gossip_loop.c: the thread and its sockets; gossip_join.c: seeds.
+ * Owner    struct pw_gossip belongs to the thread from start to stop; stopping, joined and wake_fd are
+ *          for others too.
+ * Context  cold.
+ */
+#ifndef PW_APP_GOSSIP_PRIV_H
+#define PW_APP_GOSSIP_PRIV_H
+
+#include "app/gossip.h"
+#include "app/parts.h"
+#include "ring/memberlist.h"
+
+enum {
+    GOSSIP_WRITES_MAX = 256, /* packets waiting or being written */
+    GOSSIP_SOCKETS_MAX = PW_ML_CONNECTIONS_MAX + GOSSIP_WRITES_MAX,
+    GOSSIP_SEEDS_MAX = 64,
+    GOSSIP_PORT = 7946,
+};
+
+/* What a socket is for. */
+enum gossip_kind {
+    GOSSIP_FREE,
+    GOSSIP_ACCEPTED, /* read into conn */
+    GOSSIP_DIALED,   /* push/pull that we began */
+    GOSSIP_WAITING,  /* a packet whose turn has not come, without a socket */
+    GOSSIP_PACKET,   /* a packet being written */
+};
+
+struct gossip_socket {
+    enum gossip_kind kind;
+    int fd; /* -1 none */
+    bool connecting;
+    bool done; /* nothing more is read; closes when all is written */
+    struct pw_ml_addr to;
+    int64_t deadline_ms;
+    struct pw_ml_conn *conn;
+    uint8_t *bytes; /* of a packet */
+    size_t len, written;
+};
+
+/* Names being looked up, on a thread of its own. The last of the two who know it frees it. */
+struct gossip_lookup;
+
+enum gossip_join_state { JOIN_IDLE, JOIN_LOOKUP, JOIN_ASKING, JOIN_WAITING, JOIN_DONE };
+
+struct gossip_join {
+    enum gossip_join_state state;
+    struct gossip_lookup *lookup;
+    uint32_t attempts;
+    uint32_t asked, answered, refused; /* seeds of this attempt */
+    bool succeeded;                    /* ever */
+    int64_t next_ms;
+    int64_t backoff_ms;
+};
+
+struct pw_gossip {
+    struct pw_app *app;
+    const struct pw_config_memberlist *cfg;
+    struct pw_memberlist *ml; /* under app->kv_mutex */
+    char name[PW_ML_NAME_MAX + 1];
+    struct pw_ml_addr addr;
+
+    int epoll_fd, listen_fd, wake_fd;
+    pthread_t thread;
+    bool running;
+    struct gossip_socket socket[GOSSIP_SOCKETS_MAX];
+    struct gossip_join join;
+    int64_t leave_ms; /* the second half of stopping: leave was said, until then */
+
+    atomic_bool joined;
+    atomic_bool stopping; /* leave, then end */
+    atomic_bool ending;   /* at once */
+
+    _Atomic uint64_t packets_dropped, sockets_failed, timeouts;
+};
+
+int64_t gossip_mono_ms(void);
+struct pw_ml_now gossip_now(void);
+
+/* gossip_loop.c */
+void *gossip_thread(void *gossip);
+void gossip_on_send(void *gossip, const struct pw_ml_addr *to, struct pw_slice bytes);
+int gossip_on_dial(void *gossip, const struct pw_ml_addr *to, struct pw_ml_conn *conn);
+void gossip_close_sockets(struct pw_gossip *g);
+
+/* gossip_join.c */
+int64_t gossip_join_step(struct pw_gossip *g, int64_t now_ms);
+void gossip_join_ended(struct pw_gossip *g, bool ok);
+void gossip_join_fini(struct pw_gossip *g);
+
+#endif
