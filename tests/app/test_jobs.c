@@ -1,0 +1,201 @@
+/* Requests from a polling thread to query threads: those of other appliances have threads and jobs of their own, so
+ * that they are answered while clients hold all the rest. */
+#include "app/jobs.h"
+
+#include "base/limits.h"
+#include "query/peers.h"
+#include "tests/support/cmocka_pw.h"
+
+#include <rte_eal.h>
+
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct fixture {
+    struct pw_jobs *jobs;
+    struct pw_jobs_client *client;
+    struct pw_plan plan;
+    sem_t go; /* one client request each */
+    _Atomic uint32_t began;
+    uint32_t answered[2]; /* of clients, of peers: by their connection */
+};
+
+static struct fixture fx;
+
+enum { OF_CLIENT = 0, OF_PEER = 1 };
+
+/* The link-time fake: dataplane/ is not here. */
+int
+pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_reply *rep)
+{
+    (void)srv;
+    assert_int_equal(rep->status, 200);
+    fx.answered[conn]++;
+    if (rep->body_free != NULL) {
+        rep->body_free(rep->body_arg);
+    }
+    return 0;
+}
+
+static void *
+thread_new(void *ctx)
+{
+    return ctx;
+}
+
+static void
+thread_free(void *ctx, void *thread)
+{
+    assert_ptr_equal(ctx, thread);
+}
+
+/* What a client asks takes until the test lets it go on. */
+static void
+run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query_reply *rep)
+{
+    struct fixture *f = ctx;
+
+    (void)thread;
+    if (!pw_slice_eq_str(req->path, PW_PEER_ROUTE)) {
+        atomic_fetch_add(&f->began, 1);
+        while (sem_wait(&f->go) != 0) {
+        }
+    }
+    rep->status = 200;
+}
+
+static void
+up(uint32_t threads, uint32_t peer_threads)
+{
+    struct pw_jobs_cfg cfg = {
+        .threads = threads,
+        .peer_threads = peer_threads,
+        .clients = 1,
+        .plan = &fx.plan,
+        .runner = {.ctx = &fx, .thread_new = thread_new, .thread_free = thread_free, .run = run},
+    };
+
+    fx = (struct fixture){0};
+    sem_init(&fx.go, 0, 0);
+    assert_int_equal(pw_jobs_create_ctl(&fx.jobs, &cfg), 0);
+    fx.client = pw_jobs_client(fx.jobs, 0);
+}
+
+static void
+down(void)
+{
+    pw_jobs_destroy_ctl(fx.jobs);
+    sem_destroy(&fx.go);
+}
+
+static int
+submit(uint32_t whose)
+{
+    const struct pw_http_request req = {.method = PW_HTTP_METHOD_POST,
+                                        .path = whose == OF_PEER ? PW_SLICE_LIT(PW_PEER_ROUTE)
+                                                                 : PW_SLICE_LIT("/querier"),
+                                        .conn = whose};
+
+    return pw_jobs_submit(fx.client, &req);
+}
+
+/* Until so many of them are answered; a hang ends with the test's own time limit. */
+static void
+wait_for(uint32_t whose, uint32_t n)
+{
+    while (fx.answered[whose] < n) {
+        (void)pw_jobs_poll(fx.client, 0);
+        usleep(100);
+    }
+    assert_int_equal(fx.answered[whose], n);
+}
+
+static void
+test_submit__clients_hold_every_thread__peers_are_answered(void **state)
+{
+    (void)state;
+    up(2, 1);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(submit(OF_CLIENT), 0);
+    }
+    while (atomic_load(&fx.began) < 2) {
+        usleep(100);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(submit(OF_PEER), 0);
+    }
+    wait_for(OF_PEER, 3);
+    assert_int_equal(fx.answered[OF_CLIENT], 0);
+    assert_int_equal(atomic_load(&fx.began), 2);
+    for (uint32_t i = 0; i < 5; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, 5);
+    assert_int_equal(pw_jobs_in_flight(fx.client), 0);
+    down();
+}
+
+static void
+test_submit__clients_take_all_they_may__a_share_is_kept_for_peers(void **state)
+{
+    uint32_t taken = 0;
+
+    (void)state;
+    up(1, 1);
+    while (submit(OF_CLIENT) == 0) {
+        taken++;
+    }
+    assert_int_equal(taken, PW_QUERY_JOBS_MAX - PW_QUERY_JOBS_MAX / 4);
+    assert_int_equal(submit(OF_PEER), 0);
+    wait_for(OF_PEER, 1);
+    assert_int_equal(submit(OF_CLIENT), PW_EAGAIN);
+    for (uint32_t i = 0; i < taken; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, taken);
+    down();
+}
+
+static void
+test_submit__no_threads_for_peers__a_request_like_others(void **state)
+{
+    uint32_t taken = 0;
+
+    (void)state;
+    up(1, 0);
+    assert_int_equal(submit(OF_PEER), 0);
+    wait_for(OF_PEER, 1);
+    while (submit(OF_CLIENT) == 0) {
+        taken++;
+    }
+    assert_in_range(taken, PW_QUERY_JOBS_MAX - 1,
+                    PW_QUERY_JOBS_MAX); /* one may be on its way back */
+    for (uint32_t i = 0; i < taken; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, taken);
+    down();
+}
+
+int
+main(void)
+{
+    static char *eal[] = {"test_jobs", "--no-pci",    "--no-telemetry", "--no-huge", "-m",
+                          "256",       "--no-shconf", "--file-prefix",  "pw_jobs",   "-l",
+                          "0",         "--log-level", "error"};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_submit__clients_hold_every_thread__peers_are_answered),
+        cmocka_unit_test(test_submit__clients_take_all_they_may__a_share_is_kept_for_peers),
+        cmocka_unit_test(test_submit__no_threads_for_peers__a_request_like_others),
+    };
+
+    if (rte_eal_init(PW_ARRAY_LEN(eal), eal) < 0) {
+        return 77;
+    }
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+
+    rte_eal_cleanup();
+    return rc;
+}
