@@ -123,7 +123,7 @@ put_column_index(struct pw_text *t, const struct pw_profile_leaf_spec *spec,
     struct pw_thrift_out o;
 
     pw_thrift_begin(&o, t);
-    pw_thrift_list(&o, 1, PW_THRIFT_TRUE, n);
+    pw_thrift_list(&o, 1, PW_THRIFT_FALSE, n);
     for (uint32_t i = 0; i < n; i++) {
         pw_thrift_item_bool(&o, page[i].min.len == 0);
     }

@@ -109,7 +109,7 @@ pw_thrift_item_int(struct pw_thrift_out *o, int64_t v)
 void
 pw_thrift_item_bool(struct pw_thrift_out *o, bool v)
 {
-    pw_text_char(o->t, v ? PW_THRIFT_TRUE : PW_THRIFT_FALSE);
+    pw_text_char(o->t, v ? 1 : 0);
 }
 
 void

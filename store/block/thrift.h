@@ -51,6 +51,9 @@ void pw_thrift_list(struct pw_thrift_out *o, int16_t id, enum pw_thrift_type ite
 /* Items of an open list; a struct item ends with pw_thrift_end. */
 void pw_thrift_item_struct(struct pw_thrift_out *o);
 void pw_thrift_item_int(struct pw_thrift_out *o, int64_t v);
+/* 1 or 0, in a list of PW_THRIFT_FALSE, as the specification of the compact protocol has it and stock writes
+ * it. Its older 1 or 2 is read as true, true by parquet-go 0.26: then every page is null to it, and what it reads
+ * of the file empty. */
 void pw_thrift_item_bool(struct pw_thrift_out *o, bool v);
 void pw_thrift_item_binary(struct pw_thrift_out *o, struct pw_slice v);
 

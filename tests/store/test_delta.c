@@ -1,6 +1,7 @@
 /* Encodings: what is written is read back, whatever the values; damaged input ends in an error. */
 #include "store/block/delta.h"
 
+#include "store/block/thrift.h"
 #include "tests/store/block_case.h"
 #include "tests/support/cmocka_pw.h"
 
@@ -151,6 +152,24 @@ test_rle__random_runs__read_back_equal(void **state)
     }
 }
 
+/* Bytes of a stock file: a reader that takes 2 for true answers every query of the block with nothing. */
+static void
+test_thrift_item_bool__list__bytes_as_stock_writes_them(void **state)
+{
+    static const uint8_t want[] = {0x19, 0x22, 1, 0};
+    struct pw_thrift_out o;
+    struct pw_text t;
+
+    pw_text_init(&t, BYTES_MAX);
+    pw_thrift_begin(&o, &t);
+    pw_thrift_list(&o, 1, PW_THRIFT_FALSE, 2);
+    pw_thrift_item_bool(&o, true);
+    pw_thrift_item_bool(&o, false);
+    assert_int_equal(t.len, sizeof(want));
+    assert_memory_equal(t.ptr, want, sizeof(want));
+    pw_text_fini(&t);
+}
+
 int
 main(void)
 {
@@ -160,6 +179,7 @@ main(void)
         cmocka_unit_test(test_delta_encode__example_of_the_format__these_bytes),
         cmocka_unit_test(test_delta_decode__illegal_geometry__einval),
         cmocka_unit_test(test_rle__random_runs__read_back_equal),
+        cmocka_unit_test(test_thrift_item_bool__list__bytes_as_stock_writes_them),
     };
 
     return cmocka_run_group_tests_name("delta", tests, NULL, NULL);
