@@ -3,6 +3,7 @@
 #include "app/parts.h"
 #include "app/ring_priv.h"
 #include "base/log.h"
+#include "distributor/rate.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -372,6 +373,21 @@ pw_app_ring_forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const char
 
 /* --- The control thread ------------------------------------------------------------------------ */
 
+/* Distributors that are ACTIVE and heard of: a tenant's rate is divided among them (ring.md 1.6). */
+static void
+share_rates(struct pw_app_ring *r, struct pw_ring_now now)
+{
+    const struct pw_one_ring *one = &r->ring[PW_APP_RING_DISTRIBUTORS];
+    const struct pw_ring_desc *d = r->store.get(r->store.ctx, one->key);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; d != NULL && i < d->count; i++) {
+        n += d->instance[i].state == PW_INSTANCE_ACTIVE &&
+             now.wall_s - d->instance[i].timestamp <= one->cfg.ring.heartbeat_timeout;
+    }
+    pw_rate_set_sharers(r->app->rates, n);
+}
+
 /* With the mutex. */
 static void
 poll_rings(struct pw_app_ring *r, struct pw_ring_now now)
@@ -384,6 +400,9 @@ poll_rings(struct pw_app_ring *r, struct pw_ring_now now)
             one->step_at_ms = pw_lifecycler_step(one->life, now);
             atomic_store_explicit(&one->heartbeats, pw_lifecycler_heartbeats(one->life),
                                   memory_order_relaxed);
+            if (i == PW_APP_RING_DISTRIBUTORS) {
+                share_rates(r, now);
+            }
         }
         publish(r, one, now);
         (void)pw_ring_board_sweep_ctl(one->board);

@@ -129,6 +129,7 @@ forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const struct pw_query_
     name[decoded.len] = 0;
     rc = pw_app_ring_forget(r, kind, name);
     if (rc != 0) {
+        (void)snprintf(rep->headers, sizeof(rep->headers), "X-Content-Type-Options: nosniff\r\n");
         rep->status = 500;
         pw_text_printf(t, "error forgetting instance '%s': %s\n", name,
                        rc == PW_ENOENT ? "no such member" : pw_err_text(rc));

@@ -111,9 +111,11 @@ pw_app_ring_metrics(struct pw_app_ring *r, struct pw_text *t)
     write_members(c, t);
     write_own(c, t);
     pw_metric_family(t, "pyroscope_lifecycler_read_only", "gauge",
-                     "1 when this ingester is read-only.");
-    pw_text_printf(t, "pyroscope_lifecycler_read_only{name=\"ingester\"} %d\n",
-                   c[PW_APP_RING_INGESTERS].read_only);
+                     "1 when this member is read-only.");
+    for (uint32_t i = 0; i < PW_APP_RINGS; i++) {
+        pw_text_printf(t, "pyroscope_lifecycler_read_only{name=\"%s\"} %d\n", c[i].name,
+                       c[i].read_only);
+    }
     pw_metric_u64(t, "pyroscope_distributor_replication_factor", "gauge",
                   "Ingesters that every profile is written to.",
                   r->app->cfg->ring.replication_factor);

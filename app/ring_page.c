@@ -79,6 +79,23 @@ json_time(struct pw_json *j, const char *key, int64_t seconds)
     pw_json_str(j, pw_slice(t.ptr, t.len));
 }
 
+/* To the millisecond, as far as there is one. */
+static void
+json_now(struct pw_json *j, int64_t now_ms)
+{
+    char bytes[48];
+    struct pw_text t;
+
+    pw_text_fixed(&t, bytes, sizeof(bytes));
+    put_time(&t, now_ms / 1000);
+    if (now_ms % 1000 != 0) {
+        t.len--;
+        pw_text_printf(&t, ".%03dZ", (int)(now_ms % 1000));
+    }
+    pw_json_key(j, "now");
+    pw_json_str(j, pw_slice(t.ptr, t.len));
+}
+
 static void
 json_text(struct pw_json *j, const char *key, const char *value)
 {
@@ -126,7 +143,7 @@ pw_ring_page_json(const struct pw_ring_page *p, struct pw_text *t)
         }
         pw_json_array_end(&j);
     }
-    json_time(&j, "now", p->now_ms / 1000);
+    json_now(&j, p->now_ms);
     pw_json_object_end(&j);
 }
 

@@ -142,7 +142,7 @@ check_rate(struct pw_work *w, uint64_t size)
 {
     struct pw_rate_ask ask = {
         .tenant_hash = pw_hash_keyed(w->d->cfg.hash_key, w->tenant.ptr, w->tenant.len),
-        .rate_bytes_per_s = w->limits->ingestion_rate_mb * 1048576,
+        .rate_bytes_per_s = w->limits->ingestion_rate_mb * 1048576 / pw_rate_sharers(w->d->rates),
         .burst_bytes = (uint64_t)(w->limits->ingestion_burst_size_mb * 1048576),
         .bytes = size,
         .now_ns = pw_clock_tsc_to_ns(&w->d->cfg.clock, w->start_tsc),

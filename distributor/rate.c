@@ -12,6 +12,7 @@ struct bucket {
 };
 
 struct pw_rate_table {
+    _Atomic uint32_t sharers; /* one word, no order needed */
     struct bucket bucket[PW_RATE_TENANTS_MAX];
 };
 
@@ -19,7 +20,23 @@ int
 pw_rate_create_ctl(struct pw_rate_table **t)
 {
     *t = calloc(1, sizeof(**t));
-    return *t == NULL ? PW_ENOMEM : 0;
+    if (*t == NULL) {
+        return PW_ENOMEM;
+    }
+    pw_rate_set_sharers(*t, 1);
+    return 0;
+}
+
+void
+pw_rate_set_sharers(struct pw_rate_table *t, uint32_t distributors)
+{
+    atomic_store_explicit(&t->sharers, distributors > 0 ? distributors : 1, memory_order_relaxed);
+}
+
+uint32_t
+pw_rate_sharers(const struct pw_rate_table *t)
+{
+    return atomic_load_explicit(&t->sharers, memory_order_relaxed);
 }
 
 void

@@ -22,9 +22,14 @@ struct pw_rate_table;
 PW_MUST_USE int pw_rate_create_ctl(struct pw_rate_table **t);
 void pw_rate_destroy_ctl(struct pw_rate_table *t);
 
+/* A tenant's rate is one of all distributors together: each gives its share (write-path.md 6, "rate limit"; the burst
+ * is not divided). Any thread; 0 is taken as 1, which it is at first. */
+void pw_rate_set_sharers(struct pw_rate_table *t, uint32_t distributors);
+uint32_t pw_rate_sharers(const struct pw_rate_table *t);
+
 struct pw_rate_ask {
-    uint64_t tenant_hash; /* of the tenant's name, never 0 by custom; 0 is taken as 1 */
-    double rate_bytes_per_s;
+    uint64_t tenant_hash;    /* of the tenant's name, never 0 by custom; 0 is taken as 1 */
+    double rate_bytes_per_s; /* the share */
     uint64_t burst_bytes;
     uint64_t bytes;
     uint64_t now_ns;

@@ -84,7 +84,7 @@ test_json__members_in_every_condition__has_the_form_of_stock(void **state)
         "{\"id\":\"b\",\"state\":\"UNHEALTHY\",\"address\":\"10.0.0.1:4040\","
         "\"timestamp\":\"2027-01-15T07:58:59Z\",\"registered_timestamp\":\"2027-01-15T05:58:20Z\","
         "\"read_only\":false,\"read_only_updated_timestamp\":\"0001-01-01T00:00:00Z\","
-        "\"zone\":\"zone-a\",\"tokens\":[]}],\"now\":\"2027-01-15T08:00:00Z\"}");
+        "\"zone\":\"zone-a\",\"tokens\":[]}],\"now\":\"2027-01-15T08:00:00.999Z\"}");
     pw_ring_snapshot_free_ctl((struct pw_ring_snapshot *)(uintptr_t)p.s);
     pw_ring_desc_fini(&d);
 }

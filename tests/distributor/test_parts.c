@@ -51,6 +51,20 @@ test_pw_rate_take__burst_then_rate__as_a_token_bucket(void **state)
 }
 
 static void
+test_pw_rate_sharers__none_or_some__is_at_least_one(void **state)
+{
+    struct pw_rate_table *t;
+
+    assert_int_equal(pw_rate_create_ctl(&t), 0);
+    assert_int_equal(pw_rate_sharers(t), 1);
+    pw_rate_set_sharers(t, 3);
+    assert_int_equal(pw_rate_sharers(t), 3);
+    pw_rate_set_sharers(t, 0);
+    assert_int_equal(pw_rate_sharers(t), 1);
+    pw_rate_destroy_ctl(t);
+}
+
+static void
 test_pw_rate_take__many_small__average_is_the_rate(void **state)
 {
     struct pw_rate_table *t;
@@ -486,6 +500,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pw_rate_take__burst_then_rate__as_a_token_bucket),
+        cmocka_unit_test(test_pw_rate_sharers__none_or_some__is_at_least_one),
         cmocka_unit_test(test_pw_rate_take__many_small__average_is_the_rate),
         cmocka_unit_test(test_pw_bulk__fill_free_and_fill_again__level_restored),
         cmocka_unit_test(test_pw_push_parse_proto__any_piece_size__same_as_whole),

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""One appliance in its rings: ready at once, shown to people and tools, forgotten and back, LEAVING before it goes,
+and the same tokens after a restart. Every wait is for an event, up to half a minute.
+
+usage: ring.py PYROWIRE [--address A]"""
+import json, os, re, signal, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+
+from small import Appliance
+
+address = sys.argv[sys.argv.index('--address') + 1] if '--address' in sys.argv else '127.0.0.27'
+base = 'http://%s:4040' % address
+name = 'me & <you>'
+passed = failed = 0
+
+
+def check(what, ok, seen=''):
+    global passed, failed
+    passed, failed = passed + bool(ok), failed + (not ok)
+    print(('ok   ' if ok else 'FAIL ') + what + ('' if ok else ': %s' % (seen,)))
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+opener = urllib.request.build_opener(NoRedirect)
+
+
+def ask(path, form=None, accept=None, method=None):
+    """Status, headers, text."""
+    body = None if form is None else urllib.parse.urlencode(form).encode()
+    req = urllib.request.Request(base + path, body, {'Accept': accept} if accept else {}, method=method)
+    try:
+        with opener.open(req, timeout=30) as r:
+            return r.status, r.headers, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers, e.read().decode()
+
+
+def shards(path='/ring'):
+    return json.loads(ask(path, accept='application/json')[2])['shards']
+
+
+def wait_for(what, found):
+    until = time.time() + 30
+    while not found():
+        if time.time() > until:
+            check(what, False, 'not within 30 s')
+            return
+        time.sleep(0.05)
+    check(what, True)
+
+
+def start(*more):
+    return Appliance([sys.argv[1], '-pyroscopedb.data-path=' + data, '-ingester.lifecycler.ID=' + name,
+                      '-ingester.availability-zone=zone-a', '-ingester.tokens-file-path=' + data + '/tokens',
+                      '-ingester.heartbeat-period=1s', *more], address, 4040, log)
+
+
+def look(a):
+    ring = shards()
+    check('one ACTIVE member with its tokens', [(m['id'], m['state'], len(m['tokens']), m['zone'], m['address'])
+                                               for m in ring] == [(name, 'ACTIVE', 128, 'zone-a', address + ':4040')], ring)
+    check('tokens ascend', ring[0]['tokens'] == sorted(set(ring[0]['tokens'])))
+    check('every key of stock', sorted(ring[0]) == sorted([
+        'id', 'state', 'address', 'timestamp', 'registered_timestamp', 'read_only', 'read_only_updated_timestamp',
+        'zone', 'tokens']), ring[0])
+    check('never set is the year 1', ring[0]['read_only_updated_timestamp'] == '0001-01-01T00:00:00Z', ring[0])
+    check('times in UTC', re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', ring[0]['timestamp']), ring[0])
+    dist = shards('/distributor/ring')
+    check('one distributor with one token', [(m['state'], len(m['tokens'])) for m in dist] == [('ACTIVE', 1)], dist)
+    check('?format=json is JSON too', json.loads(ask('/ring?format=json')[2])['shards'][0]['id'] == name)
+    status, headers, page = ask('/ring')
+    check('a page for people', status == 200 and headers['Content-Type'].startswith('text/html') and
+          'takes writes, answers queries' in page and '100.0 %' in page and 'me &amp; &lt;you&gt;' in page and
+          '<you>' not in page, page[:300])
+    check('tokens on request', str(ring[0]['tokens'][7]) in ask('/ring?tokens=true')[2] and
+          str(ring[0]['tokens'][7]) not in page)
+    metrics = ask('/metrics')[2]
+    check('metrics', 'pyroscope_ring_members{name="ingester",state="ACTIVE"} 1\n' in metrics and
+          'pyroscope_ring_tokens_total{name="ingester"} 128\n' in metrics and
+          'pyroscope_ring_members{name="distributor",state="ACTIVE"} 1\n' in metrics)
+    check('other methods get 405', ask('/ring', {'x': 1}, method='DELETE')[0] == 405)
+
+
+def forget(a):
+    before = shards()[0]
+    check('a stranger cannot be forgotten', ask('/ring', {'forget': 'nobody'})[::2] ==
+          (500, "error forgetting instance 'nobody': no such member\n"))
+    check('nobody cannot either', ask('/ring', {'forget': ''})[0] == 400)
+    status, headers, text = ask('/ring', {'forget': name})
+    check('forgotten: 302 to #', (status, headers['Location'], text) == (302, '#', ''), (status, headers, text))
+    wait_for('and back with its next heartbeat', lambda: shards() and shards()[0]['state'] == 'ACTIVE')
+    check('with the same tokens', shards()[0]['tokens'] == before['tokens'])
+    wait_for('ready again', lambda: a.request('GET', '/ready')[0] == 200)
+
+
+def stop(a):
+    a.p.send_signal(signal.SIGTERM)
+    a.p.wait(60)
+    lines = [l for l in open(log.name) if 'msg="state" ring=collectors/ring' in l]
+    check('LEAVING, then LEFT, exit 0', a.p.returncode == 0 and 'to=LEAVING' in lines[-2] and 'to=LEFT' in lines[-1],
+          (a.p.returncode, lines))
+
+
+log = open(os.environ.get('PW_RING_LOG') or tempfile.mktemp(prefix='pyrowire-ring-log.'), 'w')
+with tempfile.TemporaryDirectory(prefix='pyrowire-ring.') as data:
+    a = None
+    try:
+        a = start()
+        look(a)
+        forget(a)
+        tokens = shards()[0]['tokens']
+        stop(a)
+        kept = json.load(open(data + '/tokens'))
+        check('the tokens file has them', kept == {'tokens': tokens}, kept)
+        a = start('-ingester.join-after=1h')
+        check('a restart goes on with them, without a wait', shards()[0]['tokens'] == tokens and
+              shards()[0]['state'] == 'ACTIVE')
+        stop(a)
+    finally:
+        if a is not None:
+            a.kill()
+if not os.environ.get('PW_RING_LOG'):
+    os.unlink(log.name)
+print('%d passed, %d failed, 0 skipped' % (passed, failed))
+sys.exit(failed > 0)
