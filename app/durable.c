@@ -6,9 +6,12 @@
 #include "ingester/wal_replay.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char module[] = "pw.app";
+
+enum { ROOM_WAIT_NS = 2000000 };
 
 static void
 go_to_background(void *ctx)
@@ -89,18 +92,56 @@ struct replaying {
     struct pw_app *app;
     struct pw_text *why;
     struct pw_wal_replay_stats st;
+    struct pw_wal_mark at[PW_INGESTERS_MAX]; /* what the core's active head holds, up to there */
     atomic_bool stop, done;
     int rc;
 };
 
-/* The ingesters do not poll yet: the heads are ours. No limit is applied again. */
+static void
+mark_of_log(const void *log, struct pw_wal_mark *mark)
+{
+    pw_wal_mark(log, mark);
+}
+
+static void
+mark_of_replay(const void *at, struct pw_wal_mark *mark)
+{
+    *mark = *(const struct pw_wal_mark *)at;
+}
+
+/* The ingesters do not poll yet: the heads are ours, and like an ingester we cut those that are large. No
+ * limit is applied again. */
 static int
-append(void *ctx, uint32_t core, const struct pw_record *rec)
+append(void *ctx, const struct pw_wal_mark *at, const struct pw_record *rec)
 {
     struct replaying *r = ctx;
+    struct pw_head_set *set = pw_flush_heads(r->app->flush, at->core);
+    const struct timespec nap = {.tv_nsec = ROOM_WAIT_NS};
     struct pw_head_append_info info;
+    bool asked = false;
 
-    return pw_head_append(pw_flush_heads(r->app->flush, core)->head, rec, pw_wall_ns(), 0, &info);
+    for (;;) { /* until there is room: blocks are being written */
+        struct pw_head *head = pw_head_set_turn(set);
+        int rc = pw_head_append(head, rec, pw_wall_ns(), 0, &info);
+
+        if (rc == 0) {
+            r->at[at->core] = *at;
+        }
+        if (rc != PW_ENOMEM && rc != PW_EBUSY) {
+            return rc;
+        }
+        if (pw_head_is_empty(head) && !pw_head_set_holds(set)) {
+            return PW_ENOMEM;
+        }
+        if (atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+            return PW_EAGAIN;
+        }
+        if (!asked) {
+            asked = true;
+            (void)pw_head_set_cut(set);
+        }
+        nanosleep(&nap, NULL);
+    }
 }
 
 /* Nobody polls yet: all CPUs are ours. */
@@ -153,6 +194,9 @@ pw_durable_start_ctl(struct pw_app *app, struct pw_text *why)
     if (app->wal_dir == NULL) {
         return 0; /* no ingester */
     }
+    for (uint32_t i = 0; i < app->ingesters; i++) {
+        pw_head_set_log_ctl(pw_flush_heads(app->flush, i), &r.at[i], mark_of_replay);
+    }
     rc = -pthread_create(&thread, NULL, replay, &r);
     if (rc == 0) {
         atomic_store_explicit(&r.stop, pw_control_wait(app, &r.done), memory_order_relaxed);
@@ -162,8 +206,9 @@ pw_durable_start_ctl(struct pw_app *app, struct pw_text *why)
     rc = rc != 0 ? rc : pw_wal_dir_start_cold(app->wal_dir, r.st.held, why);
     for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
         pw_head_set_log_ctl(pw_flush_heads(app->flush, i), pw_wal_dir_log(app->wal_dir, i),
-                            pw_wal_mark);
+                            mark_of_log);
     }
+    pw_flush_replayed_ctl(app->flush, r.st.held);
     return rc;
 }
 

@@ -518,8 +518,8 @@ start_parts(struct pw_app *app)
     if (rc == 0) {
         pw_peers_bind_board(app->peers, pw_app_ring_board(app->ring));
     }
-    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
+    rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);
     rc = rc != 0 ? rc : start_ingesters(app);
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         rc = start_worker(app, i);

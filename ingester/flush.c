@@ -325,8 +325,11 @@ forget_recovered(struct pw_flush *f)
     char bytes[512] = "";
     struct pw_text why;
 
+    if (!atomic_load_explicit(&f->watched, memory_order_acquire)) {
+        return;
+    }
     for (uint32_t i = 0; i < f->cores; i++) {
-        if (!f->watched || (f->replayed[i] && !f->core[i].released)) {
+        if (f->replayed[i] && !f->core[i].released) {
             return;
         }
     }
@@ -442,10 +445,6 @@ pw_flush_start_ctl(struct pw_flush *f)
 {
     int rc;
 
-    for (uint32_t i = 0; i < f->cores; i++) {
-        f->replayed[i] = !pw_head_is_empty(f->core[i].set->head);
-    }
-    f->watched = true;
     give_spares(f);
     rc = pthread_create(&f->thread, NULL, run, f);
     f->started = rc == 0;
@@ -453,6 +452,13 @@ pw_flush_start_ctl(struct pw_flush *f)
         pthread_setname_np(f->thread, "pw-flush");
     }
     return -rc;
+}
+
+void
+pw_flush_replayed_ctl(struct pw_flush *f, const bool *replayed)
+{
+    memcpy(f->replayed, replayed, f->cores * sizeof(*replayed));
+    atomic_store_explicit(&f->watched, true, memory_order_release);
 }
 
 int

@@ -75,7 +75,11 @@ typedef int (*pw_flush_covered_fn)(void *ctx, const struct pw_wal_mark *mark,
 PW_MUST_USE int pw_flush_recover_ctl(struct pw_flush *f, pw_flush_covered_fn covered, void *ctx,
                                      struct pw_text *why);
 
+/* From here on heads that are cut are written. Before replay: it cuts what does not fit. */
 PW_MUST_USE int pw_flush_start_ctl(struct pw_flush *f);
+/* After replay: which cores got something of earlier processes' logs. Journals of those processes go when
+ * all of these cores have let go once. */
+void pw_flush_replayed_ctl(struct pw_flush *f, const bool *replayed);
 /* Cuts all heads and waits until what was in them is in local blocks. 0; PW_ETIMEDOUT; or why a head
  * could not be written. */
 PW_MUST_USE int pw_flush_now(struct pw_flush *f, uint32_t timeout_ms);

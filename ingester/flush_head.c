@@ -262,19 +262,52 @@ release(struct pw_flush *f, struct pw_flush_core *c, const struct pw_journal *j)
     return rc == 0;
 }
 
+/* The oldest commit, which was released. */
+static void
+drop_first(struct pw_flush *f, struct pw_flush_core *c)
+{
+    struct pw_flush_commit *gone = c->first;
+
+    c->first = gone->next;
+    c->last = c->first == NULL ? NULL : c->last;
+    pw_journal_fini(&gone->journal);
+    free(gone);
+    atomic_fetch_sub_explicit(&f->unreleased, 1, memory_order_relaxed);
+}
+
+/* Of a head cut during replay: its journal is needed while the logs that it came from are there, which is
+ * until a mark of this process stands for all of them. */
+static bool
+is_replayed(const struct pw_flush_commit *commit)
+{
+    return commit->journal.has_mark && commit->journal.mark.replay != 0;
+}
+
 void
 pw_flush_head_release(struct pw_flush *f, struct pw_flush_core *c)
 {
-    /* In the order of the log: a mark stands for everything before it. */
-    while (c->first != NULL && is_safe(f, &c->first->journal) &&
-           release(f, c, &c->first->journal)) {
-        struct pw_flush_commit *gone = c->first;
+    struct pw_flush_commit *commit = c->first;
 
-        c->first = gone->next;
-        c->last = c->first == NULL ? NULL : c->last;
-        c->released = true;
-        pw_journal_fini(&gone->journal);
-        free(gone);
-        atomic_fetch_sub_explicit(&f->unreleased, 1, memory_order_relaxed);
+    /* In the order of the log: a mark stands for everything before it. */
+    while (commit != NULL && is_safe(f, &commit->journal)) {
+        struct pw_flush_commit *next = commit->next;
+
+        if (!is_replayed(commit)) {
+            if (!release(f, c, &commit->journal)) {
+                return;
+            }
+            c->released = true;
+            while (c->first != commit) { /* those of replay, before it */
+                char bytes[512] = "";
+                struct pw_text why;
+
+                pw_text_fixed(&why, bytes, sizeof(bytes) - 1);
+                (void)!pw_journal_remove(&f->dir, &c->first->journal,
+                                         &why); /* else at the next start */
+                drop_first(f, c);
+            }
+            drop_first(f, c);
+        }
+        commit = next;
     }
 }

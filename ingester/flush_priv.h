@@ -56,7 +56,7 @@ struct pw_flush {
      * until those logs are gone, which is when every core that had something to replay let go once. */
     struct pw_journal *recovered;
     uint32_t recovered_count;
-    bool watched; /* which cores had something is known */
+    _Atomic bool watched; /* which cores had something is known: replayed is set */
     bool replayed[PW_INGESTERS_MAX];
 
     int64_t window; /* the newest that ended */

@@ -32,10 +32,10 @@ pw_head_set_destroy_ctl(struct pw_head_set *s)
 }
 
 void
-pw_head_set_log_ctl(struct pw_head_set *s, struct pw_wal *wal,
-                    void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark))
+pw_head_set_log_ctl(struct pw_head_set *s, const void *log,
+                    void (*mark)(const void *log, struct pw_wal_mark *mark))
 {
-    s->wal = wal;
+    s->log = log;
     s->mark = mark;
 }
 
@@ -51,7 +51,7 @@ seal(struct pw_head_set *s, struct pw_head *next)
     slot = &s->sealed[n % PW_HEADS_SEALED_MAX];
     *slot = (struct pw_head_sealed){.head = s->head, .has_mark = s->mark != NULL};
     if (slot->has_mark) {
-        s->mark(s->wal, &slot->mark);
+        s->mark(s->log, &slot->mark);
     }
     s->head = next;
     s->held_seen = UINT64_MAX; /* its limit is not set yet */
@@ -103,6 +103,12 @@ pw_head_set_turn(struct pw_head_set *s)
         pw_share_relax(&s->share, pw_head_left(s->head));
     }
     return s->head;
+}
+
+bool
+pw_head_set_holds(const struct pw_head_set *s)
+{
+    return atomic_load_explicit(&s->held, memory_order_relaxed) != 0;
 }
 
 /* --- The storage thread ---------------------------------------------------------------------- */

@@ -45,8 +45,8 @@ struct pw_head_sealed {
 struct pw_head_set {
     /* --- read-only after create --- */
     struct pw_head_set_cfg cfg;
-    struct pw_wal *wal; /* NULL: no log */
-    void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark);
+    const void *log;                                         /* what mark is asked with */
+    void (*mark)(const void *log, struct pw_wal_mark *mark); /* NULL: no log */
 
     /* --- the ingester core's --- */
     struct pw_head *head; /* active */
@@ -68,14 +68,16 @@ struct pw_head_set {
 
 PW_MUST_USE int pw_head_set_create_ctl(struct pw_head_set **out, const struct pw_head_set_cfg *cfg);
 void pw_head_set_destroy_ctl(struct pw_head_set *s);
-/* Before the ingester polls: where the core's records are logged, and pw_wal_mark. Borrowed. */
-void pw_head_set_log_ctl(struct pw_head_set *s, struct pw_wal *wal,
-                         void (*mark)(const struct pw_wal *wal, struct pw_wal_mark *mark));
+/* Before the ingester polls: how far the log is that the active head's records came from. Borrowed. */
+void pw_head_set_log_ctl(struct pw_head_set *s, const void *log,
+                         void (*mark)(const void *log, struct pw_wal_mark *mark));
 
 /* --- The ingester core ----------------------------------------------------------------------- */
 
 /* Once a turn, between records: cuts when that is due. The head to append to until the next call. */
 struct pw_head *pw_head_set_turn(struct pw_head_set *s);
+/* Whether heads that were cut still take of the active one's room. */
+bool pw_head_set_holds(const struct pw_head_set *s);
 
 /* --- The storage thread ---------------------------------------------------------------------- */
 
@@ -83,7 +85,7 @@ struct pw_head *pw_head_set_turn(struct pw_head_set *s);
 bool pw_head_set_wants_spare(const struct pw_head_set *s);
 /* Gives one. Readers must be able to see it already: its first row may come at once. */
 void pw_head_set_give_spare(struct pw_head_set *s, struct pw_head *head);
-/* Asks for a cut; returns the ticket to wait for. An empty head is not cut: the ticket is just done. */
+/* Any thread. Asks for a cut; returns the ticket to wait for. An empty head is not cut: the ticket is just done. */
 uint64_t pw_head_set_cut(struct pw_head_set *s);
 bool pw_head_set_cut_done(const struct pw_head_set *s, uint64_t ticket);
 /* The next head that was cut, oldest first; false: none. It counts as held until it is retired. */

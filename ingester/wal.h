@@ -56,11 +56,15 @@ struct pw_wal_mark {
     uint32_t generation;
     uint32_t cores;
     uint32_t core;
+    /* 0, or 1 + L for a head that was cut during replay: it holds every series that falls to this core, of
+     * what replay had read by then: older generations, this generation's logs before L, and L up to
+     * sequence. */
+    uint32_t replay;
     uint64_t sequence;
 };
 
 enum { PW_WAL_MARK_TEXT_MAX = 64 };
-/* "generation cores core sequence\n"; the length written. */
+/* "generation cores core sequence\n", before the newline " replay" when that is not 0; the length written. */
 size_t pw_wal_mark_write(const struct pw_wal_mark *m, char text[PW_WAL_MARK_TEXT_MAX]);
 PW_MUST_USE int pw_wal_mark_read(struct pw_slice text, struct pw_wal_mark *m);
 

@@ -99,7 +99,7 @@ place(struct pw_wal_decoder *dec, const struct pw_record *rec, uint64_t sequence
 
 /* The series of one core: the record's own table is shortened to them, and put back. */
 static int
-append_part(struct pw_wal_decoder *dec, struct pw_record *rec, uint32_t core, uint32_t all)
+append_part(struct pw_wal_decoder *dec, struct pw_record *rec, struct pw_wal_mark *at, uint32_t all)
 {
     struct pw_wal_replay *r = dec->r;
     struct pw_record_series *s =
@@ -108,7 +108,7 @@ append_part(struct pw_wal_decoder *dec, struct pw_record *rec, uint32_t core, ui
     int rc;
 
     for (uint32_t i = 0; i < all; i++) {
-        if (dec->core[i] == core) {
+        if (dec->core[i] == at->core) {
             s[n++] = dec->series[i];
         }
     }
@@ -116,8 +116,8 @@ append_part(struct pw_wal_decoder *dec, struct pw_record *rec, uint32_t core, ui
         return 0;
     }
     rec->series_count = n;
-    rc = r->sink->append(r->sink->ctx, core, rec);
-    r->st->held[core] = true;
+    rc = r->sink->append(r->sink->ctx, at, rec);
+    r->st->held[at->core] = true;
     return rc;
 }
 
@@ -126,6 +126,10 @@ deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const stru
 {
     struct pw_wal_replay *r = dec->r;
     uint32_t all = rec->series_count;
+    struct pw_wal_mark at = {.generation = r->file.name.generation,
+                             .cores = r->d->cfg.cores,
+                             .replay = 1 + r->file.name.core,
+                             .sequence = frame->sequence};
     uint32_t covered = 0;
     int rc = 0;
 
@@ -137,9 +141,9 @@ deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const stru
         return 0;
     }
     memcpy(dec->series, (const uint8_t *)rec + rec->series_off, all * sizeof(*dec->series));
-    for (uint32_t c = 0; c < r->d->cfg.cores && rc == 0; c++) {
+    for (; at.core < r->d->cfg.cores && rc == 0; at.core++) {
         /* The memory is this thread's. */
-        rc = append_part(dec, (struct pw_record *)(uintptr_t)rec, c, all);
+        rc = append_part(dec, (struct pw_record *)(uintptr_t)rec, &at, all);
     }
     r->st->records++;
     atomic_store_explicit(&r->d->replayed_records, r->st->records, memory_order_relaxed);

@@ -14,8 +14,13 @@ enum { MARKS_BYTES_MAX = 1 << 20 };
 size_t
 pw_wal_mark_write(const struct pw_wal_mark *m, char text[PW_WAL_MARK_TEXT_MAX])
 {
-    return (size_t)snprintf(text, PW_WAL_MARK_TEXT_MAX, "%u %u %u %llu\n", m->generation, m->cores,
-                            m->core, (unsigned long long)m->sequence);
+    unsigned long long sequence = m->sequence;
+    int n = m->replay == 0 ? snprintf(text, PW_WAL_MARK_TEXT_MAX, "%u %u %u %llu\n", m->generation,
+                                      m->cores, m->core, sequence)
+                           : snprintf(text, PW_WAL_MARK_TEXT_MAX, "%u %u %u %llu %u\n",
+                                      m->generation, m->cores, m->core, sequence, m->replay);
+
+    return (size_t)n;
 }
 
 int
@@ -30,21 +35,41 @@ pw_wal_mark_read(struct pw_slice text, struct pw_wal_mark *m)
     }
     memcpy(line, text.ptr, text.len);
     line[text.len] = 0;
-    if (sscanf(line, "%u %u %u %llu", &m->generation, &m->cores, &m->core, &sequence) != 4) {
+    m->replay = 0;
+    if (sscanf(line, "%u %u %u %llu %u", &m->generation, &m->cores, &m->core, &sequence,
+               &m->replay) < 4) {
         return PW_EINVAL;
     }
     m->sequence = sequence;
     if (pw_wal_mark_write(m, again) != text.len || memcmp(again, line, text.len) != 0 ||
-        m->cores == 0 || m->core >= m->cores || m->cores > PW_INGESTERS_MAX) {
+        m->cores == 0 || m->core >= m->cores || m->cores > PW_INGESTERS_MAX ||
+        m->replay > PW_INGESTERS_MAX) {
         return PW_EINVAL;
     }
     return 0;
+}
+
+/* Of a head that was cut during replay: the logs in the order in which they are replayed. */
+static bool
+replay_covers(const struct pw_wal_mark *m, const struct pw_wal_name *log, uint64_t sequence,
+              uint32_t token)
+{
+    if (pw_token_core(token, m->cores) != m->core) {
+        return false;
+    }
+    if (log->generation != m->generation) {
+        return log->generation < m->generation;
+    }
+    return log->core != m->replay - 1 ? log->core < m->replay - 1 : sequence <= m->sequence;
 }
 
 static bool
 mark_covers(const struct pw_wal_mark *m, const struct pw_wal_name *log, uint64_t sequence,
             uint32_t token)
 {
+    if (m->replay != 0) {
+        return replay_covers(m, log, sequence, token);
+    }
     if (log->generation == m->generation) {
         return log->core == m->core && sequence <= m->sequence;
     }

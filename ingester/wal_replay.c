@@ -326,8 +326,9 @@ pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
         report(st, &from);
     } else if (rc != 0 && why->len == 0) {
         pw_text_printf(why, "cannot replay %s: %s", dir->path,
-                       rc == PW_ENOMEM   ? "the heads are too small for it, raise "
-                                           "-ingester.head.max-bytes"
+                       rc == PW_ENOMEM
+                           ? "a record is larger than a head may be, or memory is short: raise "
+                             "-ingester.head.max-bytes"
                        : rc == PW_EAGAIN ? "told to stop; the next start begins again"
                                          : pw_err_text(rc));
     }

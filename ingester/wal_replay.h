@@ -8,7 +8,7 @@
  * Context  cold.
  * Units    bytes, records.
  * Errors   what is not intact is counted, named in the log and left out. PW_ENOTSUP: written by another
- *          version; PW_ENOMEM: the heads are full; PW_EAGAIN: told to stop. All leave the files alone.
+ *          version; PW_ENOMEM: a head is too small; PW_EAGAIN: told to stop. All leave the files alone.
  * Limits   -
  */
 #ifndef PW_INGESTER_WAL_REPLAY_H
@@ -23,8 +23,9 @@ enum { PW_WAL_REPLAY_THREADS_MAX = 32 };
 /* Filled by app/, since ingester/ does not know the distributor. */
 struct pw_wal_sink {
     void *ctx;
-    /* One thread at a time, in order. Borrows rec. 0, or PW_ENOMEM: the core's head is full. */
-    int (*append)(void *ctx, uint32_t core, const struct pw_record *rec);
+    /* One thread at a time, in order, to the core of `at`. Borrows both. A head of that core that holds this
+     * and all before may be cut with `at` as its mark. 0, or PW_ENOMEM: the record is larger than a head. */
+    int (*append)(void *ctx, const struct pw_wal_mark *at, const struct pw_record *rec);
     uint32_t threads;                 /* that decode side by side */
     void (*thread_begins)(void *ctx); /* on each of them, such as to let it run anywhere; or NULL */
     const atomic_bool *stop;          /* set: give up, PW_EAGAIN; NULL: never */

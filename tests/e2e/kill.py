@@ -5,7 +5,8 @@ usage: kill.py PYROWIRE [--rounds N] [--address A] [--seed S] [--connections N]
 Each push is a profile of its own function with the value 1 (two of them when it is split by a sample
 label), gzip or not, small or larger than a lane's record. After each start the flame graph over everything
 is read: an acknowledged push must have the value 1, one that was not answered 1 or nothing. Rounds start
-with one ingester core and with two by turns. Standard library only.
+with one ingester core and with two by turns; every other one is killed once more while it replays, and starts
+with heads so small that replay has to write blocks. Standard library only.
 """
 import argparse, gzip, http.client, os, random, shutil, sys, tempfile, threading, time
 
@@ -45,9 +46,9 @@ class Load:
         except (OSError, http.client.HTTPException):
             pass  # killed
 
-    def push(self, c, dice):
+    def push(self, c, dice, many=2):
         name = 'push_%x' % dice.getrandbits(60)
-        names = [name] if dice.random() < 0.8 else [name, name + '_2']
+        names = [name] if dice.random() < 0.8 and many == 2 else [name + '_%d' % i for i in range(many)]
         raw = profile(names, ballast if dice.random() < 0.05 else ())
         if dice.random() < 0.8:
             raw = gzip.compress(raw, 1)
@@ -69,9 +70,17 @@ class Load:
             t.join()
 
 
-def start(data, cores, log):
+SMALL_HEADS = ('-ingester.head.max-bytes=16MiB', '-pyroscopedb.row-group-target-size=1MiB')
+
+
+def start(data, cores, log, *options, ready=True):
     return Appliance([args.pyrowire, '-pyroscopedb.data-path=' + data, '-ingester.cores=%d' % cores, *args.option],
-                     args.address, args.port, log)
+                     args.address, args.port, log, options=options, ready=ready)
+
+
+def heads_cut(a):
+    text = a.request('GET', '/metrics')[1]
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith('pyrowire_flush_heads_total ')))
 
 
 def judge(appliance, acked, sent):
@@ -86,9 +95,29 @@ def judge(appliance, acked, sent):
     return True
 
 
+def log_larger_than_heads(log):
+    """6,000 series in the log, several times what a head holds when it is cut."""
+    data = tempfile.mkdtemp(prefix='pyrowire-kill.')
+    a = start(data, 1, log)
+    load, dice = Load(0), random.Random(args.seed)
+    c = http.client.HTTPConnection(args.address, args.port, timeout=30)
+    for _ in range(300):
+        load.push(c, dice, 20)
+    a.kill()
+    a = start(data, 1, log, *SMALL_HEADS)
+    ok = judge(a, load.acked, load.sent)
+    cut = heads_cut(a)
+    if len(load.acked) != 6000 or cut == 0:
+        print('FAIL: %d of 6000 acknowledged, replay cut %d heads' % (len(load.acked), cut))
+        ok = False
+    a.kill()
+    shutil.rmtree(data)
+    return ok
+
+
 def main():
     log = open(os.environ.get('PW_KILL_LOG', os.devnull), 'w')
-    data, ok, total, unanswered = None, True, 0, 0
+    data, ok, total, unanswered, cut = None, True, 0, 0, 0
     acked, sent = set(), set()
     for n in range(args.rounds):
         if n % ROUNDS_PER_DIRECTORY == 0:
@@ -105,8 +134,13 @@ def main():
         sent |= load.sent
         total += len(load.acked)
         unanswered += len(load.sent) - len(load.acked)
-        a = start(data, 1 + (n + 1) % 2, log)
+        if n % 2 == 1:
+            a = start(data, 1 + (n + 1) // 2 % 2, log, *SMALL_HEADS, ready=False)
+            time.sleep(random.uniform(0.2, 0.8))
+            a.kill()
+        a = start(data, 1 + (n + 1) % 2, log, *(SMALL_HEADS if n % 2 == 1 else ()))
         ok = judge(a, acked, sent) and ok
+        cut += heads_cut(a)
         a.kill()
         if load.refused:
             print('FAIL: %d pushes refused' % load.refused)
@@ -114,8 +148,9 @@ def main():
         if not ok:
             break
     shutil.rmtree(data)
-    print('kill.py: seed %d, %d rounds, %d functions acknowledged, %d without an answer: %s' %
-          (args.seed, n + 1, total, unanswered, 'each acknowledged one there once' if ok else 'FAILED'))
+    ok = ok and log_larger_than_heads(log)
+    print('kill.py: seed %d, %d rounds, %d functions acknowledged, %d without an answer, %d heads cut in replay: %s' %
+          (args.seed, n + 1, total, unanswered, cut, 'each acknowledged one there once' if ok else 'FAILED'))
     sys.exit(0 if ok else 1)
 
 

@@ -45,16 +45,18 @@ PUSH = '/push.v1.PusherService/Push'
 
 
 class Appliance:
-    """Started on address:port, and ready. Whoever cannot wait that long gets SystemExit."""
+    """Started on address:port, and ready unless told not to wait; options come after its own. Whoever cannot wait that long gets SystemExit."""
 
-    def __init__(self, argv, address, port, log, wait_s=60):
+    def __init__(self, argv, address, port, log, wait_s=60, options=(), ready=True):
         self.address, self.port = address, port
         self.p = subprocess.Popen([*argv, '-server.http-listen-address=' + address, '-server.http-listen-port=%d' % port,
                                    '-ingester.head.max-bytes=512MiB', '-ingester.wal.segment-bytes=4MiB',
                                    '-distributor.ingestion-rate-limit-mb=10000',
                                    '-distributor.ingestion-burst-size-mb=10000',
                                    '-ingester.max-global-series-per-tenant=0',
-                                   '-querier.max-flamegraph-nodes-max=0'], stdout=log, stderr=log)
+                                   '-querier.max-flamegraph-nodes-max=0', *options], stdout=log, stderr=log)
+        if not ready:
+            return
         until = time.time() + wait_s
         while self.p.poll() is None and time.time() < until:
             try:

@@ -118,10 +118,16 @@ covered(void *ctx, const struct pw_wal_mark *mark, struct pw_slice tenant)
 }
 
 static void
-mark_of(const struct pw_wal *wal, struct pw_wal_mark *mark)
+mark_of(const void *wal, struct pw_wal_mark *mark)
 {
     (void)wal;
     *mark = (struct pw_wal_mark){.generation = 3, .cores = 2, .core = 1, .sequence = MARK_SEQUENCE};
+}
+
+static void
+mark_of_replay(const void *at, struct pw_wal_mark *mark)
+{
+    *mark = *(const struct pw_wal_mark *)at;
 }
 
 /* --- The fixture ------------------------------------------------------------------------------------- */
@@ -449,10 +455,10 @@ stop_after(int renames)
     assert_int_equal(blocks_listed(&f, "t2"), 1);
     assert_int_equal(entries(&f, "t/head", "") + entries(&f, "t2/head", ""), 0);
     /* No core had anything to replay: the journal has done its work. */
-    assert_int_equal(pw_flush_start_ctl(f.flush), 0);
-    pw_flush_stop_ctl(f.flush);
-    f.now_ns += 2 * SECOND_NS;
-    (void)pw_flush_turn(f.flush, f.now_ns);
+    (void)pw_flush_turn(f.flush, f.now_ns += 2 * SECOND_NS);
+    assert_int_equal(entries(&f, "", "~flush"), 1); /* that is not known before replay is over */
+    pw_flush_replayed_ctl(f.flush, (const bool[PW_INGESTERS_MAX]){false});
+    (void)pw_flush_turn(f.flush, f.now_ns += 2 * SECOND_NS);
     assert_int_equal(entries(&f, "", "~flush"), 0);
     teardown(&f);
 }
@@ -479,8 +485,7 @@ test_recover__replayed_records_still_in_a_head__journal_stays_until_they_are_blo
     f.rename_left = -1;
     begin(&f);
     push(&f, 0, "t", START_NS); /* the log's replay */
-    assert_int_equal(pw_flush_start_ctl(f.flush), 0);
-    pw_flush_stop_ctl(f.flush);
+    pw_flush_replayed_ctl(f.flush, (const bool[PW_INGESTERS_MAX]){true});
     f.now_ns += 2 * SECOND_NS;
     (void)pw_flush_turn(f.flush, f.now_ns);
     assert_int_equal(entries(&f, "", "~flush"), 1);
@@ -488,6 +493,43 @@ test_recover__replayed_records_still_in_a_head__journal_stays_until_they_are_blo
     f.now_ns += 2 * SECOND_NS;
     (void)pw_flush_turn(f.flush, f.now_ns);
     assert_int_equal(f.released, 1);
+    assert_int_equal(entries(&f, "", "~flush"), 0);
+    teardown(&f);
+}
+
+static void
+test_release__head_cut_during_replay__its_journal_goes_with_the_next_head(void **state)
+{
+    struct fixture f;
+    struct pw_wal_mark at = {.generation = 2, .cores = 1, .replay = 1, .sequence = 77};
+
+    (void)state;
+    setup(&f, 1);
+    pw_head_set_log_ctl(pw_flush_heads(f.flush, 0), &at, mark_of_replay);
+    push(&f, 0, "t", START_NS);
+    cut_and_write(&f);
+    pw_flush_replayed_ctl(f.flush, (const bool[PW_INGESTERS_MAX]){true});
+    pw_head_set_log_ctl(pw_flush_heads(f.flush, 0), NULL, mark_of);
+    (void)pw_flush_turn(f.flush, f.now_ns += 2 * SECOND_NS);
+    assert_int_equal(blocks_listed(&f, "t"), 1);
+    assert_int_equal(f.released, 0);
+    assert_int_equal(entries(&f, "", "~flush"), 1);
+    end(&f);
+    f.covered = 0;
+    begin(&f); /* a crash: the next process hears of it */
+    assert_int_equal(f.covered, 1);
+    assert_int_equal(f.mark.replay, 1);
+    assert_int_equal(f.mark.sequence, 77);
+    pw_head_set_log_ctl(pw_flush_heads(f.flush, 0), &at, mark_of_replay);
+    push(&f, 0, "t", START_NS);
+    cut_and_write(&f);
+    pw_flush_replayed_ctl(f.flush, (const bool[PW_INGESTERS_MAX]){true});
+    pw_head_set_log_ctl(pw_flush_heads(f.flush, 0), NULL, mark_of);
+    push(&f, 0, "t", START_NS);
+    cut_and_write(&f);
+    (void)pw_flush_turn(f.flush, f.now_ns += 2 * SECOND_NS);
+    assert_int_equal(f.released, 1); /* one mark of this process stands for all of it */
+    assert_int_equal(f.mark.replay, 0);
     assert_int_equal(entries(&f, "", "~flush"), 0);
     teardown(&f);
 }
@@ -632,6 +674,7 @@ main(void)
             test_recover__stopped_after_the_journal__blocks_are_moved_and_the_log_hears),
         cmocka_unit_test(
             test_recover__replayed_records_still_in_a_head__journal_stays_until_they_are_blocks),
+        cmocka_unit_test(test_release__head_cut_during_replay__its_journal_goes_with_the_next_head),
         cmocka_unit_test(test_recover__broken_or_half_written_journals__removed),
         cmocka_unit_test(test_release__blocks_not_safe_yet__log_is_kept_and_let_go_in_order),
         cmocka_unit_test(test_now__ingester_polls__blocks_are_there_when_it_returns),

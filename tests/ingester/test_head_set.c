@@ -235,7 +235,7 @@ test_cut__ring_of_sealed_heads_full__no_cut_until_one_is_retired(void **state)
 }
 
 static void
-mark_7(const struct pw_wal *wal, struct pw_wal_mark *mark)
+mark_7(const void *wal, struct pw_wal_mark *mark)
 {
     assert_null(wal);
     *mark = (struct pw_wal_mark){.sequence = 7};

@@ -342,6 +342,50 @@ test_faults__in_replay__said_or_survived(void **state)
     }
 }
 
+/* Starts until a start is seen through; how often replay died. */
+static uint32_t
+start_at_last(struct world *w, uint32_t cores)
+{
+    uint32_t deaths = 0;
+    int rc;
+
+    while ((rc = world_start(w, cores)) == PW_EAGAIN) {
+        deaths++;
+        mem_fs_kill(w->disk);
+        cores = 1 + deaths % WORLD_CORES_MAX;
+    }
+    assert_int_equal(rc, 0);
+    return deaths;
+}
+
+static void
+test_replay__heads_cut_on_the_way__each_once_however_often_it_dies(void **state)
+{
+    uint32_t deaths = 0, marks = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct world w;
+
+        world_init(&w, seed);
+        w.segment_bytes = 1 << 16;
+        w.replay_cuts = 20;
+        w.replay_deaths = 100;
+        assert_int_equal(world_start(&w, 1 + (uint32_t)(seed % WORLD_CORES_MAX)), 0);
+        for (uint32_t i = 0; i < 3; i++) {
+            push_some(&w, 100);
+            world_stop(&w);
+            mem_fs_kill(w.disk);
+            deaths += start_at_last(&w, 1 + (uint32_t)((seed + i) % WORLD_CORES_MAX));
+            world_judge(&w);
+            assert_int_equal(w.replayed.missing, 0);
+        }
+        marks += w.marks;
+        world_fini(&w);
+    }
+    assert_true(deaths > 6 && marks > 20);
+}
+
 /* A life by seed: pushes, turns of the writer, faults, cuts, deaths of both kinds, other core counts. */
 static void
 simulate(uint64_t seed, uint32_t deaths)
@@ -351,6 +395,8 @@ simulate(uint64_t seed, uint32_t deaths)
 
     world_init(&w, seed + 1);
     w.segment_bytes = 1 << (14 + seed % 5);
+    w.replay_cuts = seed % 3 == 1 ? 30 : 0;
+    w.replay_deaths = seed % 3 == 1 ? 200 : 0;
     assert_int_equal(world_start(&w, 1 + (uint32_t)(seed % WORLD_CORES_MAX)), 0);
     for (uint32_t d = 0; d < deaths; d++) {
         uint32_t turns = 1 + (uint32_t)(rb_random(&dice) % 60);
@@ -376,7 +422,7 @@ simulate(uint64_t seed, uint32_t deaths)
         } else {
             mem_fs_crash(w.disk, rb_random(&dice) % 3);
         }
-        assert_int_equal(world_start(&w, 1 + (uint32_t)(rb_random(&dice) % WORLD_CORES_MAX)), 0);
+        (void)start_at_last(&w, 1 + (uint32_t)(rb_random(&dice) % WORLD_CORES_MAX));
         world_judge(&w);
         assert_int_equal(w.replayed.missing, 0);
     }
@@ -409,6 +455,7 @@ main(void)
         cmocka_unit_test(test_replay__flipped_bits__at_most_one_record_each),
         cmocka_unit_test(test_faults__at_every_call__nothing_acknowledged_is_lost),
         cmocka_unit_test(test_faults__in_replay__said_or_survived),
+        cmocka_unit_test(test_replay__heads_cut_on_the_way__each_once_however_often_it_dies),
         cmocka_unit_test(test_life__by_seed__every_acknowledged_series_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

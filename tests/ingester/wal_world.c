@@ -45,13 +45,46 @@ key_of(const struct pw_record_series *s)
     return key;
 }
 
+/* What the core's head holds is in a block; the mark is said at every start from now on. */
+static void
+to_block(struct world *w, uint32_t core, const struct pw_wal_mark *m)
+{
+    struct pw_wal_mark again;
+    char text[PW_WAL_MARK_TEXT_MAX];
+
+    assert_int_equal(pw_wal_mark_read(pw_slice(text, pw_wal_mark_write(m, text)), &again), 0);
+    assert_memory_equal(m, &again, sizeof(again));
+    for (uint32_t k = 1; k < w->next_key; k++) {
+        if (w->in_head[k] != 0 && w->head_of[k] == core) {
+            w->in_block[k]++;
+            w->in_head[k] = 0;
+        }
+    }
+    w->mark[w->marks++] = *m;
+}
+
+static bool
+roll(struct world *w, uint32_t one_in)
+{
+    return one_in != 0 && rb_random(&w->seed) % one_in == 0;
+}
+
 static int
-replay_append(void *ctx, uint32_t core, const struct pw_record *rec)
+replay_append(void *ctx, const struct pw_wal_mark *at, const struct pw_record *rec)
 {
     struct world *w = ctx;
     const struct pw_record_series *s = PW_RECORD_AT(rec, struct pw_record_series, rec->series_off);
+    uint32_t core = at->core;
 
     assert_true(core < w->cores);
+    assert_int_equal(at->cores, w->cores);
+    if (w->replay_at[core].cores != 0 && roll(w, w->replay_cuts)) {
+        to_block(w, core, &w->replay_at[core]);
+    }
+    if (roll(w, w->replay_deaths)) {
+        return PW_EAGAIN;
+    }
+    w->replay_at[core] = *at;
     assert_true(rec->series_count > 0);
     for (uint32_t i = 0; i < rec->series_count; i++) {
         uint32_t key = key_of(&s[i]);
@@ -82,6 +115,7 @@ world_start(struct world *w, uint32_t cores)
 
     pw_text_fixed(&why, why_bytes, sizeof(why_bytes));
     w->cores = cores;
+    memset(w->replay_at, 0, sizeof(w->replay_at));
     memset(w->in_head, 0, WORLD_KEYS_MAX);
     rc = pw_wal_dir_open_cold(&w->dir, &cfg, &why);
     if (rc != 0) {
@@ -219,20 +253,9 @@ world_cut(struct world *w, uint32_t core, bool release)
 {
     struct pw_wal *log = pw_wal_dir_log(w->dir, core);
     struct pw_wal_mark m;
-    struct pw_wal_mark again;
-    char text[PW_WAL_MARK_TEXT_MAX];
 
     pw_wal_mark(log, &m);
-    assert_int_equal(pw_wal_mark_read(pw_slice(text, pw_wal_mark_write(&m, text)), &again), 0);
-    assert_true(m.generation == again.generation && m.cores == again.cores &&
-                m.core == again.core && m.sequence == again.sequence);
-    for (uint32_t k = 1; k < w->next_key; k++) {
-        if (w->in_head[k] != 0 && w->head_of[k] == core) {
-            w->in_block[k]++;
-            w->in_head[k] = 0;
-        }
-    }
-    w->mark[w->marks++] = m;
+    to_block(w, core, &m);
     if (release) {
         w->errors += pw_wal_release_cold(log, &m) != 0;
     }

@@ -46,6 +46,9 @@ struct world {
     uint8_t *in_block;
     struct pw_wal_mark *mark; /* of every block ever written */
     uint32_t marks;
+    /* Replay cuts a head before one in so many records, and dies before one in so many; 0: never. */
+    uint32_t replay_cuts, replay_deaths;
+    struct pw_wal_mark replay_at[WORLD_CORES_MAX];
     struct world_pending pending[WORLD_CORES_MAX][WORLD_PENDING_MAX];
     uint32_t pending_first[WORLD_CORES_MAX], pending_count[WORLD_CORES_MAX];
     struct rb_profile *profile;
