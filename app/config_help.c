@@ -2,10 +2,6 @@
 
 #include "app/option.h"
 
-#ifndef PW_VERSION
-#error "meson gives -DPW_VERSION, -DPW_REVISION and -DPW_BRANCH"
-#endif
-
 static const struct {
     const char *group;
     const char *title;
@@ -46,14 +42,6 @@ static const struct {
     {"tenant-settings", false},
 };
 
-const struct pw_build *
-pw_build_info(void)
-{
-    static const struct pw_build build = {PW_VERSION, PW_REVISION, PW_BRANCH};
-
-    return &build;
-}
-
 bool
 pw_config_is_stock_module(const char *name)
 {
@@ -68,8 +56,10 @@ pw_config_is_stock_module(const char *name)
 void
 pw_config_write_version(struct pw_text *t)
 {
-    pw_text_printf(t, "pyrowire, version %s (branch: %s, revision: %s)\n", PW_VERSION, PW_BRANCH,
-                   PW_REVISION);
+    const struct pw_build *b = pw_build_info();
+
+    pw_text_printf(t, "pyrowire, version %s (branch: %s, revision: %s)\n", b->version, b->branch,
+                   b->revision);
 }
 
 void

@@ -1,5 +1,6 @@
 #include "app/pages.h"
 
+#include "app/config_help.h"
 #include "app/gateway.h"
 #include "app/gossip.h"
 #include "app/parts.h"
@@ -96,9 +97,9 @@ pw_pages_query_cfg(struct pw_app *app, struct pw_query_cfg *cfg)
         .flush = query_flush,
         .ctx = app,
         .peers = pw_peers_ops(app->peers),
-        .build = {.version = PW_VERSION,
-                  .revision = PW_REVISION,
-                  .branch = PW_BRANCH,
+        .build = {.version = pw_build_info()->version,
+                  .revision = pw_build_info()->revision,
+                  .branch = pw_build_info()->branch,
                   .build_user = "",
                   .build_date = ""},
     };
