@@ -511,7 +511,8 @@ pw_app_ring_ready(struct pw_app_ring *r, uint32_t door, struct pw_text *t)
         pw_readiness_check(&r->readiness, s, now.wall_s, now.mono_ms, t)) {
         t->len = at;
         pw_text_str(t, "Distributor not ready: ");
-        if (pw_readiness_writable(s, now.wall_s, t)) {
+        if (!pw_config_runs(r->app->cfg, "distributor") ||
+            pw_readiness_writable(s, now.wall_s, t)) {
             t->len = at;
             return 200;
         }

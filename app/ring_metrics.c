@@ -101,7 +101,9 @@ pw_app_ring_metrics(struct pw_app_ring *r, struct pw_text *t)
         const struct pw_ring_snapshot *s = pw_ring_snapshot_acquire(r->ring[i].board);
 
         c[i].name = r->ring[i].name;
-        c[i].to_own = i == PW_APP_RING_INGESTERS ? r->app->cfg->ring.num_tokens : 1;
+        c[i].to_own = r->ring[i].life == NULL      ? 0
+                      : i == PW_APP_RING_INGESTERS ? r->app->cfg->ring.num_tokens
+                                                   : 1;
         c[i].heartbeats = atomic_load_explicit(&r->ring[i].heartbeats, memory_order_relaxed);
         if (s != NULL) {
             count(&c[i], s, now.wall_s);
