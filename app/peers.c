@@ -177,6 +177,10 @@ settle(struct transfer *t, CURLcode code)
              t->error[0] != 0 ? t->error : curl_easy_strerror(code));
         return;
     }
+    if (status == 404) { /* stock, in a ring that is for watching */
+        fail(t, PW_EIO, "it is no pyrowire appliance, and what it has cannot be asked for");
+        return;
+    }
     if (status != 200) {
         char why[256];
 
