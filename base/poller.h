@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+enum { PW_POLLER_LONG_US = 1000 };
+
 struct pw_poller {
     const char *name; /* for /metrics: "rx", "ingester", ... */
     uint32_t (*poll)(void *ctx, uint64_t now_tsc);
@@ -20,8 +22,10 @@ struct pw_poller {
      * or its bell wakes it; asked after a turn in which poll did nothing. NULL: it has to be polled every
      * few hundred microseconds, which costs an idle appliance percents of a core. */
     uint32_t (*rest_us)(void *ctx);
-    uint64_t busy_tsc; /* written by the loop: cycles spent in calls that returned non-zero */
-    uint64_t turns;    /* calls that returned non-zero */
+    uint64_t busy_tsc;    /* written by the loop: cycles spent in calls that returned non-zero */
+    uint64_t turns;       /* calls that returned non-zero */
+    uint64_t longest_tsc; /* of those calls; others wait as long */
+    uint64_t long_turns;  /* of those calls, that took more than PW_POLLER_LONG_US */
 };
 
 /* rest_us of a poller whose work always comes with a wake-up. */

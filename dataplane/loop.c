@@ -9,6 +9,7 @@ pw_loop_init_ctl(struct pw_loop *l, uint32_t index, const struct pw_clock *clock
                  enum pw_loop_idle idle)
 {
     *l = (struct pw_loop){.index = index, .idle = idle, .tsc_hz = clock->tsc_hz};
+    l->long_tsc = pw_clock_us_to_tsc(clock, PW_POLLER_LONG_US);
 }
 
 int
@@ -74,6 +75,8 @@ pw_loop_turn(struct pw_loop *l, uint64_t now_tsc)
         if (work != 0) {
             p->busy_tsc += t1 - t0;
             p->turns++;
+            p->long_turns += t1 - t0 > l->long_tsc;
+            p->longest_tsc = t1 - t0 > p->longest_tsc ? t1 - t0 : p->longest_tsc;
             busy += t1 - t0;
             total += work;
         }
@@ -239,6 +242,26 @@ pw_loop_metrics(struct pw_loop *const *l, uint32_t n, struct pw_text *out)
                            "\",poller=\"%s\"} %.9f\n",
                            l[i]->index, l[i]->poller[p].name,
                            seconds(l[i], l[i]->poller[p].busy_tsc));
+        }
+    }
+    metric_head(out, "poller_longest_seconds", "gauge",
+                "The longest of those polls since the start, whoever preempted it included.");
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < l[i]->poller_count; p++) {
+            pw_text_printf(
+                out,
+                "pyrowire_loop_poller_longest_seconds{loop=\"%" PRIu32 "\",poller=\"%s\"} %.9f\n",
+                l[i]->index, l[i]->poller[p].name, seconds(l[i], l[i]->poller[p].longest_tsc));
+        }
+    }
+    metric_head(out, "poller_long_total", "counter",
+                "Those polls that took more than a millisecond.");
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < l[i]->poller_count; p++) {
+            pw_text_printf(out,
+                           "pyrowire_loop_poller_long_total{loop=\"%" PRIu32
+                           "\",poller=\"%s\"} %" PRIu64 "\n",
+                           l[i]->index, l[i]->poller[p].name, l[i]->poller[p].long_turns);
         }
     }
 }

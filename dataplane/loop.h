@@ -42,6 +42,7 @@ struct pw_loop {
     uint32_t index; /* label of the metrics */
     enum pw_loop_idle idle;
     uint64_t tsc_hz;
+    uint64_t long_tsc; /* PW_POLLER_LONG_US */
     /* Cycles that pollers spent inside a NIC driver during calls that did work; left out of busy.
      */
     const uint64_t *driver_tsc[PW_POLLERS_MAX];

@@ -81,6 +81,37 @@ test_loop_turn__one_busy_one_idle__one_clock_and_cycles_apart(void **state)
     assert_int_equal(l.busy_tsc, before);
 }
 
+/* A tick of the clock that poll_fixed waits by is said to be a microsecond: each of its calls takes 20 ms. */
+static void
+test_loop_turn__a_poll_that_takes_long__counted_and_its_length_kept(void **state)
+{
+    struct pw_clock clock = {.tsc_hz = 1000000};
+    static struct pw_loop l;
+    struct pw_loop *list[1] = {&l};
+    struct fake busy = {.work = 1}, idle = {0};
+    struct pw_text page;
+
+    pw_loop_init_ctl(&l, 0, &clock, PW_LOOP_IDLE_SPIN);
+    assert_int_equal(
+        pw_loop_add_ctl(&l, (struct pw_poller){.name = "a", .poll = poll_fixed, .ctx = &busy}), 0);
+    assert_int_equal(
+        pw_loop_add_ctl(&l, (struct pw_poller){.name = "b", .poll = poll_fixed, .ctx = &idle}), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pw_loop_turn(&l, 1), 1);
+    }
+    assert_true(l.poller[0].longest_tsc >= 20000);
+    assert_true(l.poller[0].longest_tsc <= l.poller[0].busy_tsc);
+    assert_int_equal(l.poller[1].longest_tsc, 0);
+    pw_text_init(&page, 1 << 16);
+    pw_loop_metrics(list, 1, &page);
+    pw_text_char(&page, 0);
+    assert_non_null(strstr((const char *)page.ptr,
+                           "pyrowire_loop_poller_long_total{loop=\"0\",poller=\"a\"} 4\n"));
+    assert_non_null(strstr((const char *)page.ptr,
+                           "pyrowire_loop_poller_longest_seconds{loop=\"0\",poller=\"b\"} 0.0"));
+    pw_text_fini(&page);
+}
+
 static void
 test_loop_add__list_full__no_space(void **state)
 {
@@ -348,6 +379,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loop_turn__one_busy_one_idle__one_clock_and_cycles_apart),
+        cmocka_unit_test(test_loop_turn__a_poll_that_takes_long__counted_and_its_length_kept),
         cmocka_unit_test(test_loop_add__list_full__no_space),
         cmocka_unit_test(test_loop_run__idle_back_off__rests_and_reacts),
         cmocka_unit_test(test_loop_run__every_poller_may_rest__dozes_longest),
