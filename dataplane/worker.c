@@ -14,6 +14,10 @@ enum {
     TIMERS_PER_POLL_MAX = 64,
     REST_TICKS_MAX = 100,
     STARVED_REST_US = 1000, /* between looks whether send buffers came back */
+    /* Full bursts are followed by others in the same turn, as long as nothing made of them took long: where each turn
+     * has a slice of somebody's work in it, one burst a turn would let the queue grow. */
+    RX_BURSTS_MAX = 16,
+    RX_US = 50,
 };
 
 static uint16_t
@@ -84,6 +88,7 @@ worker_fill(struct pw_worker *w, const struct pw_worker_cfg *cfg, uint64_t now_t
     w->buf_bytes = rte_pktmbuf_data_room_size(cfg->mempool);
     w->tsc_hz = cfg->clock.tsc_hz;
     w->tsc_per_tick = cfg->clock.tsc_hz / 1000;
+    w->rx_tsc = pw_clock_us_to_tsc(&cfg->clock, RX_US);
     w->start_tsc = now_tsc;
     w->now_tsc = now_tsc;
 }
@@ -316,19 +321,17 @@ parse_frame(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
     return false;
 }
 
-uint32_t
-pw_worker_poll_rx(void *ctx, uint64_t now_tsc)
+/* One burst, through TCP and to whoever is called with it. Frames taken. */
+static uint16_t
+rx_burst(struct pw_worker *w)
 {
-    struct pw_worker *w = ctx;
     struct rte_mbuf *m[PW_BURST_MAX];
     struct pw_segment seg[PW_BURST_MAX];
     uint16_t segs = 0;
-
-    poll_begin(w, now_tsc);
     uint64_t t0 = pw_rdtsc();
     uint16_t n = w->io.rx_burst(w->io.ctx, m, PW_BURST_MAX);
 
-    w->poll_driver_tsc = pw_rdtsc() - t0;
+    w->poll_driver_tsc += pw_rdtsc() - t0;
     for (uint16_t i = 0; i < n; i++) {
         rte_prefetch0(rte_pktmbuf_mtod(m[i], const void *));
     }
@@ -343,6 +346,23 @@ pw_worker_poll_rx(void *ctx, uint64_t now_tsc)
     }
     w->stat[PW_STAT_RX_FRAMES] += n;
     pw_tcp_input_burst(w, seg, segs);
+    return n;
+}
+
+uint32_t
+pw_worker_poll_rx(void *ctx, uint64_t now_tsc)
+{
+    struct pw_worker *w = ctx;
+    uint32_t n = 0, bursts = 0;
+    uint16_t last;
+
+    poll_begin(w, now_tsc);
+    uint64_t from = pw_rdtsc();
+
+    do { /* bound: RX_BURSTS_MAX */
+        last = rx_burst(w);
+        n += last;
+    } while (last == PW_BURST_MAX && ++bursts < RX_BURSTS_MAX && pw_rdtsc() - from < w->rx_tsc);
     return poll_end(w, n);
 }
 

@@ -63,6 +63,7 @@ struct pw_worker {
     uint32_t buf_bytes; /* size of one receive buffer of the mempool */
     uint64_t tsc_hz;
     uint64_t tsc_per_tick;
+    uint64_t rx_tsc; /* a turn takes no other burst after so long */
     uint64_t start_tsc;
     struct pw_worker_ip6 ip6;
 

@@ -180,6 +180,32 @@ test_worker_send__port_takes_nothing__bounded_then_counted(void **state)
 }
 
 static void
+test_worker_poll_rx__more_than_a_burst_waits__full_bursts_and_a_bound(void **state)
+{
+    enum { FRAMES = 1500, BURSTS_MAX = 16 };
+    struct fix *f = *state;
+    struct pw_fake_seg s = {.saddr = PW_FAKE_PEER_IP,
+                            .daddr = PW_FAKE_OUR_IP,
+                            .sport = 30000,
+                            .dport = PW_FAKE_PORT + 1,
+                            .flags = PW_TCP_RST};
+    uint32_t taken = 0;
+
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        pw_fake_rx(&f->port, pw_fake_segment(&f->port, &s));
+    }
+    while (taken < FRAMES) {
+        uint32_t n = pw_worker_poll_rx(f->w, f->port.now_tsc);
+
+        assert_true(n % PW_BURST_MAX == 0 || taken + n == FRAMES);
+        assert_in_range(n, 1, BURSTS_MAX * PW_BURST_MAX);
+        taken += n;
+    }
+    assert_int_equal(pw_worker_poll_rx(f->w, f->port.now_tsc), 0);
+    assert_int_equal(pw_worker_stat(f->w, "rx_frames"), FRAMES);
+}
+
+static void
 test_worker_frame__mempool_empty__counted_and_recovers(void **state)
 {
     struct fix *f = *state;
@@ -338,6 +364,7 @@ main(void)
         T(test_worker_listen__twice_and_too_many__refused),
         T(test_worker_metrics__after_traffic__valid_and_true),
         T(test_worker_send__port_takes_nothing__bounded_then_counted),
+        T(test_worker_poll_rx__more_than_a_burst_waits__full_bursts_and_a_bound),
         T(test_worker_frame__mempool_empty__counted_and_recovers),
         T(test_worker_destroy__open_connections__reset_and_told),
         T(test_worker__checksum_offload__pseudo_header_left_for_the_port),
