@@ -46,7 +46,8 @@
 #define PW_WORK_SLICE_US     200 /* work gives way to the loop after it */
 #define PW_WORK_FIRST_US     500 /* its first slice: an ordinary push ends within it */
 #define PW_WORK_TURN_US      50  /* after so much work no other begins in a turn: answers first */
-#define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back after the work */
+#define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back to the system, ... */
+#define PW_DESK_KEEP_MS      10000      /* ... when nobody needed it for so long */
 
 static_assert(PW_DESKS_PER_ADDRESS < PW_DESKS && PW_DESKS_LARGE < PW_DESKS - PW_DESKS_PER_ADDRESS,
               "one address and large bodies together leave desks free");

@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-enum { TRIM_BYTES = 2 << 20 }; /* a huge page, and in one go */
+enum { TRIM_BYTES = 512 << 10, PAGE_BYTES = 4096 };
 
 int
 pw_scratch_init_ctl(struct pw_scratch *s, size_t cap)
@@ -29,15 +29,23 @@ pw_scratch_fini_ctl(struct pw_scratch *s)
 }
 
 void
-pw_scratch_trim(struct pw_scratch *s, size_t keep)
+pw_scratch_small_pages_ctl(struct pw_scratch *s, size_t from)
 {
-    uintptr_t base = (uintptr_t)s->base;
-    size_t end = s->peak;
-
-    for (size_t at = pw_align_up(base + keep, TRIM_BYTES) - base; at < end; at += TRIM_BYTES) {
-        (void)madvise(s->base + at, TRIM_BYTES < s->cap - at ? TRIM_BYTES : s->cap - at,
-                      MADV_DONTNEED);
-        pw_fiber_pause(s->fiber);
+    if (from < s->cap) {
+        (void)madvise(s->base + from, s->cap - from, MADV_NOHUGEPAGE); /* a hint, as the other */
     }
-    s->peak = s->used;
+}
+
+size_t
+pw_scratch_trim(struct pw_scratch *s, size_t keep, size_t end)
+{
+    size_t from = end > keep + TRIM_BYTES ? end - TRIM_BYTES : keep;
+
+    from &= ~((size_t)PAGE_BYTES - 1);
+    from = from < keep ? pw_align_up(keep, PAGE_BYTES) : from;
+    if (from >= end) {
+        return keep;
+    }
+    (void)madvise(s->base + from, pw_align_up(end - from, PAGE_BYTES), MADV_DONTNEED);
+    return from <= pw_align_up(keep, PAGE_BYTES) ? keep : from;
 }

@@ -62,9 +62,12 @@ pw_scratch_note(struct pw_scratch *s, size_t beside)
     s->peak = s->used + beside > s->peak ? s->used + beside : s->peak;
 }
 
-/* Gives memory behind the first `keep` bytes back to the system, as far as the peak reaches, with checkpoints;
- * the peak starts anew. Nothing may be allocated there. */
-void pw_scratch_trim(struct pw_scratch *s, size_t keep);
+/* Ordinary pages behind the first `from` bytes. The first touch of one takes microseconds; of a huge page it takes
+ * 0.1 ms, and milliseconds in a virtual machine whose host has to find the memory: too long for a polling core. */
+void pw_scratch_small_pages_ctl(struct pw_scratch *s, size_t from);
+/* Gives a piece of what lies between `keep` and `end` back to the system, from the end; the new end. Nothing may
+ * be allocated there. Some ten microseconds. */
+PW_MUST_USE size_t pw_scratch_trim(struct pw_scratch *s, size_t keep, size_t end);
 
 /* Frees everything allocated since `mark` (a former value of s->used). */
 static inline void

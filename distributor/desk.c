@@ -33,6 +33,7 @@ desk_init(struct pw_distributor *d, struct pw_desk *k)
     rc = rc != 0 ? rc : pw_scratch_init_ctl(&k->scratch, d->cfg.scratch_bytes);
     rc = rc != 0 ? rc : pw_inflater_init_ctl(&k->inflater);
     if (rc == 0) {
+        pw_scratch_small_pages_ctl(&k->scratch, PW_DESK_SCRATCH_KEEP);
         k->scratch.fiber = &k->fiber;
         pw_inflater_set_fiber_ctl(k->inflater, &k->fiber);
     }
@@ -134,13 +135,46 @@ work_main(void *arg)
     struct pw_desk *k = arg;
 
     pw_distributor_work(k);
-    if (k->scratch.peak > k->d->desks.scratch_peak) {
-        k->d->desks.scratch_peak = k->scratch.peak;
-    }
     pw_scratch_rewind(&k->scratch, 0);
-    if (k->scratch.peak > PW_DESK_SCRATCH_KEEP) {
-        pw_scratch_trim(&k->scratch, PW_DESK_SCRATCH_KEEP);
+}
+
+/* What the work took stays for the next: pages that are given back and needed again cost more than the work. */
+static void
+note_memory(struct pw_desk *k)
+{
+    struct pw_desks *all = &k->d->desks;
+    size_t peak = k->scratch.peak;
+
+    k->scratch.peak = 0;
+    all->scratch_peak = peak > all->scratch_peak ? peak : all->scratch_peak;
+    if (peak > PW_DESK_SCRATCH_KEEP) {
+        all->swollen += k->touched == 0 ? 1 : 0;
+        k->touched = peak > k->touched ? peak : k->touched;
+        k->touched_tsc = k->start_tsc;
     }
+}
+
+/* One piece of the memory of a desk that has not needed it for long; how many. */
+static uint32_t
+give_back(struct pw_distributor *d, uint64_t now_tsc)
+{
+    struct pw_desks *all = &d->desks;
+    uint64_t keep_tsc = pw_clock_us_to_tsc(&d->cfg.clock, (uint64_t)PW_DESK_KEEP_MS * 1000);
+
+    for (uint32_t i = 0; all->swollen != 0 && i < PW_DESKS; i++) {
+        struct pw_desk *k = &all->desk[i];
+
+        if (k->busy || k->touched == 0 || now_tsc < k->touched_tsc + keep_tsc) {
+            continue;
+        }
+        k->touched = pw_scratch_trim(&k->scratch, PW_DESK_SCRATCH_KEEP, k->touched);
+        if (k->touched == PW_DESK_SCRATCH_KEEP) {
+            k->touched = 0;
+            all->swollen--;
+        }
+        return 1;
+    }
+    return 0;
 }
 
 static void
@@ -148,6 +182,7 @@ clear(struct pw_desk *k)
 {
     struct pw_desks *all = &k->d->desks;
 
+    note_memory(k);
     atomic_store_explicit(&k->overrides, NULL, memory_order_release);
     all->parked -= k->parked ? 1 : 0;
     k->busy = k->parked = k->large = false;
@@ -359,7 +394,7 @@ pw_desks_poll(struct pw_distributor *d, uint64_t now_tsc)
 
     if (all->parked == 0 && all->small.count + all->large.count == 0) {
         all->spent_tsc = 0;
-        return 0;
+        return give_back(d, now_tsc);
     }
     if (all->parked != 0) {
         go_on(d, now_tsc, clock_now(d));

@@ -372,6 +372,9 @@ put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         const struct pw_desks *one = &d[i]->desks;
 
         sum.parked += one->parked;
+        for (uint32_t k = 0; k < PW_DESKS; k++) {
+            sum.scratch_peak += one->desk[k].touched;
+        }
         sum.small.count += one->small.count;
         sum.small.count_peak += one->small.count_peak;
         sum.large.count += one->large.count;
@@ -385,6 +388,9 @@ put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
                   "Requests whose work goes on turn by turn.", sum.parked);
     pw_metric_u64(t, "pyrowire_distributor_waiting", "gauge", "Requests that wait for a desk.",
                   sum.small.count + sum.large.count);
+    pw_metric_u64(t, "pyrowire_distributor_scratch_kept_bytes", "gauge",
+                  "Memory that large work took, kept for the next of its kind for some seconds.",
+                  sum.scratch_peak);
     pw_metric_u64(t, "pyrowire_distributor_waiting_peak", "gauge", "The most there have been.",
                   sum.small.count_peak + sum.large.count_peak);
     pw_metric_u64(t, "pyrowire_distributor_parked_total", "counter",

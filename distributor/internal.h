@@ -45,6 +45,8 @@ struct pw_desk {
     uint64_t expires_tsc; /* when nobody waits for its answer any more */
     struct pw_slot *slot; /* of a request at work that has sent a record; NULL otherwise */
     _Atomic(const struct pw_overrides *) overrides; /* in use here; read by the control thread */
+    size_t touched; /* bytes of scratch that are not given back; 0: PW_DESK_SCRATCH_KEEP or less */
+    uint64_t touched_tsc; /* when work that needed so much began */
     bool busy;
     bool parked; /* its work goes on in later turns, and its request is held */
     bool large;  /* by its body */
@@ -73,6 +75,7 @@ struct pw_desks {
     bool stuck;            /* of those that wait none may have a desk before one is free */
     struct pw_waiting_ring small, large;
     size_t scratch_peak;
+    uint32_t swollen; /* desks with memory to give back */
     uint64_t parked_total, slices_total, expired_total, abandoned_total;
 };
 

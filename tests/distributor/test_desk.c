@@ -346,6 +346,34 @@ test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order(void *
 }
 
 static void
+test_pw_distributor_poll__memory_of_large_work__kept_for_a_while_then_given_back(void **state)
+{
+    struct fixture *x = *state;
+    const char *kept = "pyrowire_distributor_scratch_kept_bytes";
+    struct pw_text huge;
+    uint32_t pieces = 0;
+
+    make_push(&huge, SHAPE_STRINGS, 3 << 20);
+    for (int round = 0; round < 2; round++) {
+        send_body(x, 0, &huge, 1);
+        (void)settle(x);
+        assert_int_equal(x->reply[0].count, 1);
+        assert_true(metric(x, kept) > PW_DESK_SCRATCH_KEEP);
+        x->t.now_tsc += (uint64_t)PW_DESK_KEEP_MS * 1000000 / 2;
+        assert_int_equal(pw_distributor_poll(x->t.d, x->t.now_tsc), 0); /* not yet */
+        assert_true(metric(x, kept) > PW_DESK_SCRATCH_KEEP);
+        x->t.now_tsc += (uint64_t)PW_DESK_KEEP_MS * 1000000;
+        for (pieces = 0; pw_distributor_poll(x->t.d, x->t.now_tsc) != 0; pieces++) {
+            assert_true(pieces < 1000);
+        }
+        assert_true(pieces > 4); /* not all in one turn */
+        assert_true(metric(x, kept) == 0);
+    }
+    assert_level(x);
+    pw_text_fini(&huge);
+}
+
+static void
 test_pw_distributor_poll__waiting_connection_dies__passed_over(void **state)
 {
     struct fixture *x = *state;
@@ -391,6 +419,7 @@ main(void)
         T(test_pw_distributor_request__one_address__leaves_desks_for_others),
         T(test_pw_distributor_request__large_bodies__few_at_work_and_a_bounded_queue),
         T(test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order),
+        T(test_pw_distributor_poll__memory_of_large_work__kept_for_a_while_then_given_back),
         T(test_pw_distributor_poll__waiting_connection_dies__passed_over),
         T(test_pw_distributor_uses__while_work_is_parked__says_so),
     };
