@@ -87,8 +87,8 @@ place(struct pw_wal_decoder *dec, const struct pw_record *rec, uint64_t sequence
     }
     for (uint32_t i = 0; i < rec->series_count; i++) {
         uint32_t token = token_of(dec, rec, &s[i]);
-        bool covered =
-            pw_wal_covered(r->d, &r->file.name, sequence, pw_record_slice(rec, rec->tenant), token);
+        bool covered = pw_wal_covered(r->d, &r->decoding->name, sequence,
+                                      pw_record_slice(rec, rec->tenant), token);
 
         dec->core[i] = covered ? COVERED : (uint8_t)pw_token_core(token, r->d->cfg.cores);
     }
@@ -126,9 +126,9 @@ deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const stru
 {
     struct pw_wal_replay *r = dec->r;
     uint32_t all = rec->series_count;
-    struct pw_wal_mark at = {.generation = r->file.name.generation,
+    struct pw_wal_mark at = {.generation = r->decoding->name.generation,
                              .cores = r->d->cfg.cores,
-                             .replay = 1 + r->file.name.core,
+                             .replay = 1 + r->decoding->name.core,
                              .sequence = frame->sequence};
     uint32_t covered = 0;
     int rc = 0;
@@ -156,7 +156,7 @@ malformed(struct pw_wal_replay *r, const struct pw_wal_frame *frame)
 {
     r->st->malformed++;
     pw_log(PW_LOG_ERROR, module,
-           "msg=\"an intact frame without a record\" segment=%s sequence=%llu", r->file.text,
+           "msg=\"an intact frame without a record\" segment=%s sequence=%llu", r->decoding->text,
            (unsigned long long)frame->sequence);
 }
 
@@ -172,7 +172,7 @@ take_frame(struct pw_wal_replay *r, uint32_t *i)
         pthread_cond_broadcast(&r->moved);
     }
     *i = r->next;
-    more = r->rc == 0 && r->next < r->file.frames;
+    more = r->rc == 0 && r->next < r->decoding->frames;
     r->next += more;
     pthread_mutex_unlock(&r->mutex);
     return more;
@@ -189,9 +189,9 @@ decoder_main(void *arg)
         r->sink->thread_begins(r->sink->ctx);
     }
     while (take_frame(r, &i)) { /* one frame a turn */
-        const struct pw_wal_frame *frame = &r->file.frame[i];
-        bool lost = frame->type == PW_WAL_TYPE_RECORD && r->file.has_header &&
-                    r->file.header.hash_key != r->d->hash_key;
+        const struct pw_wal_frame *frame = &r->decoding->frame[i];
+        bool lost = frame->type == PW_WAL_TYPE_RECORD && r->decoding->has_header &&
+                    r->decoding->header.hash_key != r->d->hash_key;
         const struct pw_record *rec = lost ? NULL : decode(dec, frame);
         int rc = rec == NULL ? 0 : place(dec, rec, frame->sequence);
 
@@ -224,7 +224,7 @@ pw_wal_decode_all(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
 
     r->next = r->turn = 0;
     r->rc = 0;
-    for (; n < r->sink->threads && n < r->file.frames; n++) {
+    for (; n < r->sink->threads && n < r->decoding->frames; n++) {
         if (pthread_create(&thread[n], NULL, decoder_main, &dec[n]) != 0) {
             break; /* fewer do */
         }

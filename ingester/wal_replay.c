@@ -1,4 +1,4 @@
-/* Replay, a segment at a time:
+/* Replay, a segment at a time, and beside it the next is read and scanned:
  *
  *     read      the whole file; pieces that the disk does not give become zeros
  *     scan      frames whose sequence was not seen yet, in order; gaps and damage are named
@@ -21,7 +21,7 @@ static int
 read_bytes(struct pw_wal_replay *r, int fd, uint64_t size)
 {
     const struct pw_fs *fs = r->d->cfg.fs;
-    struct pw_wal_file *f = &r->file;
+    struct pw_wal_file *f = r->reading;
     int64_t n;
 
     f->bytes = aligned_alloc(PW_FS_BLOCK_BYTES, pw_align_up(size + 1, PW_FS_BLOCK_BYTES));
@@ -55,7 +55,7 @@ static int
 load(struct pw_wal_replay *r, const struct pw_wal_name *name)
 {
     const struct pw_fs *fs = r->d->cfg.fs;
-    struct pw_wal_file *f = &r->file;
+    struct pw_wal_file *f = r->reading;
     char path[PW_FS_PATH_MAX];
     int rc = 0;
 
@@ -93,14 +93,14 @@ miss(struct pw_wal_replay *r, uint64_t from, uint64_t to)
     r->st->missing += to - from;
     pw_log(PW_LOG_ERROR, module,
            "msg=\"records are missing\" generation=%u core=%u before_or_in=%s first=%llu last=%llu",
-           r->file.name.generation, r->file.name.core, r->file.text, (unsigned long long)from + 1,
-           (unsigned long long)to);
+           r->reading->name.generation, r->reading->name.core, r->reading->text,
+           (unsigned long long)from + 1, (unsigned long long)to);
 }
 
 static int
 keep(struct pw_wal_replay *r, const struct pw_wal_frame *frame, bool first)
 {
-    struct pw_wal_file *f = &r->file;
+    struct pw_wal_file *f = r->reading;
 
     if (frame->sequence <= r->seen) {
         r->st->twice++;
@@ -127,7 +127,7 @@ keep(struct pw_wal_replay *r, const struct pw_wal_frame *frame, bool first)
 static int
 read_header(struct pw_wal_replay *r, struct pw_text *why)
 {
-    struct pw_wal_file *f = &r->file;
+    struct pw_wal_file *f = r->reading;
     int rc = pw_wal_segment_read(pw_slice(f->bytes, f->len), &f->header);
 
     f->has_header = rc == 0;
@@ -158,7 +158,7 @@ all_zero(const uint8_t *p, size_t n)
 static int
 scan(struct pw_wal_replay *r, struct pw_text *why)
 {
-    struct pw_wal_file *f = &r->file;
+    struct pw_wal_file *f = r->reading;
     struct pw_wal_scan s;
     bool first = true;
     int rc;
@@ -243,31 +243,82 @@ released_of(const struct pw_wal_dir *d, const struct pw_wal_name *log)
     return 0;
 }
 
+/* The next segment that is there, into r->reading: 1; 0 at the end; or an error. */
 static int
-replay_files(struct pw_wal_replay *r, struct pw_wal_decoder *dec, struct pw_text *why)
+read_next(struct pw_wal_replay *r)
 {
-    int rc = 0;
+    const struct pw_wal_dir *d = r->d;
 
-    for (uint32_t i = 0; i < r->d->old_count && rc == 0; i++) {
-        const struct pw_wal_name *name = &r->d->old[i];
+    while (r->names < d->old_count) {
+        const struct pw_wal_name *name = &d->old[r->names];
+        bool first =
+            r->names == 0 || name->generation != name[-1].generation || name->core != name[-1].core;
 
-        if (i == 0 || name->generation != name[-1].generation || name->core != name[-1].core) {
+        r->names++;
+        if (first) {
             r->seen = 0;
-            r->released = released_of(r->d, name);
+            r->released = released_of(d, name);
         }
-        if (let_go(r->d, name)) {
-            continue;
+        if (!let_go(d, name)) {
+            int rc = load(r, name);
+
+            rc = rc == 0 && r->reading->len != 0 ? scan(r, r->why) : rc;
+            return rc != 0 ? rc : 1;
         }
-        rc = load(r, name);
-        if (rc == 0 && r->file.len != 0) {
-            rc = scan(r, why);
-        }
-        rc = rc != 0 ? rc : pw_wal_decode_all(r, dec);
-        free(r->file.bytes);
-        r->file.bytes = NULL;
-        progress(r, i + 1);
     }
-    return rc;
+    return 0;
+}
+
+static void *
+read_main(void *arg)
+{
+    struct pw_wal_replay *r = arg;
+
+    r->ahead = read_next(r);
+    return NULL;
+}
+
+/* The segment that was read, beside it the next is. What comes of that. */
+static int
+decode_and_read(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
+{
+    struct pw_wal_file *f = r->reading;
+    pthread_t reader;
+    bool beside;
+    int rc;
+
+    r->decoding = f;
+    r->reading = f == &r->file[0] ? &r->file[1] : &r->file[0];
+    beside = pthread_create(&reader, NULL, read_main, r) == 0;
+    rc = pw_wal_decode_all(r, dec);
+    if (beside) {
+        pthread_join(reader, NULL);
+    } else {
+        read_main(r);
+    }
+    free(f->bytes);
+    f->bytes = NULL;
+    return rc != 0 ? rc : r->ahead;
+}
+
+static int
+replay_files(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
+{
+    int more;
+
+    r->reading = &r->file[0];
+    more = read_next(r);
+    while (more > 0) { /* a segment a turn */
+        uint32_t done = r->names;
+
+        more = decode_and_read(r, dec);
+        progress(r, done);
+    }
+    for (int i = 0; i < 2; i++) {
+        free(r->file[i].bytes);
+        free(r->file[i].frame);
+    }
+    return more;
 }
 
 static void
@@ -306,7 +357,7 @@ int
 pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
                    struct pw_wal_replay_stats *st, struct pw_text *why)
 {
-    struct pw_wal_replay r = {.d = dir, .sink = sink, .st = st, .said = time(NULL)};
+    struct pw_wal_replay r = {.d = dir, .sink = sink, .st = st, .why = why, .said = time(NULL)};
     struct pw_wal_decoder dec[PW_WAL_REPLAY_THREADS_MAX];
     struct timespec from;
     int rc;
@@ -317,9 +368,8 @@ pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
     pthread_mutex_init(&r.mutex, NULL);
     pthread_cond_init(&r.moved, NULL);
     rc = pw_wal_decoders_make(&r, dec);
-    rc = rc != 0 ? rc : replay_files(&r, dec, why);
+    rc = rc != 0 ? rc : replay_files(&r, dec);
     pw_wal_decoders_free(&r, dec);
-    free(r.file.frame);
     pthread_mutex_destroy(&r.mutex);
     pthread_cond_destroy(&r.moved);
     if (rc == 0 && dir->old_count != 0) {

@@ -31,9 +31,14 @@ struct pw_wal_replay {
     struct pw_wal_dir *d;
     const struct pw_wal_sink *sink;
     struct pw_wal_replay_stats *st;
-    struct pw_wal_file file;
-    uint64_t seen;     /* the last sequence of the log at work */
-    uint64_t released; /* of that log: what is missing up to there was let go */
+    struct pw_text *why;
+    struct pw_wal_file file[2];
+    struct pw_wal_file *reading;        /* by whoever reads; its statistics are not the decoders' */
+    const struct pw_wal_file *decoding; /* by the decoders */
+    uint32_t names;                     /* of the directory's, that were looked at */
+    int ahead;                          /* what reading said */
+    uint64_t seen;                      /* the last sequence of the log at work */
+    uint64_t released;                  /* of that log: what is missing up to there was let go */
     time_t said;
 
     /* Decoding threads, under mutex. */
