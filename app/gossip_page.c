@@ -116,9 +116,24 @@ pw_gossip_metrics(struct pw_app *app, struct pw_text *t)
 
 /* --- The page ------------------------------------------------------------------------------------- */
 
+/* As Go writes it; its zero time when there is none. */
+static void
+json_time(struct pw_json *j, int64_t ms)
+{
+    char text[48] = "0001-01-01T00:00:00Z";
+    time_t s = ms / 1000;
+    struct tm tm;
+
+    if (ms != 0 && gmtime_r(&s, &tm) != NULL) {
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    }
+    pw_json_cstr(j, text);
+}
+
 static void
 json_member(const struct pw_ml_node_info *n, struct pw_json *j)
 {
+    static const char *const version[] = {"PMin", "PMax", "PCur", "DMin", "DMax", "DCur"};
     char addr[PW_ML_ADDR_TEXT];
     char *colon;
 
@@ -132,8 +147,18 @@ json_member(const struct pw_ml_node_info *n, struct pw_json *j)
     pw_json_cstr(j, addr);
     pw_json_key(j, "Port");
     pw_json_i64(j, n->addr.port);
+    pw_json_key(j, "Meta");
+    if (n->meta.len > 0) {
+        pw_json_base64(j, n->meta);
+    } else {
+        pw_json_null(j);
+    }
     pw_json_key(j, "State");
     pw_json_i64(j, (int64_t)n->state);
+    for (uint32_t i = 0; i < PW_ARRAY_LEN(version); i++) {
+        pw_json_key(j, version[i]);
+        pw_json_i64(j, n->vsn[i]);
+    }
     pw_json_key(j, "StateText");
     pw_json_cstr(j, state_name(n->state));
     pw_json_key(j, "Incarnation");
@@ -159,6 +184,8 @@ json_store(const struct pw_kv *kv, struct pw_json *j)
         pw_json_cstr(j, "ringDesc");
         pw_json_key(j, "Deleted");
         pw_json_bool(j, e.deleted);
+        pw_json_key(j, "UpdateTime");
+        json_time(j, e.update_time_ms);
         pw_json_key(j, "Instances");
         pw_json_object(j);
         for (uint32_t n = 0; n < e.desc->count; n++) {
@@ -182,6 +209,8 @@ page_json(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
 
     pw_json_init(&j, t);
     pw_json_object(&j);
+    pw_json_key(&j, "Now");
+    json_time(&j, pw_wall_ns() / 1000000);
     pw_json_key(&j, "Enabled");
     pw_json_bool(&j, g != NULL);
     pw_json_key(&j, "HealthScore");
@@ -194,6 +223,12 @@ page_json(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
     free(member);
     pw_json_array_end(&j);
     json_store(kv, &j);
+    pw_json_key(&j, "MessageHistoryBufferBytes");
+    pw_json_i64(&j, 0);
+    pw_json_key(&j, "SentMessages");
+    pw_json_null(&j);
+    pw_json_key(&j, "ReceivedMessages");
+    pw_json_null(&j);
     pw_json_object_end(&j);
 }
 

@@ -502,6 +502,7 @@ pw_memberlist_node(const struct pw_memberlist *ml, uint32_t i)
                                     .incarnation = n->incarnation,
                                     .changed_ms = n->changed_ms,
                                     .meta = pw_slice(n->meta, n->meta_len),
+                                    .vsn = n->vsn,
                                     .self = n == ml->self};
 }
 

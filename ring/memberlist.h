@@ -80,6 +80,7 @@ struct pw_ml_node_info {
     uint32_t incarnation;
     int64_t changed_ms;
     struct pw_slice meta;
+    const uint8_t *vsn; /* PW_ML_VSN_BYTES: pmin, pmax, pcur, dmin, dmax, dcur */
     bool self;
 };
 
