@@ -114,12 +114,29 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
     return 0;
 }
 
+/* As said; else all with a port of a NIC, whose addresses the kernel has, or where HTTP listens: a process
+ * that serves this host alone does not gossip with others unasked. */
+static const char *
+listen_address(const struct pw_gossip *g)
+{
+    const char *http = g->app->cfg->http_listen_address;
+    struct in_addr ip;
+
+    if (g->cfg->bind_addr[0] != 0) {
+        return is_wildcard(g->cfg->bind_addr) ? "0.0.0.0" : g->cfg->bind_addr;
+    }
+    if (g->app->nic.addr != 0 || is_wildcard(http)) {
+        return "0.0.0.0";
+    }
+    return inet_pton(AF_INET, http, &ip) == 1 ? http : "127.0.0.1";
+}
+
 static int
 listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
 {
     struct sockaddr_in sin = {.sin_family = AF_INET,
                               .sin_port = htons((uint16_t)g->cfg->bind_port)};
-    const char *addr = is_wildcard(g->cfg->bind_addr) ? "0.0.0.0" : g->cfg->bind_addr;
+    const char *addr = listen_address(g);
     socklen_t len = sizeof(sin);
     int one = 1, fd;
 
