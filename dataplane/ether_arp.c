@@ -86,6 +86,54 @@ arp_send(struct pw_worker *w, uint16_t op, uint32_t ip, const uint8_t mac[6])
     pw_worker_send(w, r);
 }
 
+enum { WISH_NONE, WISH_ASKED, WISH_ANSWERED };
+
+/* 0 when the kernel's answer for hop is here, else it is asked, if it is not busy with another. */
+static int
+wish(struct pw_worker *w, uint32_t hop, uint8_t mac[6])
+{
+    struct pw_neigh_wish *x = &w->wish;
+    unsigned state = atomic_load_explicit(&x->state, memory_order_acquire);
+    int rc = PW_EAGAIN;
+
+    if (state == WISH_ANSWERED) {
+        if (x->known) {
+            pw_neigh_learn(&w->neigh, x->ip, x->mac, w->now_tick);
+        }
+        if (x->known && x->ip == hop) {
+            memcpy(mac, x->mac, 6);
+            rc = 0;
+        }
+        state = WISH_NONE;
+        atomic_store_explicit(&x->state, WISH_NONE, memory_order_relaxed);
+    }
+    if (rc != 0 && state == WISH_NONE) {
+        x->ip = hop;
+        atomic_store_explicit(&x->state, WISH_ASKED, memory_order_release);
+    }
+    return rc;
+}
+
+bool
+pw_worker_wants_neighbour_ctl(struct pw_worker *w, uint32_t *ip)
+{
+    if (atomic_load_explicit(&w->wish.state, memory_order_acquire) != WISH_ASKED) {
+        return false;
+    }
+    *ip = w->wish.ip;
+    return true;
+}
+
+void
+pw_worker_neighbour_ctl(struct pw_worker *w, const uint8_t mac[6])
+{
+    w->wish.known = mac != NULL;
+    if (mac != NULL) {
+        memcpy(w->wish.mac, mac, 6);
+    }
+    atomic_store_explicit(&w->wish.state, WISH_ANSWERED, memory_order_release);
+}
+
 int
 pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6])
 {
@@ -102,10 +150,13 @@ pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6])
         return 0;
     }
     /* Where the kernel owns the address it is the kernel's business to ask; what it learns comes to us
-     * through nic-config and through frames. */
+     * through the control thread and through frames. */
+    if (!w->address_is_ours) {
+        return wish(w, hop, mac);
+    }
     bool waiting = n->asked && w->now_tick - n->tick < ARP_ASK_AGAIN_TICKS;
 
-    if (w->address_is_ours && !waiting) {
+    if (!waiting) {
         n->asked = true;
         n->tick = w->now_tick;
         arp_send(w, ARP_REQUEST, hop, unknown);

@@ -55,8 +55,8 @@ void pw_neigh_learn(struct pw_neigh_table *t, uint32_t ip, const uint8_t mac[6],
 /* NULL: not known. */
 const struct pw_neigh *pw_neigh_find(const struct pw_neigh_table *t, uint32_t ip);
 /* MAC of the next hop to ip: the address itself on our network, else the gateway. 0; PW_EAGAIN: an
- * ARP request was sent, ask again later (at most one a second; none where the kernel owns the
- * address); PW_ENOENT: not on our network and no gateway. */
+ * ARP request was sent, ask again later (at most one a second; where the kernel owns the address the
+ * control thread is asked instead); PW_ENOENT: not on our network and no gateway. */
 PW_MUST_USE int pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6]);
 
 /* An ARP frame, Ethernet header included. Borrows m; counts and answers. */

@@ -65,6 +65,8 @@ fill(struct pw_link *l, const struct pw_link_cfg *cfg, uint64_t now_us)
     l->calls_bytes = or_default(cfg->calls_bytes, 16 << 20);
     l->silence_us = or_default(cfg->silence_ms, 800) * 1000;
     l->epoch_bits = (uint32_t)or_default(cfg->epoch_bits, 24);
+    l->local_port = cfg->local_port;
+    l->local_ports = (uint16_t)or_default(cfg->local_ports, 1);
     l->random = cfg->random != NULL ? cfg->random : kernel_random;
     l->random_ctx = cfg->random_ctx;
     l->tick_us = now_us;

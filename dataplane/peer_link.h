@@ -42,6 +42,7 @@ enum { PW_LINK_DEAD = -1 };
 struct pw_link_addr {
     uint8_t ip[16];
     uint16_t port;
+    uint16_t local; /* for what carries datagrams: our own port; 0 in pw_link_open */
 };
 
 /* A request that waits for its answer. Plain data: copy it, keep it as long as it takes; one whose
@@ -80,6 +81,10 @@ struct pw_link_cfg {
     uint64_t calls_bytes;   /* 16 MiB: requests in flight to one peer */
     uint32_t silence_ms;    /* 800: a peer that says nothing for so long is down */
     uint32_t epoch_bits;    /* 24: keys change every 2^n packets */
+    /* Our own ports, one after the other, that handshakes are sent from in turn until an answer reaches this
+     * end: where receive queues are chosen by a hash, a session has to find a port that leads back here. */
+    uint16_t local_port;  /* 0: the carrier's business */
+    uint16_t local_ports; /* 1 */
     /* n bytes nobody can guess; NULL: getrandom. Called at each handshake. */
     void (*random)(void *ctx, uint8_t *dst, size_t n);
     void *random_ctx;

@@ -52,6 +52,7 @@ pw_link_hello_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf)
                               .to = pw_slice_str(s->id)};
 
     s->hello_due = false;
+    s->addr.local = (uint16_t)(l->local_port + s->hello_tries % l->local_ports);
     memcpy(h.nonce, s->client_nonce, sizeof(h.nonce));
     return handshake_seal(l, buf, PW_LINK_PACKET_HELLO, 0, pw_link_hello_put(buf + BODY_AT, &h));
 }
@@ -187,8 +188,8 @@ pw_link_hello_input(struct pw_link *l, const struct pw_link_addr *from, uint8_t 
 }
 
 void
-pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s, uint8_t *bytes, size_t len,
-                      uint64_t now_us)
+pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s, const struct pw_link_addr *from,
+                      uint8_t *bytes, size_t len, uint64_t now_us)
 {
     struct pw_link_welcome h;
     size_t body = handshake_open(l, bytes, len);
@@ -210,6 +211,7 @@ pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s, uint8_t *byt
         return; /* the next handshake tries again */
     }
     s->remote_id = h.session;
+    s->addr.local = from->local;
     s->packet_bytes = h.packet_bytes;
     s->credit_max = h.credit;
     s->state = PW_LINK_STATE_UP;

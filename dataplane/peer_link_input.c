@@ -263,7 +263,7 @@ pw_link_input(struct pw_link *l, const struct pw_link_addr *from, uint8_t *bytes
         return;
     }
     if (h.type == PW_LINK_PACKET_WELCOME) {
-        pw_link_welcome_input(l, s, bytes, len, now_us);
+        pw_link_welcome_input(l, s, from, bytes, len, now_us);
     } else {
         data_input(l, s, h.number, bytes, len, now_us);
     }

@@ -248,6 +248,8 @@ struct pw_link {
     uint64_t calls_bytes;
     uint64_t silence_us;
     uint32_t epoch_bits;
+    uint16_t local_port;
+    uint16_t local_ports;
     void (*random)(void *ctx, uint8_t *dst, size_t n);
     void *random_ctx;
     struct pw_link_aead aead;
@@ -318,7 +320,8 @@ void pw_link_nonce(const struct pw_link_key *k, uint64_t pn, uint8_t nonce[PW_LI
 enum { PW_LINK_HELLO_HALF_US = 2000000 };
 void pw_link_hello_input(struct pw_link *l, const struct pw_link_addr *from, uint8_t *bytes,
                          size_t len, uint64_t now_us);
-void pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s, uint8_t *bytes, size_t len,
+void pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s,
+                           const struct pw_link_addr *from, uint8_t *bytes, size_t len,
                            uint64_t now_us);
 size_t pw_link_hello_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf);
 size_t pw_link_welcome_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf);

@@ -239,7 +239,9 @@ parse_ip4(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
         return false;
     }
     if (ip.protocol != PW_IP4_PROTO_TCP) {
-        if (ip.protocol == PW_IP4_PROTO_ICMP) {
+        if (ip.protocol == PW_IP4_PROTO_UDP) {
+            pw_udp_input(w, m, &ip);
+        } else if (ip.protocol == PW_IP4_PROTO_ICMP) {
             pw_icmp_input(w, m, &ip);
         } else {
             pw_worker_drop(w, PW_DROP_IP4_PROTOCOL);
@@ -385,6 +387,7 @@ pw_worker_poll_timers(void *ctx, uint64_t now_tsc)
     }
     work += pw_tcp_starved_wake(w);
     work += pw_tcp_flush(w);
+    work += w->udp.ctx == NULL ? 0 : w->udp.flush(w->udp.ctx, w);
     work += tx_flush(w);
     return poll_end(w, work);
 }
@@ -403,8 +406,10 @@ pw_worker_rest_us(void *ctx)
     }
     uint64_t tick = pw_timer_wheel_next(&w->tcp.wheel, REST_TICKS_MAX);
     uint64_t at = w->start_tsc + tick * w->tsc_per_tick;
+    uint32_t rest = at <= now ? 0 : (uint32_t)((at - now) * 1000 / w->tsc_per_tick);
+    uint32_t udp = w->udp.ctx == NULL ? UINT32_MAX : w->udp.rest_us(w->udp.ctx);
 
-    return at <= now ? 0 : (uint32_t)((at - now) * 1000 / w->tsc_per_tick);
+    return udp < rest ? udp : rest;
 }
 
 uint32_t

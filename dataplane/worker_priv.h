@@ -16,6 +16,7 @@
 #include "dataplane/ether_arp.h"
 #include "dataplane/nd6.h"
 #include "dataplane/tcp_tcb.h"
+#include "dataplane/udp.h"
 #include "dataplane/worker.h"
 
 #include <stdalign.h>
@@ -45,6 +46,15 @@ struct pw_worker_ip6 {
     bool is_ours;
 };
 
+/* A neighbour that the owner needs and the kernel knows: asked by the owner (0 to 1), answered by the control
+ * thread (1 to 2), taken by the owner (2 to 0). One at a time: whoever waits sends again anyway. */
+struct pw_neigh_wish {
+    atomic_uint state;
+    uint32_t ip;
+    bool known;
+    uint8_t mac[6];
+};
+
 struct pw_worker {
     /* Read only after init. */
     alignas(64) struct pw_port_io io;
@@ -66,6 +76,7 @@ struct pw_worker {
     uint64_t rx_tsc; /* a turn takes no other burst after so long */
     uint64_t start_tsc;
     struct pw_worker_ip6 ip6;
+    struct pw_udp_user udp;
 
     /* Written by the owner, read by the owner. */
     alignas(64) uint64_t now_tsc;
@@ -86,6 +97,7 @@ struct pw_worker {
 
     /* Written by the control thread, read by the owner: a late reader accepts one SYN more. */
     alignas(64) atomic_bool draining;
+    struct pw_neigh_wish wish;
 };
 
 static inline void

@@ -1,0 +1,98 @@
+#include "dataplane/worker_link.h"
+
+#include "dataplane/ip4.h"
+#include "dataplane/peer_link_wire.h"
+#include "dataplane/udp.h"
+#include "dataplane/worker_priv.h"
+
+#include <rte_mbuf.h>
+
+uint64_t
+pw_worker_link_now_us(const struct pw_worker_link *b)
+{
+    const struct pw_worker *w = b->worker;
+
+    return (w->now_tsc - w->start_tsc) / (w->tsc_hz / 1000000);
+}
+
+static bool
+input(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d)
+{
+    struct pw_worker_link *b = ctx;
+    struct pw_link_addr from = {
+        .ip = {[10] = 0xFF, [11] = 0xFF}, .port = d->port, .local = d->local_port};
+    /* Who begins a session tells where it lives now; who goes on with one has been heard before. */
+    bool begins = d->len > 1 && d->bytes[1] != PW_LINK_PACKET_DATA;
+
+    (void)w;
+    pw_store_be32(from.ip + 12, d->ip);
+    pw_link_input(b->link, &from, d->bytes, d->len, pw_worker_link_now_us(b));
+    return begins;
+}
+
+static uint32_t
+flush(void *ctx, struct pw_worker *w)
+{
+    struct pw_worker_link *b = ctx;
+    uint64_t now_us = pw_worker_link_now_us(b);
+    uint32_t work = pw_link_tick(b->link, now_us);
+
+    for (uint32_t i = 0; i < PW_WORKER_TX_MAX && pw_link_next_us(b->link) == 0; i++) {
+        struct pw_link_addr to;
+        uint8_t *payload;
+        uint32_t room;
+        struct rte_mbuf *m = pw_udp_frame(w, &payload, &room);
+
+        if (m == NULL) {
+            break; /* next turn */
+        }
+        PW_DCHECK(room >= pw_link_packet_bytes(b->link));
+        size_t n = pw_link_output(b->link, payload, &to, now_us);
+
+        if (n == 0) {
+            rte_pktmbuf_free(m);
+            break;
+        }
+        (void)pw_udp_send(
+            w, m,
+            &(struct pw_udp_datagram){.ip = pw_load_be32(to.ip + 12),
+                                      .port = to.port,
+                                      .local_port = to.local == 0 ? b->port : to.local,
+                                      .len = (uint32_t)n});
+        work++;
+    }
+    return work;
+}
+
+static uint32_t
+rest_us(void *ctx)
+{
+    const struct pw_worker_link *b = ctx;
+    const struct pw_worker *w = b->worker;
+    uint64_t now_us = (pw_rdtsc() - w->start_tsc) / (w->tsc_hz / 1000000);
+    uint64_t next_us = pw_link_next_us(b->link);
+
+    if (next_us <= now_us) {
+        return 0;
+    }
+    return next_us - now_us < UINT32_MAX ? (uint32_t)(next_us - now_us) : UINT32_MAX;
+}
+
+int
+pw_worker_link_bind_ctl(struct pw_worker_link *b, struct pw_worker *w, struct pw_link *link,
+                        uint16_t port, uint16_t ports)
+{
+    uint32_t frame = w->buf_bytes - RTE_PKTMBUF_HEADROOM;
+    uint32_t mtu = w->mtu < frame - PW_ETHER_BYTES ? w->mtu : frame - PW_ETHER_BYTES;
+
+    if (pw_link_packet_bytes(link) + (uint32_t)(PW_IP4_BYTES + PW_UDP_BYTES) > mtu) {
+        return PW_EMSGSIZE;
+    }
+    *b = (struct pw_worker_link){.link = link, .worker = w, .port = port};
+    return pw_udp_bind_ctl(w, &(struct pw_udp_user){.ctx = b,
+                                                    .port = port,
+                                                    .ports = ports,
+                                                    .input = input,
+                                                    .flush = flush,
+                                                    .rest_us = rest_us});
+}

@@ -1,0 +1,29 @@
+/* dataplane/worker_link.h - a peer link over a worker's queue.
+ *
+ * Purpose  frames for the link's UDP ports go to it, its datagrams leave with the worker's frames.
+ * Owner    the worker's lcore; the binding lives as long as both.
+ * Context  bind: control thread, before the worker polls.
+ * Units    -
+ * Errors   PW_EINVAL: the worker has no IPv4 address; PW_EMSGSIZE: the link's datagrams exceed its MTU.
+ * Limits   IPv4; one link a worker.
+ */
+#ifndef PW_DATAPLANE_WORKER_LINK_H
+#define PW_DATAPLANE_WORKER_LINK_H
+
+#include "dataplane/peer_link_io.h"
+
+struct pw_worker;
+
+struct pw_worker_link {
+    struct pw_link *link;
+    struct pw_worker *worker;
+    uint16_t port;
+};
+
+/* Takes datagrams to port .. port + ports - 1, which are the link's local_port and local_ports. */
+PW_MUST_USE int pw_worker_link_bind_ctl(struct pw_worker_link *b, struct pw_worker *w,
+                                        struct pw_link *link, uint16_t port, uint16_t ports);
+/* The worker's time for pw_link_open and others: of the turn at work. */
+uint64_t pw_worker_link_now_us(const struct pw_worker_link *b);
+
+#endif
