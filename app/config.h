@@ -157,6 +157,12 @@ struct pw_config {
     uint32_t query_threads;
 
     struct pw_config_ring ring;
+
+    uint32_t link_port;                          /* UDP */
+    char link_secret_file[PW_CONFIG_TEXT_BYTES]; /* "" and not insecure: no links */
+    bool link_insecure;
+    int64_t link_silence_ms;
+    uint64_t link_rx_buffer_bytes; /* of each door */
     struct pw_config_memberlist memberlist;
 
     struct pw_limits limits;               /* the defaults of every tenant */

@@ -1,6 +1,7 @@
 #include "app/control.h"
 
 #include "app/gossip.h"
+#include "app/link.h"
 #include "app/parts.h"
 #include "app/storage.h"
 #include "base/log.h"
@@ -130,6 +131,7 @@ control_open(struct control *c)
     }
     rc = watch(c, c->signal_fd);
     rc = rc != 0 ? rc : watch(c, answers);
+    rc = rc != 0 || pw_app_link_fd(c->app) < 0 ? rc : watch(c, pw_app_link_fd(c->app));
     return rc != 0 ? rc : watch(c, pw_listener_fd(c->app->listener));
 }
 
@@ -160,6 +162,7 @@ control_turn(struct pw_app *app)
     n += pw_distributor_poll(door->distributor, now);
     n += pw_jobs_poll(door->jobs, now);
     n += pw_http_server_poll(door->http, now);
+    n += pw_app_link_poll(app, now);
     pw_app_ring_poll_ctl(app->ring);
     for (uint32_t i = 0; i < app->loops && n > 0; i++) {
         pw_bell_ring(&app->bell[i]); /* records may wait for its ingester */
@@ -174,11 +177,11 @@ control_sleep(struct control *c)
     struct epoll_event ev[8];
     uint64_t drained;
     int answers = pw_jobs_client_eventfd_ctl(pw_app_control_door(c->app)->jobs);
-    const struct timespec ts = {
-        .tv_nsec = pw_distributor_in_flight(pw_app_control_door(c->app)->distributor) > 0
-                       ? BUSY_WAIT_NS
-                       : PW_CONTROL_SLEEP_MS_MAX * 1000000L,
-    };
+    uint32_t link_us = pw_app_link_rest_us(c->app, pw_rdtsc());
+    long ns = pw_distributor_in_flight(pw_app_control_door(c->app)->distributor) > 0
+                  ? BUSY_WAIT_NS
+                  : PW_CONTROL_SLEEP_MS_MAX * 1000000L;
+    const struct timespec ts = {.tv_nsec = link_us < ns / 1000 ? link_us * 1000L : ns};
     int n = epoll_pwait2(c->epoll_fd, ev, PW_ARRAY_LEN(ev), &ts, NULL);
 
     for (int i = 0; i < n; i++) {
@@ -235,6 +238,7 @@ drain(struct pw_app *app)
             nap(DRAIN_STEP_NS);
         }
     }
+    pw_app_link_leave_ctl(app);
     pw_log(PW_LOG_INFO, module, "msg=\"drained\"");
     return 0;
 }

@@ -1,5 +1,7 @@
 #include "app/nic_options.h"
 
+#include "app/link.h"
+
 #include <netinet/in.h>
 
 /* An address of one family; PW_ENOENT: none was given. */
@@ -66,6 +68,12 @@ pw_nic_options(const struct pw_config *cfg, struct pw_nic_cfg *out, struct pw_te
         .huge = (enum pw_eal_huge)cfg->nic_hugepages, /* the option's words are in its order */
         .xdp_generic = cfg->nic_xdp_generic,
     };
+    if (pw_app_link_on(cfg)) {
+        for (uint16_t i = 0; i < pw_app_link_ports(out->workers); i++) {
+            out->ports[out->port_count++] =
+                (struct pw_nic_port){.port = (uint16_t)(cfg->link_port + i), .proto = IPPROTO_UDP};
+        }
+    }
     rc = address4("-nic.address", cfg->nic_address, &out->addr, &out->prefix_len, why);
     if (rc == 0) {
         rc = address4("-nic.gateway", cfg->nic_gateway, &out->gateway, NULL, why);

@@ -3,6 +3,7 @@
 #include "app/config_help.h"
 #include "app/gateway.h"
 #include "app/gossip.h"
+#include "app/link.h"
 #include "app/parts.h"
 #include "app/peers.h"
 #include "app/ring_page.h"
@@ -194,6 +195,12 @@ write_ring(void *ctx, struct pw_text *t)
 }
 
 static void
+write_links(void *ctx, struct pw_text *t)
+{
+    pw_app_link_metrics(ctx, t);
+}
+
+static void
 write_gossip(void *ctx, struct pw_text *t)
 {
     pw_gossip_metrics(ctx, t);
@@ -213,8 +220,8 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops,     write_nic,  write_workers, write_http,     write_distributors,
-        write_ingesters, write_ring, write_wal,     write_shipping, write_gossip};
+        write_loops,     write_nic,  write_workers, write_http,    write_distributors,
+        write_ingesters, write_ring, write_wal,     write_shipping, write_links, write_gossip};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

@@ -14,6 +14,7 @@
 #include "app/admin.h"
 #include "app/config.h"
 #include "app/jobs.h"
+#include "app/link_socket.h"
 #include "app/listener.h"
 #include "app/prefault.h"
 #include "app/ring.h"
@@ -24,6 +25,7 @@
 #include "dataplane/http_conn.h"
 #include "dataplane/loop.h"
 #include "dataplane/worker.h"
+#include "dataplane/worker_link.h"
 #include "distributor/distributor.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
@@ -41,6 +43,8 @@ struct pw_app_door {
     struct pw_http_server *http;
     struct pw_distributor *distributor;
     struct pw_jobs_client *jobs;
+    struct pw_link *link;                   /* to other appliances; NULL: off (app/link.h) */
+    struct pw_worker_link carrier;          /* of a worker's */
     struct pw_lane *out[PW_INGESTERS_MAX];  /* to ingester i */
     struct pw_lane *back[PW_INGESTERS_MAX]; /* from ingester i */
 };
@@ -81,6 +85,9 @@ struct pw_app {
     struct pw_jobs *jobs;
     struct rte_mempool *listener_pool;
     struct pw_listener *listener;
+    struct pw_link_socket link_socket; /* carries the control thread's link; fd -1: off */
+    uint32_t link_ifindex;             /* whose neighbours the kernel knows; 0: none */
+    uint64_t link_neighbours_us;       /* when workers were asked what neighbours they want */
 
     /* The overrides every distributor reads once a request. The control thread swaps it and frees the
      * old one when every loop has made a turn since; query threads read it under the mutex. */

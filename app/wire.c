@@ -4,6 +4,7 @@
 #include "app/control.h"
 #include "app/durable.h"
 #include "app/gossip.h"
+#include "app/link.h"
 #include "app/nic_options.h"
 #include "app/pages.h"
 #include "app/parts.h"
@@ -114,6 +115,18 @@ scratch_bytes(const struct pw_config *cfg)
 }
 
 static int
+start_link(struct pw_app *app, uint32_t d)
+{
+    char bytes[512];
+    struct pw_text why;
+
+    pw_text_fixed(&why, bytes, sizeof(bytes));
+    int rc = pw_app_link_create_ctl(app, d, &why);
+
+    return rc == 0 ? 0 : failed("link", rc, &why);
+}
+
+static int
 start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
 {
     struct pw_app_door *door = &app->door[d];
@@ -145,6 +158,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
     };
     int rc = start_lanes(app, door);
 
+    rc = rc != 0 ? rc : start_link(app, d);
     if (rc != 0) {
         return rc;
     }
@@ -277,7 +291,11 @@ start_worker(struct pw_app *app, uint32_t i)
         return failed("worker", rc, NULL);
     }
     rc = pw_worker_listen_ctl(app->worker[i], (uint16_t)app->cfg->http_listen_port);
-    return rc == 0 ? 0 : failed("listen", rc, NULL);
+    if (rc != 0) {
+        return failed("listen", rc, NULL);
+    }
+    rc = pw_app_link_bind_worker_ctl(app, i);
+    return rc == 0 ? 0 : failed("link", rc, NULL);
 }
 
 /* --- Loops: who polls what ---------------------------------------------------------------------- */
@@ -524,6 +542,7 @@ start_parts(struct pw_app *app)
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         rc = start_worker(app, i);
     }
+    rc = rc != 0 ? rc : start_part(app, "link", pw_app_link_bind_control_ctl);
     rc = rc != 0 ? rc : start_loops(app);
     rc = rc != 0 ? rc : launch(app);
     rc = rc != 0 ? rc : start_part(app, "gossip", pw_gossip_start_ctl);
@@ -573,6 +592,7 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
         return failed("app", PW_ENOMEM, NULL);
     }
     app->cfg = cfg;
+    app->link_socket.fd = -1;
     app->start_wall_ns = pw_wall_ns();
     for (uint32_t i = 0; i < PW_PLAN_LCORES_MAX; i++) {
         app->bell[i].fd = -1;
@@ -637,6 +657,7 @@ pw_app_stop(struct pw_app *app)
     pw_bucket_stop_ctl(app);
     stop_doors(app);
     pw_app_ring_destroy_ctl(app);
+    pw_app_link_destroy_ctl(app);
     if (app->query != NULL) {
         pw_query_destroy_cold(app->query);
     }

@@ -158,8 +158,7 @@ pw_link_destroy_ctl(struct pw_link *l)
 }
 
 int
-pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *addr,
-             uint64_t now_us)
+pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *addr)
 {
     size_t n = strlen(peer_id);
     uint32_t at = UINT32_MAX;
@@ -182,7 +181,7 @@ pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *
     s->client = true;
     s->addr = *addr;
     memcpy(s->id, peer_id, n + 1);
-    pw_link_session_seek(l, s, now_us);
+    pw_link_session_seek(l, s, l->tick_us);
     return (int)at;
 }
 

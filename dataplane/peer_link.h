@@ -100,7 +100,7 @@ void pw_link_destroy_ctl(struct pw_link *l);
  * on_peer tells when there is one. Returns its number, 0..peers_max-1; PW_EEXIST: the id is open (at
  * whatever address); PW_ENOSPC; PW_EINVAL: the id is empty or too long. */
 PW_MUST_USE int pw_link_open(struct pw_link *l, const char *peer_id,
-                             const struct pw_link_addr *addr, uint64_t now_us);
+                             const struct pw_link_addr *addr);
 /* Says good-bye. Its calls are done with PW_LINK_DEAD before this returns; on_peer is not called. */
 void pw_link_close(struct pw_link *l, uint32_t peer);
 bool pw_link_peer_up(const struct pw_link *l, uint32_t peer);

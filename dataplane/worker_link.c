@@ -7,8 +7,8 @@
 
 #include <rte_mbuf.h>
 
-uint64_t
-pw_worker_link_now_us(const struct pw_worker_link *b)
+static uint64_t
+time_us(const struct pw_worker_link *b)
 {
     const struct pw_worker *w = b->worker;
 
@@ -26,7 +26,7 @@ input(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d)
 
     (void)w;
     pw_store_be32(from.ip + 12, d->ip);
-    pw_link_input(b->link, &from, d->bytes, d->len, pw_worker_link_now_us(b));
+    pw_link_input(b->link, &from, d->bytes, d->len, time_us(b));
     return begins;
 }
 
@@ -34,8 +34,13 @@ static uint32_t
 flush(void *ctx, struct pw_worker *w)
 {
     struct pw_worker_link *b = ctx;
-    uint64_t now_us = pw_worker_link_now_us(b);
+    uint64_t now_us = time_us(b);
     uint32_t work = pw_link_tick(b->link, now_us);
+
+    if (atomic_load_explicit(&b->leave, memory_order_relaxed) && !b->left) {
+        b->left = true;
+        pw_link_leave(b->link);
+    }
 
     for (uint32_t i = 0; i < PW_WORKER_TX_MAX && pw_link_next_us(b->link) == 0; i++) {
         struct pw_link_addr to;
@@ -88,7 +93,11 @@ pw_worker_link_bind_ctl(struct pw_worker_link *b, struct pw_worker *w, struct pw
     if (pw_link_packet_bytes(link) + (uint32_t)(PW_IP4_BYTES + PW_UDP_BYTES) > mtu) {
         return PW_EMSGSIZE;
     }
-    *b = (struct pw_worker_link){.link = link, .worker = w, .port = port};
+    b->link = link;
+    b->worker = w;
+    b->port = port;
+    b->left = false;
+    atomic_init(&b->leave, false);
     return pw_udp_bind_ctl(w, &(struct pw_udp_user){.ctx = b,
                                                     .port = port,
                                                     .ports = ports,

@@ -12,18 +12,19 @@
 
 #include "dataplane/peer_link_io.h"
 
+#include <stdatomic.h>
+
 struct pw_worker;
 
 struct pw_worker_link {
     struct pw_link *link;
     struct pw_worker *worker;
     uint16_t port;
+    atomic_bool leave; /* set by the control thread: the link says good-bye in the next turn */
+    bool left;
 };
 
 /* Takes datagrams to port .. port + ports - 1, which are the link's local_port and local_ports. */
 PW_MUST_USE int pw_worker_link_bind_ctl(struct pw_worker_link *b, struct pw_worker *w,
                                         struct pw_link *link, uint16_t port, uint16_t ports);
-/* The worker's time for pw_link_open and others: of the turn at work. */
-uint64_t pw_worker_link_now_us(const struct pw_worker_link *b);
-
 #endif

@@ -49,8 +49,8 @@ created(struct seen *s)
     struct pw_link *l = pw_link_create_ctl(&cfg, 0, NULL);
     struct pw_link_addr addr = {.port = 1};
 
-    assert_int_equal(pw_link_open(l, "b", &addr, 0), 0);
-    assert_int_equal(pw_link_open(l, "b", &addr, 0), PW_EEXIST);
+    assert_int_equal(pw_link_open(l, "b", &addr), 0);
+    assert_int_equal(pw_link_open(l, "b", &addr), PW_EEXIST);
     return l;
 }
 

@@ -162,7 +162,7 @@ opened(struct peer *p, uint32_t end)
 {
     struct pw_link_addr addr = pw_wire_addr(end);
 
-    assert_true(pw_link_open(p->link, ids[end], &addr, p->wire->now_us) >= 0);
+    assert_true(pw_link_open(p->link, ids[end], &addr) >= 0);
 }
 
 /* Calls 0..n-1, each of the length that `len` says, kept until done: the bytes of all are alike but for the
@@ -749,7 +749,7 @@ test_pw_link_input__hello_for_another__refused(void **state)
 
     (void)state;
     /* The address was given to somebody else. */
-    assert_int_equal(pw_link_open(a->link, "c", &addr, 0), 0);
+    assert_int_equal(pw_link_open(a->link, "c", &addr), 0);
     pw_wire_run(w, 1000000);
     assert_int_equal(a->ups, 0);
     assert_true(pw_link_stat(b->link, "hello_other") > 0);

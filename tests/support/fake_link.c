@@ -71,13 +71,11 @@ pw_link_destroy_ctl(struct pw_link *l)
 }
 
 int
-pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *addr,
-             uint64_t now_us)
+pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *addr)
 {
     size_t n = strlen(peer_id);
     int at = PW_ENOSPC;
 
-    (void)now_us;
     if (n == 0 || n > PW_LINK_ID_BYTES_MAX) {
         return PW_EINVAL;
     }

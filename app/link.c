@@ -1,0 +1,271 @@
+#include "app/link.h"
+
+#include "app/parts.h"
+#include "base/log.h"
+#include "nic-config/neigh.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <unistd.h>
+
+static const char module[] = "pw.app.link";
+
+enum {
+    PORTS_MAX = PW_STEER_PORTS_MAX - 1, /* one is HTTP's */
+    PEERS_MAX = 32,
+    SESSIONS_MAX = 96,
+    NEIGHBOUR_EVERY_US = 20000,
+};
+
+bool
+pw_app_link_on(const struct pw_config *cfg)
+{
+    return cfg->link_insecure || cfg->link_secret_file[0] != 0;
+}
+
+uint16_t
+pw_app_link_ports(uint32_t workers)
+{
+    return (uint16_t)(workers <= 1 ? 1 : PORTS_MAX);
+}
+
+/* --- What a link calls -------------------------------------------------------------------------- */
+
+static void
+on_done(void *ctx, uint64_t cookie, int status, struct pw_slice text)
+{
+    (void)ctx;
+    (void)cookie;
+    (void)status;
+    (void)text;
+}
+
+static void
+on_request(void *ctx, struct pw_link_from from, struct pw_slice bytes)
+{
+    const struct pw_app_door *door = ctx;
+
+    (void)bytes;
+    (void)pw_link_reply(door->link, from, 503, PW_SLICE_LIT("this appliance takes no replicas"));
+}
+
+static void
+on_peer(void *ctx, uint32_t peer, bool up)
+{
+    (void)ctx;
+    pw_log(PW_LOG_INFO, module, "msg=\"peer %s\" peer=%u", up ? "up" : "down", peer);
+}
+
+/* --- Creation ----------------------------------------------------------------------------------- */
+
+/* The secret is the file without the white space that editors put at its end. */
+static int
+read_secret(const char *path, uint8_t *dst, size_t room, size_t *len, struct pw_text *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, dst, room);
+    int rc = n < 0 ? -errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    while (n > 0 && (dst[n - 1] == '\n' || dst[n - 1] == '\r' || dst[n - 1] == ' ')) {
+        n--;
+    }
+    if (rc == 0 && (n < PW_LINK_SECRET_BYTES_MIN || (size_t)n == room)) {
+        rc = PW_EINVAL;
+    }
+    if (rc != 0) {
+        pw_text_printf(why, "-link.secret-file: \"%s\" has to be a readable file of %d to %d bytes",
+                       path, PW_LINK_SECRET_BYTES_MIN, PW_LINK_SECRET_BYTES_MAX);
+    }
+    *len = rc == 0 ? (size_t)n : 0;
+    return rc;
+}
+
+static uint16_t
+packet_bytes(const struct pw_app *app, uint32_t door)
+{
+    enum { HEADERS = 28, ROOM = 2048 - 14 };
+    uint32_t mtu = door < app->workers ? app->nic.port.mtu : 1500;
+
+    mtu = mtu < ROOM ? mtu : ROOM;
+    return (uint16_t)(mtu - HEADERS);
+}
+
+int
+pw_app_link_create_ctl(struct pw_app *app, uint32_t door, struct pw_text *why)
+{
+    const struct pw_config *c = app->cfg;
+    uint8_t secret[PW_LINK_SECRET_BYTES_MAX + 1];
+    size_t len = 0;
+    int rc = 0;
+
+    if (!pw_app_link_on(c)) {
+        return 0;
+    }
+    if (!c->link_insecure) {
+        rc = read_secret(c->link_secret_file, secret, sizeof(secret), &len, why);
+    }
+    if (rc == 0) {
+        bool worker = door < app->workers;
+        const struct pw_link_cfg cfg = {
+            .app = {.ctx = &app->door[door],
+                    .on_done = on_done,
+                    .on_request = on_request,
+                    .on_peer = on_peer},
+            .self_id = app->hostname,
+            .secret = pw_slice(secret, len),
+            .insecure = c->link_insecure,
+            .packet_bytes = packet_bytes(app, door),
+            .peers_max = PEERS_MAX,
+            .sessions_max = SESSIONS_MAX,
+            .rx_bytes = c->link_rx_buffer_bytes,
+            .silence_ms = (uint32_t)c->link_silence_ms,
+            .local_port = worker ? (uint16_t)c->link_port : 0,
+            .local_ports = worker ? pw_app_link_ports(app->workers) : 1,
+        };
+
+        app->door[door].link = pw_link_create_ctl(&cfg, 0, &rc);
+        if (rc != 0) {
+            pw_text_printf(why, "link: %s", pw_err_text(rc));
+        }
+    }
+    explicit_bzero(secret, sizeof(secret));
+    return rc;
+}
+
+int
+pw_app_link_bind_worker_ctl(struct pw_app *app, uint32_t d)
+{
+    struct pw_app_door *door = &app->door[d];
+
+    if (door->link == NULL) {
+        return 0;
+    }
+    return pw_worker_link_bind_ctl(&door->carrier, app->worker[d], door->link,
+                                   (uint16_t)app->cfg->link_port, pw_app_link_ports(app->workers));
+}
+
+int
+pw_app_link_bind_control_ctl(struct pw_app *app, struct pw_text *why)
+{
+    struct pw_app_door *door = pw_app_control_door(app);
+    struct pw_config_addr a;
+    uint32_t ip = 0;
+    uint16_t port = 0;
+    int rc;
+
+    if (door->link == NULL) {
+        return 0;
+    }
+    app->link_ifindex = app->cfg->nic_netdev[0] == 0 ? 0 : if_nametoindex(app->cfg->nic_netdev);
+    /* With a port the workers are asked, and this socket asks alone. */
+    if (!app->nic.has_port) {
+        port = (uint16_t)app->cfg->link_port;
+        if (pw_config_cidr(app->cfg->http_listen_address, &a) == 0 && a.family == 4) {
+            ip = pw_load_be32(a.addr);
+        }
+    }
+    rc = pw_link_socket_create_ctl(&app->link_socket, door->link, ip, port, &app->clock);
+    if (rc != 0) {
+        pw_text_printf(why, "link: UDP port %u: %s", port, pw_err_text(rc));
+    }
+    return rc;
+}
+
+void
+pw_app_link_destroy_ctl(struct pw_app *app)
+{
+    for (uint32_t d = 0; d < app->doors; d++) {
+        pw_link_destroy_ctl(app->door[d].link);
+    }
+    pw_link_socket_destroy_ctl(&app->link_socket);
+}
+
+/* --- The control thread ------------------------------------------------------------------------- */
+
+/* Where the kernel owns the address it alone may ask who has another: a worker that needs a neighbour is
+ * answered from the kernel's table, and until it is there the kernel is made to look for it. */
+static void
+neighbours(struct pw_app *app, uint64_t now_us)
+{
+    if (app->link_ifindex == 0 || !app->nic.kernel_owns_addr ||
+        now_us - app->link_neighbours_us < NEIGHBOUR_EVERY_US) {
+        return;
+    }
+    app->link_neighbours_us = now_us;
+    for (uint32_t i = 0; i < app->workers; i++) {
+        uint8_t mac[6];
+        uint32_t ip;
+
+        if (!pw_worker_wants_neighbour_ctl(app->worker[i], &ip)) {
+            continue;
+        }
+        int rc = pw_neigh_lookup_ctl(app->link_ifindex, ip, mac);
+        bool known = rc == 0;
+
+        rc = known ? 0 : pw_neigh_probe_ctl(app->link_ifindex, ip);
+        if (rc != 0) {
+            pw_log(PW_LOG_DEBUG, module,
+                   "msg=\"the kernel does not look for a neighbour\" err=\"%s\"", pw_err_text(rc));
+        }
+        /* Where it is not known yet the worker asks again when it has to send. */
+        pw_worker_neighbour_ctl(app->worker[i], known ? mac : NULL);
+    }
+}
+
+uint32_t
+pw_app_link_poll(struct pw_app *app, uint64_t now_tsc)
+{
+    if (app->link_socket.fd < 0) {
+        return 0;
+    }
+    neighbours(app, pw_link_socket_us(&app->link_socket, now_tsc));
+    return pw_link_socket_poll(&app->link_socket, now_tsc);
+}
+
+uint32_t
+pw_app_link_rest_us(const struct pw_app *app, uint64_t now_tsc)
+{
+    if (app->link_socket.fd < 0) {
+        return UINT32_MAX;
+    }
+    uint32_t rest = pw_link_socket_rest_us(&app->link_socket, now_tsc);
+
+    return app->link_ifindex != 0 && rest > NEIGHBOUR_EVERY_US ? NEIGHBOUR_EVERY_US : rest;
+}
+
+int
+pw_app_link_fd(const struct pw_app *app)
+{
+    return app->link_socket.fd;
+}
+
+void
+pw_app_link_leave_ctl(struct pw_app *app)
+{
+    struct pw_app_door *own = pw_app_control_door(app);
+
+    for (uint32_t d = 0; d < app->workers; d++) {
+        atomic_store_explicit(&app->door[d].carrier.leave, true, memory_order_relaxed);
+    }
+    if (own->link != NULL) {
+        pw_link_leave(own->link);
+        (void)pw_link_socket_poll(&app->link_socket, pw_rdtsc());
+    }
+}
+
+void
+pw_app_link_metrics(struct pw_app *app, struct pw_text *out)
+{
+    struct pw_link *link[PW_WORKERS_MAX];
+    uint32_t n = 0;
+
+    for (uint32_t d = 0; d < app->doors; d++) {
+        if (app->door[d].link != NULL) {
+            link[n++] = app->door[d].link;
+        }
+    }
+    pw_link_metrics(link, n, out);
+}
