@@ -84,7 +84,7 @@ up(struct world *w, const struct pw_t_cfg *cfg, uint32_t n, uint32_t rf)
     pw_distributor_bind_link_ctl(w->d, &link);
     w->peer[SELF] = PW_OWNER_SELF;
     for (uint32_t i = 1; i < n; i++) {
-        int p = pw_link_open(w->link, ids[i], &addr, 0);
+        int p = pw_link_open(w->link, ids[i], &addr);
 
         assert_true(p >= 0);
         w->peer[i] = (uint8_t)p;
