@@ -14,6 +14,7 @@ static const struct {
     {"ring", "Ring of appliances"},
     {"memberlist", "Gossip among its members"},
     {"storage", "Object storage"},
+    {"link", "Links to other appliances (with -link.secret-file)"},
     {"query", "Query"},
     {"limits", "Limits of the write path (also per tenant, -runtime-config.file)"},
     {"querier", "Limits of queries (also per tenant)"},

@@ -160,6 +160,7 @@ control_turn(struct pw_app *app)
     uint32_t n = pw_listener_poll(app->listener, now);
 
     n += pw_distributor_poll(door->distributor, now);
+    n += pw_replicas_poll(&door->replicas, now);
     n += pw_jobs_poll(door->jobs, now);
     n += pw_http_server_poll(door->http, now);
     n += pw_app_link_poll(app, now);

@@ -29,33 +29,6 @@ pw_app_link_ports(uint32_t workers)
     return (uint16_t)(workers <= 1 ? 1 : PORTS_MAX);
 }
 
-/* --- What a link calls -------------------------------------------------------------------------- */
-
-static void
-on_done(void *ctx, uint64_t cookie, int status, struct pw_slice text)
-{
-    (void)ctx;
-    (void)cookie;
-    (void)status;
-    (void)text;
-}
-
-static void
-on_request(void *ctx, struct pw_link_from from, struct pw_slice bytes)
-{
-    const struct pw_app_door *door = ctx;
-
-    (void)bytes;
-    (void)pw_link_reply(door->link, from, 503, PW_SLICE_LIT("this appliance takes no replicas"));
-}
-
-static void
-on_peer(void *ctx, uint32_t peer, bool up)
-{
-    (void)ctx;
-    pw_log(PW_LOG_INFO, module, "msg=\"peer %s\" peer=%u", up ? "up" : "down", peer);
-}
-
 /* --- Creation ----------------------------------------------------------------------------------- */
 
 /* The secret is the file without the white space that editors put at its end. */
@@ -110,10 +83,7 @@ pw_app_link_create_ctl(struct pw_app *app, uint32_t door, struct pw_text *why)
     if (rc == 0) {
         bool worker = door < app->workers;
         const struct pw_link_cfg cfg = {
-            .app = {.ctx = &app->door[door],
-                    .on_done = on_done,
-                    .on_request = on_request,
-                    .on_peer = on_peer},
+            .app = pw_replicas_link_app(&app->door[door].replicas),
             .self_id = app->hostname,
             .secret = pw_slice(secret, len),
             .insecure = c->link_insecure,

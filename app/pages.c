@@ -220,8 +220,9 @@ uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops,     write_nic,  write_workers, write_http,    write_distributors,
-        write_ingesters, write_ring, write_wal,     write_shipping, write_links, write_gossip};
+        write_loops,        write_nic,       write_workers, write_http,
+        write_distributors, write_ingesters, write_ring,    write_wal,
+        write_shipping,     write_links,     write_gossip,  pw_replicas_metrics};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

@@ -16,6 +16,7 @@
 #include "app/jobs.h"
 #include "app/link_socket.h"
 #include "app/listener.h"
+#include "app/replicas.h"
 #include "app/prefault.h"
 #include "app/ring.h"
 #include "app/routes.h"
@@ -43,7 +44,8 @@ struct pw_app_door {
     struct pw_http_server *http;
     struct pw_distributor *distributor;
     struct pw_jobs_client *jobs;
-    struct pw_link *link;                   /* to other appliances; NULL: off (app/link.h) */
+    struct pw_link *link; /* to other appliances; NULL: off (app/link.h) */
+    struct pw_replicas_door replicas;
     struct pw_worker_link carrier;          /* of a worker's */
     struct pw_lane *out[PW_INGESTERS_MAX];  /* to ingester i */
     struct pw_lane *back[PW_INGESTERS_MAX]; /* from ingester i */

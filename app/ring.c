@@ -218,6 +218,33 @@ kv_changed(void *ctx, const char *key)
     r->ring[PW_APP_RING_INGESTERS].dirty |= strcmp(r->links_key, key) == 0;
 }
 
+/* What peers need to reach the link of this ingester (app/replicas.h). */
+static int
+create_link(struct pw_app_ring *r)
+{
+    static const struct pw_ring_version version = {.component = 1, .version = PW_LINK_VERSION};
+    const struct pw_config_ring *cfg = &r->app->cfg->ring;
+    char addr[PW_CONFIG_TEXT_BYTES + 16];
+    const struct pw_lifecycler_cfg life = {
+        .kind = PW_LIFECYCLER_BASIC,
+        .store = r->store,
+        .key = r->links_key,
+        .id = r->ring[PW_APP_RING_INGESTERS].cfg.self,
+        .addr = addr,
+        .zone = cfg->zone,
+        .version = &version,
+        .heartbeat_period_ms = cfg->heartbeat_period_ms,
+        .register_state = PW_INSTANCE_ACTIVE,
+        .forget_after_s = FORGET_AFTER_TIMEOUTS * cfg->heartbeat_timeout_ms / 1000,
+    };
+
+    if (!pw_config_runs(r->app->cfg, "ingester") || pw_app_control_door(r->app)->link == NULL) {
+        return 0;
+    }
+    write_address(r->app, cfg->addr, r->app->cfg->link_port, addr, sizeof(addr));
+    return pw_lifecycler_create_ctl(&r->link.life, &life);
+}
+
 int
 pw_app_ring_create_ctl(struct pw_app *app, struct pw_text *why)
 {
@@ -243,6 +270,7 @@ pw_app_ring_create_ctl(struct pw_app *app, struct pw_text *why)
     }
     rc = rc != 0 ? rc : create_ingester(r, seed[PW_APP_RING_INGESTERS]);
     rc = rc != 0 ? rc : create_distributor(r, seed[PW_APP_RING_DISTRIBUTORS]);
+    rc = rc != 0 ? rc : create_link(r);
     if (rc != 0) {
         pw_text_printf(why, "ring: %s", pw_err_text(rc));
     }

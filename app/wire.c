@@ -183,6 +183,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         return failed("http", rc, NULL);
     }
     pw_distributor_bind_http_ctl(door->distributor, door->http);
+    pw_replicas_door_init_ctl(&door->replicas, app, d);
     pw_jobs_client_bind_http_ctl(door->jobs, door->http);
     return 0;
 }
@@ -210,6 +211,7 @@ stop_doors(struct pw_app *app)
     for (uint32_t d = 0; d < app->doors; d++) {
         struct pw_app_door *door = &app->door[d];
 
+        pw_replicas_door_fini_ctl(&door->replicas);
         if (door->http != NULL) {
             pw_http_server_destroy_ctl(door->http);
         }
@@ -352,6 +354,9 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
                          : add(l, "answers", pw_jobs_poll, pw_poller_rest_until_woken, door->jobs);
             rc = rc != 0 ? rc
                          : add(l, "http", pw_http_server_poll, pw_http_server_rest_us, door->http);
+            rc = rc != 0
+                     ? rc
+                     : add(l, "replicas", pw_replicas_poll, pw_replicas_rest_us, &door->replicas);
             rc = rc != 0
                      ? rc
                      : add(l, "timers", pw_worker_poll_timers, pw_worker_rest_us, app->worker[i]);
@@ -600,6 +605,10 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
     pthread_mutex_init(&app->overrides_mutex, NULL);
     pw_text_fixed(&why, why_bytes, sizeof(why_bytes));
     rc = random_bytes(&app->hash_key, sizeof(app->hash_key));
+    if (rc == 0 && cfg->link_secret_file[0] != 0) {
+        /* A file that cannot be read stops the start later, with its name. */
+        (void)!pw_replicas_hash_key_cold(cfg->link_secret_file, &app->hash_key);
+    }
     rc = rc != 0 ? rc : start_runtime_config(app, &why);
     if (rc != 0) {
         failed("runtime config", rc, &why);

@@ -137,6 +137,10 @@ step bucket 200 python3 tests/e2e/bucket.py build/app/pyrowire
 step disk-full 60 unshare -m python3 tests/e2e/disk_full.py build/app/pyrowire
 step loopback 600 bash tests/e2e/appliance.sh loopback
 step blocks 300 bash tests/e2e/appliance.sh blocks
+say "three appliances, one ring"
+step cluster 300 bash app/cluster.sh --once
+step cluster-kill $((120 + 20 * ${PW_CLUSTER_ROUNDS:-20})) python3 tests/e2e/cluster.py build/app/pyrowire \
+    --rounds "${PW_CLUSTER_ROUNDS:-20}"
 if [ "$fast" != --fast ]; then
     say "real SDKs against the DPDK port"
     step sdk-go 600 bash tests/e2e/appliance.sh sdk go

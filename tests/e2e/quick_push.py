@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Push real profiles with fresh times through the public API, then ask for the flame graph.
 
-usage: quick_push.py HOST:PORT CORPUS_DIR [--quiet]
-Each file goes out as a Connect push (application/json, the pprof gzipped inside), from a service named
+usage: quick_push.py HOST:PORT CORPUS_DIR [--quiet] [--ask HOST:PORT]...
+Asks where it pushed, and each --ask. Each file goes out as a Connect push (application/json, the pprof gzipped inside), from a service named
 after it. The totals of the answers are compared with totals counted here from the pprof itself.
 Standard library only. Exit 1 when an answer is wrong.
 """
@@ -10,6 +10,7 @@ import base64, glob, gzip, http.client, json, os, sys, time
 
 addr, corpus = sys.argv[1], sys.argv[2]
 quiet = '--quiet' in sys.argv
+asked = list(dict.fromkeys([addr] + [v for o, v in zip(sys.argv, sys.argv[1:]) if o == '--ask']))
 
 
 def varint(b, i):
@@ -85,8 +86,8 @@ def totals(raw):
     return [('%s:%s' % (strings[t], strings[u]), p, s) for (t, u), s in zip(types, sums)]
 
 
-def call(path, body):
-    c = http.client.HTTPConnection(addr, timeout=15)
+def call(path, body, where=addr):
+    c = http.client.HTTPConnection(where, timeout=15)
     c.request('POST', path, json.dumps(body), {'Content-Type': 'application/json'})
     r = c.getresponse()
     data = r.read()
@@ -109,18 +110,18 @@ for f in sorted(glob.glob(os.path.join(corpus, '*.pb.gz'))):
     call('/push.v1.PusherService/Push', {'series': [{'labels': labels, 'samples': [
         {'rawProfile': base64.b64encode(gzip.compress(raw, 1)).decode()}]}]})
     pushed += 1
-    for types, period, want in rows:
+    for where, (types, period, want) in [(a, r) for r in rows for a in asked]:
         if want == 0:
             continue
         g = call('/querier.v1.QuerierService/SelectMergeStacktraces', {
             'profileTypeID': '%s:%s:%s' % (kind, types, period),
             'labelSelector': '{service_name="%s"}' % name,
-            'start': start - 1000, 'end': int(time.time() * 1000) + 1000})['flamegraph']
+            'start': start - 1000, 'end': int(time.time() * 1000) + 1000}, where)['flamegraph']
         got = int(g.get('total', 0))
         if got != want:
             bad += 1
-            print('WRONG %s %s: total %d, want %d' % (name, types, got, want))
-        elif not quiet and types in ('cpu:nanoseconds', 'alloc_space:bytes'):
+            print('WRONG %s %s, asked of %s: total %d, want %d' % (name, types, where, got, want))
+        elif not quiet and where == addr and types in ('cpu:nanoseconds', 'alloc_space:bytes'):
             top = {}
             for level in g['levels']:
                 v = [int(x) for x in level['values']]
@@ -130,5 +131,6 @@ for f in sorted(glob.glob(os.path.join(corpus, '*.pb.gz'))):
             print('   %-24s %-18s total %-14d hottest %s (%d %%)' % (
                 name, types, got, best[:44], 100 * top[best] // got))
 if not quiet or bad:
-    print('   %d profiles pushed, every total %s' % (pushed, 'right' if not bad else 'NOT right'))
+    print('   %d profiles pushed, every total %s, asked of %s' % (
+        pushed, 'right' if not bad else 'NOT right', ', '.join(asked)))
 sys.exit(1 if bad or not pushed else 0)

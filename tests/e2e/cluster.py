@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Three appliances in network namespaces on one bridge, three replicas: kill -9 one, cut one off, under load.
+
+usage: cluster.py PYROWIRE [--rounds N] [--seed S] [--name N] [--no-nic]
+Each push is a profile of one function of its own with the value 1, sent to the appliances in turn. By turns a
+round kills one of the three and starts it again on its data, or takes its link off the bridge and puts it
+back. What must hold in every round:
+  - an appliance that is neither dead nor cut off refuses nothing, once it has seen the other one go (unless it
+    found the third silent too meanwhile: a machine that does not run it for -link.silence. Such rounds are
+    counted, and at most half may be of that kind);
+  - what was acknowledged is there once, asked of each of those, while the third is away and when it is back;
+  - the third answers again, and all three see each other.
+--no-nic: kernel sockets alone instead of a DPDK port in each namespace. Needs root. Standard library only.
+"""
+import argparse, http.client, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+
+from small import PUSH, profile, push_body
+
+HANG_S = 60  # longer than anything here may take; reaching it is a failure
+ap = argparse.ArgumentParser()
+ap.add_argument('pyrowire')
+ap.add_argument('--rounds', type=int, default=20)
+ap.add_argument('--seed', type=int, default=int(time.time()))
+ap.add_argument('--name', default='clu', help='of the namespaces and the bridge: up to 4 letters')
+ap.add_argument('--no-nic', action='store_true')
+ap.add_argument('--option', action='append', default=[], help='more options of the appliances')
+args = ap.parse_args()
+random.seed(args.seed)
+NET = '10.214.%d.' % (1 + sum(args.name.encode()) % 250)
+TYPE = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
+
+
+def sh(*argv, check=True):
+    r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG_S)
+    if check and r.returncode:
+        raise SystemExit('%s: %s' % (' '.join(argv), r.stdout.decode()))
+    return r.stdout.decode()
+
+
+class Node:
+    """One appliance, the namespace it lives in, and the cable from there to the bridge."""
+
+    def __init__(self, i, directory):
+        self.i, self.id, self.address = i, 'n%d' % i, NET + str(i)
+        self.ns, self.cable, self.nic = 'pw-%s%d' % (args.name, i), 'pw%s%dh' % (args.name, i), 'pw%s%d' % (args.name, i)
+        self.data = os.path.join(directory, self.id)
+        self.log = open(os.path.join(directory, self.id + '.log'), 'ab')
+        self.p = None
+        sh('ip', 'netns', 'add', self.ns)
+        sh('ip', 'link', 'add', self.cable, 'numrxqueues', '1', 'numtxqueues', '1', 'type', 'veth', 'peer', 'name', self.nic,
+           'numrxqueues', '1', 'numtxqueues', '1', 'netns', self.ns)
+        sh('ip', '-n', self.ns, 'link', 'set', 'lo', 'up')
+        sh('ip', '-n', self.ns, 'addr', 'add', self.address + '/24', 'dev', self.nic)
+        sh('ip', '-n', self.ns, 'link', 'set', self.nic, 'up')
+        sh('ethtool', '-K', self.cable, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off', check=False)
+        sh('ip', 'netns', 'exec', self.ns, 'ethtool', '-K', self.nic, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off',
+           'gro', 'off', check=False)
+        sh('ip', 'link', 'set', self.cable, 'master', bridge, 'up')
+
+    def start(self):
+        where = ['-server.http-listen-address=' + self.address] if args.no_nic else ['-nic.netdev=' + self.nic]
+        self.p = subprocess.Popen(
+            ['ip', 'netns', 'exec', self.ns, args.pyrowire, *where, '-nic.hugepages=off',
+             '-dataplane.rx-buffer-bytes=8MiB', '-dataplane.connections-max=256',
+             '-pyroscopedb.data-path=' + self.data, '-ingester.head.max-bytes=128MiB',
+             '-ingester.head.prefault-bytes=0', '-ingester.wal.segment-bytes=4MiB', '-query.threads=1',
+             '-distributor.replication-factor=3', '-ingester.lifecycler.ID=' + self.id,
+             '-distributor.ring.instance-id=' + self.id, '-ingester.lifecycler.addr=' + self.address,
+             '-ingester.unregister-on-shutdown=false', '-ingester.min-ready-duration=0s',
+             '-memberlist.bind-addr=' + self.address, '-memberlist.advertise-addr=' + self.address,
+             '-memberlist.join=%s:7946' % (NET + '1'), '-memberlist.join=%s:7946' % (NET + '2'),
+             '-memberlist.join=%s:7946' % (NET + '3'), '-link.secret-file=' + secret, '-link.silence=3s',
+             '-distributor.ingestion-rate-limit-mb=10000', '-distributor.ingestion-burst-size-mb=10000',
+             '-ingester.max-global-series-per-tenant=0', '-querier.max-flamegraph-nodes-max=0', *args.option],
+            stdout=self.log, stderr=self.log)
+
+    def kill(self):
+        self.p.send_signal(signal.SIGKILL)
+        self.p.wait()
+
+    def request(self, method, path, body=None, timeout=10):
+        c = http.client.HTTPConnection(self.address, 4040, timeout=timeout)
+        try:
+            c.request(method, path, body, {'Content-Type': 'application/json'} if body else {})
+            r = c.getresponse()
+            return r.status, r.read().decode()
+        finally:
+            c.close()
+
+    def metric(self, name):
+        """Sum over the labels, or None when it does not answer."""
+        try:
+            text = self.request('GET', '/metrics', timeout=3)[1]
+        except (OSError, http.client.HTTPException):
+            return None
+        return sum(float(l.split()[-1]) for l in text.splitlines() if l.startswith(name + ' ') or l.startswith(name + '{'))
+
+    def values(self):
+        """Function -> value, over everything the cluster has."""
+        now = int(time.time() * 1000)
+        status, text = self.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps(
+            {'profileTypeID': TYPE, 'labelSelector': '{service_name="cluster"}', 'start': now - 3600000,
+             'end': now + 60000, 'maxNodes': 1 << 30}), timeout=HANG_S)
+        if status != 200:
+            return 'query answered %d: %s' % (status, text[:200])
+        graph, out = json.loads(text).get('flamegraph') or {}, {}
+        for level in graph.get('levels', []):
+            v = [int(x) for x in level['values']]
+            for i in range(0, len(v), 4):
+                name = graph['names'][v[i + 3]]
+                out[name] = out.get(name, 0) + v[i + 1]
+        out.pop('total', None)
+        return out
+
+    def sees(self, others):
+        """Whether its ring has all others ACTIVE and its links to them are up."""
+        try:
+            if self.request('GET', '/ready', timeout=3)[0] != 200:
+                return False
+        except (OSError, http.client.HTTPException):
+            return False
+        return self.metric('pyrowire_replica_peers_up') == others
+
+
+def wait_for(what, condition):
+    until = time.time() + HANG_S
+    while time.time() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    print('FAIL: not within %d s: %s' % (HANG_S, what))
+    return False
+
+
+class Load:
+    """Pushes to the nodes it is told to until it is told to stop. A push that has no answer may be there or not."""
+
+    def __init__(self):
+        self.acked, self.sent, self.refused = set(), set(), []
+        self.targets, self.strict, self.stop = [], False, False
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(random.random(),)) for _ in range(3)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, seed):
+        dice, conns = random.Random(seed), {}
+        while not self.stop:
+            with self.lock:
+                targets, strict = list(self.targets), self.strict
+            if not targets:
+                time.sleep(0.01)
+                continue
+            node = dice.choice(targets)
+            name = 'push_%x' % dice.getrandbits(60)
+            body = push_body(profile([name]), service_name='cluster', pod=str(dice.randrange(50)))
+            with self.lock:
+                self.sent.add(name)
+            try:
+                c = conns.get(node.i) or http.client.HTTPConnection(node.address, 4040, timeout=10)
+                conns[node.i] = c
+                c.request('POST', PUSH, body, {'Content-Type': 'application/json'})
+                r = c.getresponse()
+                text = r.read().decode()
+                status = r.status
+            except (OSError, http.client.HTTPException) as e:
+                conns.pop(node.i, None)
+                status, text = 0, repr(e)
+            with self.lock:
+                if status == 200:
+                    self.acked.add(name)
+                elif strict and self.strict and node in self.targets:
+                    self.refused.append('%s: %d %s' % (node.id, status, text[:200]))
+            time.sleep(0.004)
+
+    def aim(self, nodes, strict):
+        """strict: from now on nobody of them may refuse."""
+        with self.lock:
+            self.targets, self.strict = list(nodes), strict
+
+    def forgive(self, silent):
+        """True: there was something to forgive."""
+        with self.lock:
+            found = silent and len(self.refused) > 0
+            if found:
+                self.refused = []
+        return found
+
+    def count(self):
+        with self.lock:
+            return len(self.acked)
+
+    def end(self):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+
+def acked_more(load, n):
+    start = load.count()
+    return wait_for('%d more pushes acknowledged' % n, lambda: load.count() >= start + n)
+
+
+def judge(load, nodes, when):
+    with load.lock:
+        acked = set(load.acked)
+    ok = True
+    for node in nodes:
+        have = node.values()
+        if isinstance(have, str):
+            print('FAIL: %s, %s: %s' % (when, node.id, have))
+            ok = False
+            continue
+        with load.lock:
+            sent = set(load.sent)
+        lost = [n for n in acked if have.get(n, 0) == 0]
+        twice = {n: v for n, v in have.items() if v != 1}
+        strange = [n for n in have if n not in sent]
+        if lost or twice or strange:
+            print('FAIL: %s, asked of %s: %d of %d acknowledged lost %s, %d not once %s, %d never sent %s' % (
+                when, node.id, len(lost), len(acked), lost[:3], len(twice), list(twice.items())[:3], len(strange), strange[:3]))
+            ok = False
+    return ok
+
+
+starved = []
+
+
+def silences(nodes):
+    return sum(x.metric('pyrowire_replica_peers_silent_total') or 0 for x in nodes)
+
+
+def one_round(n, nodes, load):
+    away = random.choice(nodes)
+    others = [x for x in nodes if x is not away]
+    by_kill = n % 2 == 0
+    how = 'kill -9 of ' + away.id if by_kill else away.id + ' cut off'
+    load.aim(nodes, False)
+    if not acked_more(load, 20):
+        return False
+    load.aim(others, False)
+    if by_kill:
+        away.kill()
+    else:
+        sh('ip', 'link', 'set', away.cable, 'nomaster')
+    ok = wait_for('both others have seen it go: ' + how, lambda: all(x.metric('pyrowire_replica_peers_up') == 1 for x in others))
+    before = silences(others)
+    load.aim(others, True)  # order, not time: from here on no push may fail
+    ok = ok and acked_more(load, 30)
+    ok = ok and judge(load, others, how)
+    if load.forgive(silences(others) != before):
+        starved.append(n)
+    load.aim(others, False)
+    if by_kill:
+        away.start()
+    else:
+        sh('ip', 'link', 'set', away.cable, 'master', bridge)
+    ok = ok and wait_for('all three see each other again: ' + how, lambda: all(x.sees(2) for x in nodes))
+    ok = ok and judge(load, nodes, 'after ' + how)
+    load.aim([], False)
+    with load.lock:
+        if load.refused:
+            print('FAIL: %s: %d pushes refused by who was there: %s' % (how, len(load.refused), load.refused[:2]))
+            ok = False
+    if len(starved) > (args.rounds + 1) // 2:
+        print('FAIL: appliances found each other silent in rounds %s' % starved)
+        ok = False
+    return ok
+
+
+def clear():
+    for i in (1, 2, 3):
+        sh('ip', 'netns', 'del', 'pw-%s%d' % (args.name, i), check=False)
+        sh('ip', 'link', 'del', 'pw%s%dh' % (args.name, i), check=False)
+    sh('ip', 'link', 'del', bridge, check=False)
+
+
+def main():
+    global secret, bridge
+    directory = tempfile.mkdtemp(prefix='pyrowire-cluster.')
+    secret, bridge, nodes, load, ok, n = os.path.join(directory, 'secret'), 'pw%sbr' % args.name, [], None, False, -1
+    with open(secret, 'wb') as f:
+        f.write(os.urandom(32))
+    try:
+        clear()
+        sh('ip', 'link', 'add', bridge, 'type', 'bridge')
+        sh('ip', 'addr', 'add', NET + '254/24', 'dev', bridge)
+        sh('ip', 'link', 'set', bridge, 'up')
+        for i in (1, 2, 3):
+            nodes.append(Node(i, directory))
+        for node in nodes:
+            node.start()
+        ok = wait_for('three appliances see each other', lambda: all(x.sees(2) for x in nodes))
+        load = Load() if ok else None
+        for n in range(args.rounds if ok else 0):
+            ok = one_round(n, nodes, load)
+            if not ok:
+                break
+    finally:
+        if load:
+            load.end()
+        for node in nodes:
+            if node.p and node.p.poll() is None:
+                node.kill()
+        clear()
+        if not ok:
+            for node in nodes:
+                print('--- end of the log of %s' % node.id)
+                with open(os.path.join(directory, node.id + '.log'), errors='replace') as f:
+                    print(''.join(f.readlines()[-12:]), end='')
+        if not os.environ.get('PW_CLUSTER_KEEP'):
+            shutil.rmtree(directory, ignore_errors=True)
+    print('cluster.py: seed %d, %d rounds, %d pushes acknowledged, %d rounds starved: %s' % (
+        args.seed, n + 1, load.count() if load else 0, len(starved),
+        'each there once, none refused' if ok else 'FAILED'))
+    sys.exit(0 if ok else 1)
+
+
+main()
