@@ -2,6 +2,8 @@
  * make content wrong but never memory unsafe. */
 #include "pprof/record.h"
 
+#include <immintrin.h>
+
 struct range {
     const struct pw_record *r;
     size_t len;
@@ -131,24 +133,83 @@ locations_ok(const struct range *in)
     return true;
 }
 
+/* Where a reader of whole stacks meets an unseen location it looks at its functions. */
+static bool
+location_ok(const struct range *in, uint32_t v)
+{
+    const struct pw_record *r = in->r;
+
+    return v - 1 < r->locations_count &&
+           (r->functions_count != 0 || pw_record_location(r, v - 1).line_count == 0);
+}
+
 /* Whether [at, end) of the lists is `depth` varints of locations and nothing else. */
 static bool
-list_ok(const struct range *in, size_t at, size_t end, uint32_t depth)
+list_ok_slow(const struct range *in, size_t at, size_t end, uint32_t depth)
 {
     const uint8_t *locs = (const uint8_t *)in->r + in->r->locs_off;
 
     for (uint32_t d = 0; d < depth; d++) {
         uint32_t v;
 
-        if (!varint_ok(locs, &at, end, &v) || v - 1 >= in->r->locations_count) {
-            return false;
-        }
-        /* Where a reader of whole stacks meets an unseen location it looks at its functions. */
-        if (in->r->functions_count == 0 && pw_record_location(in->r, v - 1).line_count != 0) {
+        if (!varint_ok(locs, &at, end, &v) || !location_ok(in, v)) {
             return false;
         }
     }
     return at == end;
+}
+
+/* One bit a byte of p[0..31]: whether the varint of one or two bytes that begins there is 1..count. */
+static uint32_t
+locations_at(const uint8_t *p, uint32_t count)
+{
+    const __m256i most = _mm256_set1_epi16((int16_t)(count - 1));
+    uint32_t ok[2];
+
+    for (int half = 0; half < 2; half++) {
+        __m256i b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(p + 16 * half)));
+        __m256i next = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(p + 16 * half + 1)));
+        __m256i more = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 15);
+        __m256i v = _mm256_or_si256(_mm256_and_si256(b, _mm256_set1_epi16(0x7F)),
+                                    _mm256_slli_epi16(_mm256_and_si256(next, more), 7));
+        __m256i at = _mm256_sub_epi16(v, _mm256_set1_epi16(1));
+        __m256i fits = _mm256_cmpeq_epi16(_mm256_min_epu16(at, most), at);
+
+        fits = _mm256_packs_epi16(fits, fits); /* the low half of each lane, twice */
+        ok[half] = (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(fits, 0x08)) & 0xFFFF;
+    }
+    return ok[0] | ok[1] << 16;
+}
+
+/* The same for varints of one and two bytes, which most of a record is, 32 bytes a turn. Reads as far
+ * as PW_RECORD_LOCS_SLACK behind the lists. */
+static bool
+list_ok(const struct range *in, size_t at, size_t end, uint32_t depth)
+{
+    const struct pw_record *r = in->r;
+    const uint8_t *locs = (const uint8_t *)r + r->locs_off;
+    uint32_t more_before = 0; /* the byte before has a second one behind it */
+    uint64_t found = 0;
+
+    if (r->functions_count == 0 || r->locations_count == 0 || r->locations_count > INT16_MAX) {
+        return list_ok_slow(in, at, end, depth);
+    }
+    for (size_t p = at; p < end; p += 32) {
+        uint32_t mask = end - p >= 32 ? UINT32_MAX : (1U << (end - p)) - 1;
+        uint32_t more =
+            (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const void *)(locs + p))) & mask;
+        uint32_t second = more << 1 | more_before;
+
+        if ((more & second) != 0) {
+            return list_ok_slow(in, at, end, depth); /* one of three bytes or more */
+        }
+        if ((~second & mask & ~locations_at(locs + p, r->locations_count)) != 0) {
+            return false;
+        }
+        found += (uint32_t)__builtin_popcount(~second & mask);
+        more_before = more >> 31;
+    }
+    return found == depth && (end == at || locs[end - 1] < 0x80);
 }
 
 static bool
