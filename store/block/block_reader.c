@@ -120,7 +120,8 @@ open_meta(struct pw_block *b, struct pw_block_error *err)
         return PW_EINVAL;
     }
     if (b->meta.version != 3) {
-        snprintf(err->text, sizeof(err->text), "meta.json: version %u", b->meta.version);
+        snprintf(err->text, sizeof(err->text), "meta.json: version %u is not read, only 3",
+                 b->meta.version);
         return PW_ENOTSUP;
     }
     return 0;

@@ -184,6 +184,11 @@ pw_parquet_column_open(struct pw_parquet_column *c, const struct pw_parquet_file
         return pw_parquet_error(err, f, PW_ENOTSUP, c->chunk->data_offset, "column %s",
                                 c->leaf->path);
     }
+    if (!pw_parquet_codec_is_known(c->chunk->codec)) {
+        return pw_parquet_error(err, f, PW_ENOTSUP, c->chunk->data_offset,
+                                "column %s: pages are compressed with codec %u, which is not read",
+                                c->leaf->path, c->chunk->codec);
+    }
     rc = read_offset_index(c, err);
     c->page_index = c->page_count;
     if (rc == 0 && bounds) {

@@ -44,7 +44,12 @@ enum pw_parquet_encoding {
     PW_PARQUET_RLE_DICTIONARY = 8,
 };
 
-enum pw_parquet_codec { PW_PARQUET_UNCOMPRESSED = 0, PW_PARQUET_ZSTD = 6 };
+enum pw_parquet_codec {
+    PW_PARQUET_UNCOMPRESSED = 0,
+    PW_PARQUET_SNAPPY = 1,
+    PW_PARQUET_GZIP = 2,
+    PW_PARQUET_ZSTD = 6,
+};
 
 enum pw_parquet_page {
     PW_PARQUET_DATA_PAGE = 0,

@@ -6,7 +6,6 @@
 
 #include <isa-l/crc.h>
 #include <stdlib.h>
-#include <zstd.h>
 
 struct page_header {
     int64_t type, plain_bytes, stored_bytes;
@@ -116,7 +115,7 @@ static int
 decompress(const struct pw_parquet_column *c, struct pw_slice stored, uint64_t plain_bytes,
            uint8_t **buf, size_t *cap, struct pw_slice *plain, struct pw_block_error *err)
 {
-    size_t n;
+    int rc;
 
     if (plain_bytes > *cap) {
         free(*buf);
@@ -127,18 +126,18 @@ decompress(const struct pw_parquet_column *c, struct pw_slice stored, uint64_t p
         }
         *cap = plain_bytes;
     }
-    n = ZSTD_decompress(*buf, plain_bytes, stored.ptr, stored.len);
-    if (ZSTD_isError(n) || n != plain_bytes) {
-        return bad_page(c, err, PW_EINVAL, stored.ptr, "zstd data");
+    rc = pw_parquet_unpack(c->chunk->codec, stored, *buf, plain_bytes);
+    if (rc != 0) {
+        return bad_page(c, err, rc, stored.ptr, "compressed data");
     }
-    *plain = pw_slice(*buf, n);
+    *plain = pw_slice(*buf, plain_bytes);
     return 0;
 }
 
 static bool
 is_compressed(const struct pw_parquet_column *c, const struct page_header *h)
 {
-    return c->chunk->codec == PW_PARQUET_ZSTD && !h->is_plain;
+    return c->chunk->codec != PW_PARQUET_UNCOMPRESSED && !h->is_plain;
 }
 
 /* --- Values --------------------------------------------------------------------------------------- */
@@ -489,9 +488,6 @@ pw_parquet_page_decode(struct pw_parquet_column *c, uint32_t index, struct pw_bl
     if (h.type != PW_PARQUET_DATA_PAGE && h.type != PW_PARQUET_DATA_PAGE_V2) {
         return bad_page(c, err, PW_EINVAL, body.ptr, "no data page where the index says");
     }
-    if (c->chunk->codec != PW_PARQUET_UNCOMPRESSED && c->chunk->codec != PW_PARQUET_ZSTD) {
-        return bad_page(c, err, PW_ENOTSUP, body.ptr, "codec");
-    }
     rc = split_page(c, &h, body, &parts, err);
     if (rc != 0) {
         return rc;
@@ -553,7 +549,7 @@ pw_parquet_dictionary_decode(struct pw_parquet_column *c, struct pw_block_error 
     if (h.type != PW_PARQUET_DICTIONARY_PAGE) {
         return bad_page(c, err, PW_EINVAL, body.ptr, "no dictionary page where the footer says");
     }
-    if (c->chunk->codec == PW_PARQUET_ZSTD && body.len != 0) {
+    if (c->chunk->codec != PW_PARQUET_UNCOMPRESSED && body.len != 0) {
         rc = decompress(c, body, (uint64_t)h.plain_bytes, &c->dictionary_bytes, &cap, &body, err);
     }
     /* PLAIN: no value takes less than a bit. */

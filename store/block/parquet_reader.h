@@ -7,7 +7,7 @@
  * Errors   PW_EINVAL, PW_ENOTSUP, PW_ENOMEM and a line naming file and offset.
  * Limits   PW_PARQUET_*; at most one repeated level is read; BOOLEAN, INT32, INT64, BYTE_ARRAY and
  *          FIXED_LEN_BYTE_ARRAY(16); PLAIN, dictionary, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY;
- *          uncompressed or ZSTD; files need an offset index.
+ *          uncompressed, SNAPPY, GZIP or ZSTD; files need an offset index.
  */
 #ifndef PW_STORE_PARQUET_READER_H
 #define PW_STORE_PARQUET_READER_H
@@ -126,6 +126,12 @@ pw_parquet_column_row(const struct pw_parquet_column *c, uint64_t row, uint32_t 
     *from = c->row_start != NULL ? c->row_start[i] : i;
     *end = c->row_start != NULL ? c->row_start[i + 1] : i + 1;
 }
+
+/* --- parquet_codec.c: for parquet_page.c ----------------------------------------------------------- */
+
+bool pw_parquet_codec_is_known(uint32_t codec);
+/* Exactly n bytes into out, or PW_EINVAL, PW_ENOMEM. */
+PW_MUST_USE int pw_parquet_unpack(uint32_t codec, struct pw_slice in, uint8_t *out, size_t n);
 
 /* --- parquet_page.c: for parquet_column.c ---------------------------------------------------------- */
 
