@@ -2,7 +2,8 @@
  *
  * Purpose  runs the lifecyclers of the ingester and the distributor, turns what the store says into
  *          snapshots, and answers for the ring in /ready, /metrics and the pages (app/ring_page.h).
- * Owner    app->ring; the control thread creates, polls and destroys; app->kv stands before and goes after.
+ * Owner    app->ring; the control thread creates, polls and destroys; app->kv stands before, and has ended
+ *          before destroy.
  *          What others may call says so.
  * Context  cold, but for pw_app_ring_ready.
  * Units    -

@@ -665,6 +665,7 @@ pw_app_stop(struct pw_app *app)
     pw_durable_stop_ctl(app); /* its writers read the doors' bulk memory */
     pw_bucket_stop_ctl(app);
     stop_doors(app);
+    pw_gossip_close_ctl(app); /* its thread tells the ring of changes */
     pw_app_ring_destroy_ctl(app);
     pw_app_link_destroy_ctl(app);
     if (app->query != NULL) {
@@ -684,7 +685,6 @@ pw_app_stop(struct pw_app *app)
         pw_bell_fini_ctl(&app->bell[i]);
     }
     rte_mempool_free(app->listener_pool);
-    pw_gossip_close_ctl(app);
     pw_nic_close_ctl(&app->nic);
     stop_runtime_config(app);
     free(app);

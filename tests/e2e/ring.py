@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """One appliance in its rings: ready at once, shown to people and tools, forgotten and back, LEAVING before it goes,
-and the same tokens after a restart. Every wait is for an event, up to half a minute.
+and the same tokens after a restart. Then two in one ring: they see the same, one is killed, shown as silent, forgotten,
+and one leaves. Every wait is for an event, up to a minute.
 
 usage: ring.py PYROWIRE [--address A]"""
 import json, os, re, signal, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
@@ -38,15 +39,16 @@ def ask(path, form=None, accept=None, method=None):
         return e.code, e.headers, e.read().decode()
 
 
-def shards(path='/ring'):
-    return json.loads(ask(path, accept='application/json')[2])['shards']
+def shards(path='/ring', at=None):
+    with opener.open(urllib.request.Request((at or base) + path, headers={'Accept': 'application/json'}), timeout=30) as r:
+        return json.loads(r.read())['shards']
 
 
 def wait_for(what, found):
-    until = time.time() + 30
+    until = time.time() + 60
     while not found():
         if time.time() > until:
-            check(what, False, 'not within 30 s')
+            check(what, False, 'not within a minute')
             return
         time.sleep(0.05)
     check(what, True)
@@ -104,6 +106,47 @@ def stop(a):
           (a.p.returncode, lines))
 
 
+def member(where, folder, join, log):
+    """One of several on a loopback address of its own."""
+    return Appliance([sys.argv[1], '-pyroscopedb.data-path=' + folder, '-ingester.lifecycler.ID=' + where,
+                      '-distributor.ring.instance-id=' + where, '-memberlist.bind-addr=' + where,
+                      '-memberlist.advertise-addr=' + where, *(['-memberlist.join=' + join + ':7946'] if join else []),
+                      '-ingester.min-ready-duration=0s', '-ingester.heartbeat-period=1s', '-ring.heartbeat-timeout=5s',
+                      '-ingester.heartbeat-timeout=5s'], where, 4040, log)
+
+
+def seen(where, path='/ring'):
+    return {m['id']: (m['state'], m['address'], tuple(m['tokens'])) for m in shards(path, 'http://%s:4040' % where) or []}
+
+
+def two(data, log):
+    first, second = address, re.sub(r'\d+$', lambda m: str(int(m[0]) + 1), address)
+    members = []
+    try:
+        members.append(member(first, data + '/1', '', log))
+        members.append(member(second, data + '/2', first, log))
+        wait_for('two members, the same in both', lambda: seen(first) == seen(second) and len(seen(first)) == 2)
+        wait_for('two distributors', lambda: len(seen(first, '/distributor/ring')) == 2)
+        check('no token twice', len({t for m in seen(first).values() for t in m[2]}) == 256)
+        members[1].kill()
+        wait_for('killed: UNHEALTHY', lambda: seen(first)[second][0] == 'UNHEALTHY')
+        members[1] = member(second, data + '/2', first, log)
+        wait_for('restarted: ACTIVE with its tokens', lambda: seen(first) == seen(second) and
+                 seen(first)[second][0] == 'ACTIVE' and len(seen(first)[second][2]) == 128)
+        members[1].kill()
+        wait_for('killed again: UNHEALTHY', lambda: seen(first)[second][0] == 'UNHEALTHY')
+        check('forgotten on request', ask('/ring', {'forget': second})[0] == 302)
+        wait_for('and gone', lambda: list(seen(first)) == [first])
+        members[1] = member(second, data + '/2', first, log)
+        wait_for('back in the ring', lambda: seen(first) == seen(second) and seen(first)[second][0] == 'ACTIVE')
+        members[1].p.send_signal(signal.SIGTERM)
+        wait_for('one that leaves is gone', lambda: list(seen(first)) == [first])
+        check('exit 0', members[1].p.wait(60) == 0)
+    finally:
+        for m in members:
+            m.kill()
+
+
 log = open(os.environ.get('PW_RING_LOG') or tempfile.mktemp(prefix='pyrowire-ring-log.'), 'w')
 with tempfile.TemporaryDirectory(prefix='pyrowire-ring.') as data:
     a = None
@@ -122,6 +165,9 @@ with tempfile.TemporaryDirectory(prefix='pyrowire-ring.') as data:
     finally:
         if a is not None:
             a.kill()
+    os.mkdir(data + '/1')
+    os.mkdir(data + '/2')
+    two(data, log)
 if not os.environ.get('PW_RING_LOG'):
     os.unlink(log.name)
 print('%d passed, %d failed, 0 skipped' % (passed, failed))
