@@ -23,7 +23,7 @@ fill(uint8_t *p, size_t n, unsigned kind)
 
     for (size_t i = 0; i < n; i++) {
         x = x * 1664525U + 1013904223U;
-        p[i] = kind == 0 ? (uint8_t) "ring of appliances, "[i % 20 + (x >> 31) * (i % 3)]
+        p[i] = kind == 0 ? (uint8_t) "ring of appliances, "[(i + (x >> 31) * (i % 3)) % 20]
                          : (kind == 1 ? (uint8_t)(x >> 24) : 'a');
     }
 }
