@@ -248,14 +248,23 @@ pw_link_next_us(const struct pw_link *l)
     return TAILQ_EMPTY(&l->out) ? l->next_us : 0;
 }
 
-/* While this thread did not run (stopped, preempted, busy) nobody could be heard. */
+static uint64_t
+later(uint64_t at_us, uint64_t us, uint64_t now_us)
+{
+    return at_us + us < now_us ? at_us + us : now_us;
+}
+
+/* While this thread did not run (stopped, preempted, busy) nobody could be heard. Whom it heard in this turn it heard
+ * now, not later. */
 static void
-away(struct pw_link *l, uint64_t us)
+away(struct pw_link *l, uint64_t us, uint64_t now_us)
 {
     for (uint32_t i = 0; i < pw_link_sessions(l); i++) {
         if (l->live[i]) {
-            l->session[i].heard_us += us;
-            l->session[i].pinged_us += us;
+            struct pw_link_session *s = &l->session[i];
+
+            s->heard_us = later(s->heard_us, us, now_us);
+            s->pinged_us = later(s->pinged_us, us, now_us);
         }
     }
 }
@@ -268,7 +277,7 @@ pw_link_tick(struct pw_link *l, uint64_t now_us)
 
     l->tick_us = now_us;
     if (since > AWAY_US) {
-        away(l, since);
+        away(l, since, now_us);
     }
     if (now_us < l->next_us) {
         return 0;

@@ -430,6 +430,13 @@ test_pw_link_tick__we_were_away__peer_stays_up(void **state)
     w->now_us += 30000000; /* both stopped, as by a signal */
     pw_wire_run(w, 100000);
     assert_int_equal(a->downs, 0);
+    call_ok(a, 1, 100000);
+    pw_wire_run(w, 60);
+    w->now_us += 300000; /* and what came meanwhile is taken before the clock is looked at */
+    pw_wire_run(w, 100000);
+    assert_int_equal(a->downs, 0);
+    assert_int_equal(a->done[1], 1);
+    assert_int_equal(a->status[1], 201);
     assert_true(pw_link_peer_up(a->link, 0));
     pair_free(w, a, b);
 }
