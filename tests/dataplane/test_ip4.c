@@ -99,7 +99,7 @@ static void
 test_ip4_check__each_lie__counted_under_its_name(void **state)
 {
     struct pw_fake_worker *f = *state;
-    struct packet p = packet_of(5, 17, 20);
+    struct packet p = packet_of(5, 47, 20);
 
     seal(&p);
     input(f, &p);
@@ -121,8 +121,13 @@ test_ip4_check__each_lie__counted_under_its_name(void **state)
     p = packet_of(5, 6, 20), put_be16(&p, 6, 0x2000), seal(&p), input(f, &p); /* first */
     p = packet_of(5, 6, 20), put_be16(&p, 6, 0x0001), seal(&p), input(f, &p); /* last */
     assert_int_equal(pw_worker_drops(f->w, "ip4_fragment"), 2);
-    p = packet_of(5, 17, 20), put_be16(&p, 6, 0x4000), seal(&p), input(f, &p); /* DF is fine */
+    p = packet_of(5, 47, 20), put_be16(&p, 6, 0x4000), seal(&p), input(f, &p); /* DF is fine */
     assert_int_equal(pw_worker_drops(f->w, "ip4_protocol"), 2);
+
+    p = packet_of(5, 17, 20), seal(&p), input(f, &p); /* whose length says 0 */
+    assert_int_equal(pw_worker_drops(f->w, "udp_short"), 1);
+    p = packet_of(5, 17, 20), put_be16(&p, 24, 20), seal(&p), input(f, &p);
+    assert_int_equal(pw_worker_drops(f->w, "udp_port"), 1);
 
     p = packet_of(5, 6, 20), put_be32(&p, 16, 0x0A000003), seal(&p), input(f, &p);
     assert_int_equal(pw_worker_drops(f->w, "ip4_not_ours"), 1);
@@ -141,7 +146,7 @@ static void
 test_ip4_check__options__tolerated(void **state)
 {
     struct pw_fake_worker *f = *state;
-    struct packet p = packet_of(15, 17, 4);
+    struct packet p = packet_of(15, 47, 4);
 
     memset(p.frame + PW_ETHER_BYTES + 20, 1, 40); /* NOP */
     seal(&p);

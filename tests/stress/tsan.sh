@@ -12,6 +12,7 @@ lane) src="tests/stress/lane_stress.c ring/lane.c ring/lane_mem.c base/check.c b
 snapshot) src="tests/stress/snapshot_stress.c ring/snapshot.c ring/desc.c ring/view.c base/check.c base/trace.c" ;;
 head | rotate) src="tests/stress/${what}_stress.c tests/support/record_build.c ingester/head.c
     ingester/catalog.c ingester/head_set.c ingester/head_view.c ingester/htab.c ingester/region.c ingester/samples.c ingester/series_index.c
+    ingester/share.c
     ingester/symbols.c pprof/labels.c pprof/packed.c pprof/record_read.c base/check.c base/fiber.c base/hash.c base/scratch.c base/text.c base/trace.c
     base/utf8.c" ;;
 *) echo "unknown: $what"; exit 2 ;;
