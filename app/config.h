@@ -46,6 +46,7 @@ struct pw_config_ring {
     /* Readers of the ring. */
     int64_t heartbeat_timeout_ms;
     uint32_t replication_factor;
+    int64_t push_timeout_ms;
     bool zone_awareness;
     struct pw_config_list excluded_zones;
 

@@ -149,6 +149,7 @@ start_door(struct pw_app *app, uint32_t d, uint32_t conns_max)
         .turn_us = PW_WORK_TURN_US,
         .bulk_bytes = BULK_BYTES,
         .replication_factor = app->cfg->ring.replication_factor,
+        .push_timeout_ms = (uint32_t)app->cfg->ring.push_timeout_ms,
         .ingesters_count = app->ingesters,
         .out = door->out,
         .back = door->back,
