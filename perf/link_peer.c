@@ -1,4 +1,4 @@
-/* One end of a peer link on a port of its own, for figures over veth and for tests/dataplane/link_veth.sh.
+/* One end of a peer link on a port of its own, for figures over veth (perf/link.sh) and for tests/dataplane/link_veth.sh.
  *
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX serve
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX call PEER N BYTES OUTSTANDING
