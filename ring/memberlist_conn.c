@@ -70,7 +70,9 @@ pw_ml_conn_accept(struct pw_memberlist *ml)
 struct pw_slice
 pw_ml_conn_output(const struct pw_ml_conn *c)
 {
-    return pw_slice(c->out.ptr + c->written, c->out.len - c->written);
+    size_t n = c->out.len - c->written; /* nothing was ever written: no address to add to */
+
+    return n == 0 ? (struct pw_slice){0} : pw_slice(c->out.ptr + c->written, n);
 }
 
 void
