@@ -1,5 +1,6 @@
 /* /memberlist, and what /metrics says of the gossip. */
 #include "app/gossip_priv.h"
+#include "app/html.h"
 #include "base/json.h"
 #include "base/metric.h"
 
@@ -233,26 +234,6 @@ page_json(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
 }
 
 static void
-html(struct pw_text *t, const char *s)
-{
-    for (; *s != 0; s++) {
-        switch (*s) {
-        case '<':
-            pw_text_str(t, "&lt;");
-            break;
-        case '>':
-            pw_text_str(t, "&gt;");
-            break;
-        case '&':
-            pw_text_str(t, "&amp;");
-            break;
-        default:
-            pw_text_char(t, *s);
-        }
-    }
-}
-
-static void
 html_members(const struct pw_gossip *g, struct pw_text *t)
 {
     uint32_t count;
@@ -268,7 +249,7 @@ html_members(const struct pw_gossip *g, struct pw_text *t)
 
         pw_ml_addr_text(&n.addr, addr);
         pw_text_str(t, "<tr><td>");
-        html(t, n.name);
+        pw_html_text(t, n.name);
         pw_text_printf(t, "%s</td><td>%s</td><td>%s</td><td>%u</td></tr>\n",
                        n.self ? " (this)" : "", addr, state_name(n.state), n.incarnation);
     }
@@ -293,12 +274,12 @@ page_html(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
         struct pw_kv_entry e = pw_kv_entry(kv, i);
 
         pw_text_str(t, "<tr><td>");
-        html(t, e.key);
+        pw_html_text(t, e.key);
         pw_text_printf(t, "%s</td><td>%llu</td><td>", e.deleted ? " (deleted)" : "",
                        (unsigned long long)e.version);
         for (uint32_t n = 0; n < e.desc->count; n++) {
             pw_text_str(t, n > 0 ? ", " : "");
-            html(t, e.desc->instance[n].id);
+            pw_html_text(t, e.desc->instance[n].id);
             pw_text_printf(t, " %s", pw_instance_state_name(e.desc->instance[n].state));
         }
         pw_text_str(t, "</td></tr>\n");

@@ -1,5 +1,6 @@
 #include "app/ring_page.h"
 
+#include "app/html.h"
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -150,37 +151,10 @@ pw_ring_page_json(const struct pw_ring_page *p, struct pw_text *t)
 /* --- HTML -------------------------------------------------------------------------------------- */
 
 static void
-put_escaped(struct pw_text *t, const char *s)
-{
-    for (; *s != 0; s++) {
-        switch (*s) {
-        case '&':
-            pw_text_str(t, "&amp;");
-            break;
-        case '<':
-            pw_text_str(t, "&lt;");
-            break;
-        case '>':
-            pw_text_str(t, "&gt;");
-            break;
-        case '"':
-            pw_text_str(t, "&#34;");
-            break;
-        case '\'':
-            pw_text_str(t, "&#39;");
-            break;
-        default:
-            pw_text_char(t, *s);
-            break;
-        }
-    }
-}
-
-static void
 put_cell(struct pw_text *t, const char *s)
 {
     pw_text_str(t, "<td>");
-    put_escaped(t, s);
+    pw_html_text(t, s);
     pw_text_str(t, "</td>");
 }
 
@@ -235,7 +209,7 @@ static void
 put_forget(struct pw_text *t, const struct pw_instance *in)
 {
     pw_text_str(t, "<td><form method=post><button name=forget value=\"");
-    put_escaped(t, in->id);
+    pw_html_text(t, in->id);
     pw_text_str(t,
                 "\" title=\"Takes this member out of the ring. One that lives comes back with its "
                 "next heartbeat.\">Forget</button></form></td>");
@@ -249,7 +223,7 @@ put_row(struct pw_text *t, const struct pw_ring_page *p, uint32_t i, double shar
 
     pw_text_str(t, i == p->s->self ? "<tr class=self>" : "<tr>");
     pw_text_str(t, "<td>");
-    put_escaped(t, in->id);
+    pw_html_text(t, in->id);
     pw_text_str(t, i == p->s->self ? " <span class=tag>this one</span></td>" : "</td>");
     pw_text_printf(t, "<td><b class=%s>%s</b><br><small>%s</small></td>", state_class(p, in),
                    state_name(p, in), state_words(p, in));
@@ -294,11 +268,11 @@ static void
 put_head(struct pw_text *t, const struct pw_ring_page *p)
 {
     pw_text_str(t, "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><title>");
-    put_escaped(t, p->title);
+    pw_html_text(t, p->title);
     pw_text_str(t, "</title>\n");
     pw_text_str(t, style);
     pw_text_str(t, "</head><body>\n<h1>");
-    put_escaped(t, p->title);
+    pw_html_text(t, p->title);
     pw_text_str(t, "</h1>\n<small>as of ");
     put_time(t, p->now_ms / 1000);
     pw_text_str(t, " &middot; <a href=\"?format=json\">JSON</a> &middot; ");

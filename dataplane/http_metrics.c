@@ -49,16 +49,14 @@ pool_gauges(const struct pw_http_server *const *srv, uint32_t n, struct pw_text 
 void
 pw_http_server_metrics(const struct pw_http_server *const *srv, uint32_t n, struct pw_text *out)
 {
-    pw_text_str(out, "# HELP pyrowire_http_responses_total Replies by status class.\n"
-                     "# TYPE pyrowire_http_responses_total counter\n");
+    pw_metric_family(out, "pyrowire_http_responses_total", "counter", "Replies by status class.");
     for (uint32_t i = 2; i < 6; i++) {
         pw_text_printf(out, "pyrowire_http_responses_total{code=\"%uxx\"} %llu\n", i,
                        (unsigned long long)sum(
                            srv, n, offsetof(struct http_stats, replies) + i * sizeof(uint64_t)));
     }
-    pw_text_str(out, "# HELP pyrowire_http_refused_total Requests and connections that HTTP itself "
-                     "refused or ended, by reason.\n"
-                     "# TYPE pyrowire_http_refused_total counter\n");
+    pw_metric_family(out, "pyrowire_http_refused_total", "counter",
+                     "Requests and connections that HTTP itself refused or ended, by reason.");
     for (uint32_t i = 1; i < PW_HTTP_DROP_COUNT; i++) {
         pw_text_printf(out, "pyrowire_http_refused_total{reason=\"%s\"} %llu\n",
                        pw_http_drop_info((enum pw_http_drop)i)->name,

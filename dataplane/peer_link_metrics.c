@@ -1,3 +1,4 @@
+#include "base/metric.h"
 #include "dataplane/peer_link_priv.h"
 
 #include <inttypes.h>
@@ -52,8 +53,7 @@ pw_link_metrics(struct pw_link *const *l, uint32_t n, struct pw_text *out)
                            stat_name[i], k, l[k]->stat[i]);
         }
     }
-    pw_text_printf(out, "# HELP pyrowire_link_drops_total Datagrams refused, by reason.\n"
-                        "# TYPE pyrowire_link_drops_total counter\n");
+    pw_metric_family(out, "pyrowire_link_drops_total", "counter", "Datagrams refused, by reason.");
     for (uint32_t i = 0; i < PW_LINK_DROP_COUNT; i++) {
         for (uint32_t k = 0; k < n; k++) {
             pw_text_printf(

@@ -1,3 +1,4 @@
+#include "base/metric.h"
 #include "ingester/wal_priv.h"
 
 static uint64_t
@@ -27,14 +28,6 @@ pw_wal_stats(const struct pw_wal *w, struct pw_wal_stats *st)
     };
 }
 
-static void
-single(struct pw_text *t, const char *name, const char *type, const char *help, double v)
-{
-    pw_text_printf(t,
-                   "# HELP pyrowire_wal_%s %s\n# TYPE pyrowire_wal_%s %s\npyrowire_wal_%s %.17g\n",
-                   name, help, name, type, name, v);
-}
-
 void
 pw_wal_metrics(struct pw_wal_dir *d, struct pw_text *t)
 {
@@ -59,24 +52,29 @@ pw_wal_metrics(struct pw_wal_dir *d, struct pw_text *t)
         sum.sequence += st.sequence - st.settled;
         full += st.disk_full;
     }
-    single(t, "records_total", "counter", "Records written to the log.", (double)sum.records);
-    single(t, "raw_records_total", "counter", "Of them, those kept as they were pushed.",
-           (double)sum.raw_records);
-    single(t, "bytes_total", "counter", "Bytes written to the log.", (double)sum.bytes);
-    single(t, "commits_total", "counter", "Group commits: one write and one sync each.",
-           (double)sum.commits);
-    single(t, "failed_commits_total", "counter", "Commits that no segment took.",
-           (double)sum.failed_commits);
-    single(t, "abandoned_segments_total", "counter",
-           "Segments given up after a failed write or sync.", (double)sum.abandoned_segments);
-    single(t, "segments", "gauge", "Segments on disk, the spare ones included.",
-           (double)sum.segments);
-    single(t, "segment_bytes", "gauge", "Bytes allocated to them.", (double)sum.segment_bytes);
-    single(t, "unsettled_records", "gauge", "Records that wait for their sync.",
-           (double)sum.sequence);
-    single(t, "full_logs", "gauge", "Logs without room on their disk.", (double)full);
-    single(t, "writer_cpu_seconds_total", "counter", "CPU time of the writer threads.",
-           (double)sum.writer_cpu_ns / 1e9);
+    pw_metric_f64(t, "pyrowire_wal_records_total", "counter", "Records written to the log.",
+                  (double)sum.records);
+    pw_metric_f64(t, "pyrowire_wal_raw_records_total", "counter",
+                  "Of them, those kept as they were pushed.", (double)sum.raw_records);
+    pw_metric_f64(t, "pyrowire_wal_bytes_total", "counter", "Bytes written to the log.",
+                  (double)sum.bytes);
+    pw_metric_f64(t, "pyrowire_wal_commits_total", "counter",
+                  "Group commits: one write and one sync each.", (double)sum.commits);
+    pw_metric_f64(t, "pyrowire_wal_failed_commits_total", "counter",
+                  "Commits that no segment took.", (double)sum.failed_commits);
+    pw_metric_f64(t, "pyrowire_wal_abandoned_segments_total", "counter",
+                  "Segments given up after a failed write or sync.",
+                  (double)sum.abandoned_segments);
+    pw_metric_f64(t, "pyrowire_wal_segments", "gauge", "Segments on disk, the spare ones included.",
+                  (double)sum.segments);
+    pw_metric_f64(t, "pyrowire_wal_segment_bytes", "gauge", "Bytes allocated to them.",
+                  (double)sum.segment_bytes);
+    pw_metric_f64(t, "pyrowire_wal_unsettled_records", "gauge", "Records that wait for their sync.",
+                  (double)sum.sequence);
+    pw_metric_f64(t, "pyrowire_wal_full_logs", "gauge", "Logs without room on their disk.",
+                  (double)full);
+    pw_metric_f64(t, "pyrowire_wal_writer_cpu_seconds_total", "counter",
+                  "CPU time of the writer threads.", (double)sum.writer_cpu_ns / 1e9);
     pw_text_printf(t,
                    "# HELP pyrowire_wal_refused_total Pushes refused because of the log's disk.\n"
                    "# TYPE pyrowire_wal_refused_total counter\n"

@@ -12,9 +12,9 @@ back. What must hold in every round:
   - the third answers again, and all three see each other.
 --no-nic: kernel sockets alone instead of a DPDK port in each namespace. Needs root. Standard library only.
 """
-import argparse, http.client, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import argparse, http.client, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 
-from small import PUSH, profile, push_body
+from small import PUSH, SELECT, everything, function_values, profile, push_body
 
 HANG_S = 60  # longer than anything here may take; reaching it is a failure
 ap = argparse.ArgumentParser()
@@ -27,7 +27,6 @@ ap.add_argument('--option', action='append', default=[], help='more options of t
 args = ap.parse_args()
 random.seed(args.seed)
 NET = '10.214.%d.' % (1 + sum(args.name.encode()) % 250)
-TYPE = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
 
 
 def sh(*argv, check=True):
@@ -97,20 +96,8 @@ class Node:
 
     def values(self):
         """Function -> value, over everything the cluster has."""
-        now = int(time.time() * 1000)
-        status, text = self.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps(
-            {'profileTypeID': TYPE, 'labelSelector': '{service_name="cluster"}', 'start': now - 3600000,
-             'end': now + 60000, 'maxNodes': 1 << 30}), timeout=HANG_S)
-        if status != 200:
-            return 'query answered %d: %s' % (status, text[:200])
-        graph, out = json.loads(text).get('flamegraph') or {}, {}
-        for level in graph.get('levels', []):
-            v = [int(x) for x in level['values']]
-            for i in range(0, len(v), 4):
-                name = graph['names'][v[i + 3]]
-                out[name] = out.get(name, 0) + v[i + 1]
-        out.pop('total', None)
-        return out
+        status, text = self.request('POST', SELECT, everything('{service_name="cluster"}'), timeout=HANG_S)
+        return function_values(text) if status == 200 else 'query answered %d: %s' % (status, text[:200])
 
     def sees(self, others):
         """Whether its ring has all others ACTIVE and its links to them are up."""

@@ -42,6 +42,27 @@ def push_body(raw, **labels):
 
 
 PUSH = '/push.v1.PusherService/Push'
+SELECT = '/querier.v1.QuerierService/SelectMergeStacktraces'
+
+
+def everything(selector):
+    """The question whose answer function_values reads: an untruncated flame graph of the last hour."""
+    now = int(time.time() * 1000)
+    return json.dumps({'profileTypeID': 'process_cpu:cpu:nanoseconds:cpu:nanoseconds', 'labelSelector': selector,
+                       'start': now - 3600000, 'end': now + 60000, 'maxNodes': 1 << 30})
+
+
+def function_values(text):
+    """Function -> total value of its frames in a flame graph."""
+    graph = json.loads(text).get('flamegraph') or {}
+    out = {}
+    for level in graph.get('levels', []):
+        v = [int(x) for x in level['values']]
+        for i in range(0, len(v), 4):
+            name = graph['names'][v[i + 3]]
+            out[name] = out.get(name, 0) + v[i + 1]
+    out.pop('total', None)
+    return out
 
 
 class Appliance:
@@ -78,21 +99,10 @@ class Appliance:
 
     def values(self, selector='{}'):
         """Function -> value over everything there is."""
-        now = int(time.time() * 1000)
-        status, text = self.request('POST', '/querier.v1.QuerierService/SelectMergeStacktraces', json.dumps(
-            {'profileTypeID': 'process_cpu:cpu:nanoseconds:cpu:nanoseconds', 'labelSelector': selector,
-             'start': now - 3600000, 'end': now + 60000, 'maxNodes': 1 << 30}))
+        status, text = self.request('POST', SELECT, everything(selector))
         if status != 200:
             raise SystemExit('query answered %d: %s' % (status, text[:300]))
-        graph = json.loads(text).get('flamegraph') or {}
-        out = {}
-        for level in graph.get('levels', []):
-            v = [int(x) for x in level['values']]
-            for i in range(0, len(v), 4):
-                name = graph['names'][v[i + 3]]
-                out[name] = out.get(name, 0) + v[i + 1]
-        out.pop('total', None)
-        return out
+        return function_values(text)
 
     def kill(self):
         self.p.kill()
