@@ -1,5 +1,6 @@
 #include "app/gateway.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "store/listing.h"
@@ -8,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const char module[] = "pw.app.gateway";
 
@@ -19,15 +19,6 @@ struct pw_gateway {
     _Atomic uint64_t listed, read; /* blocks in the bucket; those of them that queries read there */
     _Atomic uint64_t syncs, sync_failures, refused;
 };
-
-static int64_t
-wall_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int
 pw_gateway_create_ctl(struct pw_gateway **out, struct pw_catalog *catalog,
@@ -199,7 +190,7 @@ int
 pw_gateway_sync(struct pw_gateway *g, struct pw_objstore *bucket, struct pw_objstore_why *why)
 {
     struct diff d = {0};
-    int listed = pw_listing_refresh(&g->listing, bucket, wall_ms(), why);
+    int listed = pw_listing_refresh(&g->listing, bucket, pw_wall_ns() / 1000000, why);
     /* Held until the edit: what is to be removed is still there then. */
     const struct pw_catalog_view *view = pw_catalog_acquire(g->catalog);
     int rc = find_differences(g, view, &d);

@@ -175,13 +175,14 @@ asked_for(const struct pw_config_memberlist *c)
 static void
 find_name(struct pw_gossip *g)
 {
-    const char *base = g->cfg->node_name[0] != 0 ? g->cfg->node_name : g->app->hostname;
     char host[128] = "pyrowire";
+    const char *base = host;
     uint32_t random = 0;
 
-    if (base[0] == 0) {
+    if (g->cfg->node_name[0] != 0) {
+        base = g->cfg->node_name;
+    } else {
         (void)gethostname(host, sizeof(host) - 1);
-        base = host;
     }
     if (g->cfg->randomize_node_name) {
         (void)!getrandom(&random, sizeof(random), 0);
