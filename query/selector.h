@@ -7,19 +7,19 @@
  * Context  cold.
  * Units    positions in errors are line:column in bytes, from 1.
  * Errors   PW_EINVAL with the text in err; PW_ENOMEM.
- * Limits   PW_SELECTOR_MATCHERS_MAX, PW_REGEX_BYTES_MAX, PW_REGEX_CACHE_MAX.
+ * Limits   PW_SELECTOR_MATCHERS_MAX.
  */
 #ifndef PW_QUERY_SELECTOR_H
 #define PW_QUERY_SELECTOR_H
 
 #include "base/err.h"
-#include "base/regex.h"
 #include "base/text.h"
 #include "base/types.h"
 #include "ingester/head.h"
 #include "query/arena.h"
+#include "query/regex_cache.h"
 
-enum { PW_SELECTOR_MATCHERS_MAX = 256, PW_REGEX_CACHE_MAX = 64 };
+enum { PW_SELECTOR_MATCHERS_MAX = 256 };
 
 enum pw_match_op {
     PW_MATCH_OP_EQ,  /* =  */
@@ -39,17 +39,6 @@ struct pw_selector {
     struct pw_matcher *matcher; /* all must hold */
     uint32_t count;
 };
-
-/* Compiled expressions of one query thread, most recently used first. */
-struct pw_regex_cache {
-    struct pw_regex_cache_entry *entry; /* linked list */
-    struct pw_regex_scratch *scratch;
-};
-
-PW_MUST_USE int pw_regex_cache_init_cold(struct pw_regex_cache *c);
-void pw_regex_cache_fini_cold(struct pw_regex_cache *c);
-/* Between queries: forgets all but the last PW_REGEX_CACHE_MAX expressions. */
-void pw_regex_cache_trim(struct pw_regex_cache *c);
 
 /* Adds the matchers of text to *sel (several texts are ANDed by calling again). */
 PW_MUST_USE int pw_selector_parse(struct pw_selector *sel, struct pw_slice text, struct pw_arena *a,

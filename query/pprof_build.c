@@ -1,0 +1,280 @@
+#include "query/pprof_build.h"
+
+/* Id of a blob from 1; *is_new when it was not known. 0: no memory. */
+static uint32_t
+intern(struct pw_names *n, const void *blob, size_t len, bool *is_new)
+{
+    uint32_t before = n->count, id = pw_names_intern(n, pw_slice(blob, len));
+
+    *is_new = false;
+    if (id == UINT32_MAX) {
+        return 0;
+    }
+    if (n->count > before) {
+        n->name[id] = pw_arena_copy(n->arena, pw_slice(blob, len));
+        if (n->name[id].ptr == NULL) {
+            return 0;
+        }
+        *is_new = true;
+    }
+    return id - PW_PPROF_FIRST_ID + 1;
+}
+
+/* --- Strings -------------------------------------------------------------------------------- */
+
+uint32_t
+pw_pprof_put_string(struct pw_pprof_build *b, struct pw_slice s)
+{
+    uint32_t id = pw_names_intern(&b->strings, s), *index;
+    void *p;
+
+    if (id == UINT32_MAX) {
+        return UINT32_MAX;
+    }
+    while (id >= b->string_index_cap) {
+        p = b->string_index;
+        if (!pw_arena_room(b->a, &p, b->string_index_cap, &b->string_index_cap,
+                           sizeof(*b->string_index))) {
+            return UINT32_MAX;
+        }
+        b->string_index = p;
+    }
+    index = &b->string_index[id];
+    if (*index == 0) {
+        p = b->string_table;
+        if (!pw_arena_room(b->a, &p, b->string_count, &b->string_cap, sizeof(*b->string_table))) {
+            return UINT32_MAX;
+        }
+        b->string_table = p;
+        b->string_table[b->string_count] =
+            (ProtobufCBinaryData){.len = s.len, .data = (uint8_t *)(uintptr_t)s.ptr};
+        *index = ++b->string_count;
+    }
+    return *index - 1;
+}
+
+/* --- Symbols -------------------------------------------------------------------------------- */
+
+static void *
+put_message(struct pw_pprof_build *b, void *list, uint32_t id, uint32_t *cap,
+            const ProtobufCMessageDescriptor *desc)
+{
+    void **array = *(void ***)list, *p = array;
+    ProtobufCMessage *msg = pw_arena_zalloc(b->a, 1, desc->sizeof_message);
+
+    if (msg == NULL || !pw_arena_room(b->a, &p, id - 1, cap, sizeof(void *))) {
+        return NULL;
+    }
+    array = p;
+    *(void ***)list = array;
+    protobuf_c_message_init(desc, msg);
+    array[id - 1] = msg;
+    return msg;
+}
+
+static uint32_t
+put_function(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t function)
+{
+    struct pw_head_function f;
+    uint64_t blob[4];
+    uint32_t id;
+    bool is_new;
+    Google__V1__Function *out;
+
+    if (v->function[function] != 0) {
+        return v->function[function];
+    }
+    pw_source_function(v->src, function, &f);
+    blob[0] = pw_pprof_put_string(b, pw_source_string(v->src, f.name));
+    blob[1] = pw_pprof_put_string(b, pw_source_string(v->src, f.system_name));
+    blob[2] = pw_pprof_put_string(b, pw_source_string(v->src, f.filename));
+    blob[3] = (uint64_t)f.start_line;
+    id = intern(&b->functions, blob, sizeof(blob), &is_new);
+    if (id == 0 || blob[0] == UINT32_MAX || blob[1] == UINT32_MAX || blob[2] == UINT32_MAX) {
+        return 0;
+    }
+    if (is_new) {
+        out = put_message(b, &b->function, id, &b->function_cap, &google__v1__function__descriptor);
+        if (out == NULL) {
+            return 0;
+        }
+        out->id = id;
+        out->name = (int64_t)blob[0];
+        out->system_name = (int64_t)blob[1];
+        out->filename = (int64_t)blob[2];
+        out->start_line = f.start_line;
+    }
+    v->function[function] = id;
+    return id;
+}
+
+static uint32_t
+put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
+{
+    struct pw_head_mapping m;
+    uint64_t blob[6];
+    uint32_t id;
+    bool is_new;
+    Google__V1__Mapping *out;
+
+    if (v->mapping[mapping] != 0) {
+        return v->mapping[mapping];
+    }
+    pw_source_mapping(v->src, mapping, &m);
+    blob[0] = pw_pprof_put_string(b, pw_source_string(v->src, m.filename));
+    blob[1] = pw_pprof_put_string(b, pw_source_string(v->src, m.build_id));
+    blob[2] = m.memory_start;
+    blob[3] = m.memory_limit;
+    blob[4] = m.file_offset;
+    blob[5] = m.flags;
+    id = intern(&b->mappings, blob, sizeof(blob), &is_new);
+    if (id == 0 || blob[0] == UINT32_MAX || blob[1] == UINT32_MAX) {
+        return 0;
+    }
+    if (is_new) {
+        out = put_message(b, &b->mapping, id, &b->mapping_cap, &google__v1__mapping__descriptor);
+        if (out == NULL) {
+            return 0;
+        }
+        out->id = id;
+        out->filename = (int64_t)blob[0];
+        out->build_id = (int64_t)blob[1];
+        out->memory_start = m.memory_start;
+        out->memory_limit = m.memory_limit;
+        out->file_offset = m.file_offset;
+        out->has_functions = (m.flags & 1) != 0;
+        out->has_filenames = (m.flags & 2) != 0;
+        out->has_line_numbers = (m.flags & 4) != 0;
+        out->has_inline_frames = (m.flags & 8) != 0;
+    }
+    v->mapping[mapping] = id;
+    return id;
+}
+
+static bool
+put_lines(struct pw_pprof_build *b, Google__V1__Location *out, const uint64_t *line, uint32_t count)
+{
+    Google__V1__Line *lines = pw_arena_zalloc(b->a, count, sizeof(*lines));
+
+    out->line = pw_arena_zalloc(b->a, count, sizeof(*out->line));
+    if (lines == NULL || out->line == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        google__v1__line__init(&lines[i]);
+        lines[i].function_id = line[i * 2];
+        lines[i].line = (int64_t)line[i * 2 + 1];
+        out->line[i] = &lines[i];
+    }
+    out->n_line = count;
+    return true;
+}
+
+/* blob: mapping, address, then per line function and line. */
+static uint32_t
+put_location_blob(struct pw_pprof_build *b, const uint64_t *blob, uint32_t lines)
+{
+    bool is_new;
+    uint32_t id = intern(&b->locations, blob, (2 + (size_t)lines * 2) * sizeof(*blob), &is_new);
+    Google__V1__Location *out;
+
+    if (id != 0 && is_new) {
+        out = put_message(b, &b->location, id, &b->location_cap, &google__v1__location__descriptor);
+        if (out == NULL) {
+            return 0;
+        }
+        out->id = id;
+        out->mapping_id = blob[0];
+        out->address = blob[1];
+        if (!put_lines(b, out, blob + 2, lines)) {
+            return 0;
+        }
+    }
+    return id;
+}
+
+uint32_t
+pw_pprof_put_location(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t location)
+{
+    struct pw_head_location loc;
+    uint64_t *blob;
+
+    if (v->location[location] != 0) {
+        return v->location[location];
+    }
+    pw_source_location(v->src, location, &loc);
+    blob = pw_arena_alloc(b->a, (2 + (size_t)loc.line_count * 2) * sizeof(*blob));
+    if (blob == NULL) {
+        return 0;
+    }
+    blob[0] = loc.mapping == UINT32_MAX ? 0 : put_mapping(b, v, loc.mapping);
+    blob[1] = loc.address;
+    if (loc.mapping != UINT32_MAX && blob[0] == 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < loc.line_count; i++) {
+        blob[2 + i * 2] = put_function(b, v, loc.line[i].function);
+        blob[3 + i * 2] = (uint64_t)loc.line[i].line;
+        if (blob[2 + i * 2] == 0) {
+            return 0;
+        }
+    }
+    v->location[location] = put_location_blob(b, blob, loc.line_count);
+    return v->location[location];
+}
+
+uint32_t
+pw_pprof_put_other(struct pw_pprof_build *b)
+{
+    uint64_t blob[4] = {0}, line[4] = {0, 0, 0, 0};
+    Google__V1__Function *out;
+    bool is_new;
+    uint32_t id;
+
+    if (b->other != 0) {
+        return b->other;
+    }
+    blob[0] = pw_pprof_put_string(b, PW_SLICE_LIT("other"));
+    id = intern(&b->functions, blob, sizeof(blob), &is_new);
+    if (id == 0 || blob[0] == UINT32_MAX) {
+        return 0;
+    }
+    if (is_new) {
+        out = put_message(b, &b->function, id, &b->function_cap, &google__v1__function__descriptor);
+        if (out == NULL) {
+            return 0;
+        }
+        out->id = id;
+        out->name = (int64_t)blob[0];
+    }
+    line[0] = b->mapping == NULL ? 0 : 1; /* every location names a mapping when there is one */
+    line[2] = id;
+    b->other = put_location_blob(b, line, 1);
+    return b->other;
+}
+
+bool
+pw_pprof_put_stack(struct pw_pprof_build *b, const uint32_t *loc, uint32_t depth, int64_t value)
+{
+    bool is_new;
+    uint32_t id = intern(&b->stacks, loc, depth * sizeof(*loc), &is_new);
+    void *p = b->value;
+
+    if (id == 0 || !pw_arena_room(b->a, &p, id - 1, &b->value_cap, sizeof(*b->value))) {
+        return false;
+    }
+    b->value = p;
+    b->value[id - 1] = is_new ? value : b->value[id - 1] + value;
+    return true;
+}
+
+bool
+pw_pprof_build_init(struct pw_pprof_build *b, struct pw_call *c)
+{
+    uint64_t key = c->t->q->cfg.hash_key;
+
+    *b = (struct pw_pprof_build){.c = c, .a = c->arena};
+    return pw_names_init(&b->strings, b->a, key) && pw_names_init(&b->functions, b->a, key) &&
+           pw_names_init(&b->mappings, b->a, key) && pw_names_init(&b->locations, b->a, key) &&
+           pw_names_init(&b->stacks, b->a, key) && pw_pprof_put_string(b, PW_SLICE_LIT("")) == 0;
+}
