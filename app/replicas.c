@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -103,8 +104,17 @@ on_peer(void *ctx, uint32_t peer, bool up)
 
     p->up += up ? 1 : UINT32_MAX; /* one fewer */
     p->downs += !up;
-    pw_log(up ? PW_LOG_INFO : PW_LOG_WARN, module, "msg=\"peer %s\" id=%s door=%u",
-           up ? "answers" : "is silent", p->open[peer].id, p->index);
+    if (up) {
+        pw_log(PW_LOG_INFO, module, "msg=\"peer answers\" id=%s door=%u", p->open[peer].id,
+               p->index);
+        return;
+    }
+    struct pw_link_down why = pw_link_down(p->door->link, peer);
+
+    pw_log(PW_LOG_WARN, module,
+           "msg=\"peer %s\" id=%s door=%u silent_ms=%" PRIu64 " pings=%u away_ms=%" PRIu64,
+           why.bye ? "says good-bye" : "is silent", p->open[peer].id, p->index,
+           why.silent_us / 1000, why.asked, why.away_us / 1000);
 }
 
 struct pw_link_app

@@ -220,6 +220,13 @@ pw_link_peer_up(const struct pw_link *l, uint32_t peer)
     return peer < l->peers_max && l->live[peer] && l->session[peer].state == PW_LINK_STATE_UP;
 }
 
+struct pw_link_down
+pw_link_down(const struct pw_link *l, uint32_t peer)
+{
+    PW_INVARIANT(peer < l->peers_max);
+    return l->session[peer].down;
+}
+
 void
 pw_link_leave(struct pw_link *l)
 {
@@ -265,6 +272,7 @@ away(struct pw_link *l, uint64_t us, uint64_t now_us)
 
             s->heard_us = later(s->heard_us, us, now_us);
             s->pinged_us = later(s->pinged_us, us, now_us);
+            s->down.away_us += us;
         }
     }
 }

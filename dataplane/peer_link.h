@@ -53,6 +53,14 @@ struct pw_link_from {
     uint16_t slot;
 };
 
+/* Why a peer is down that was up. */
+struct pw_link_down {
+    bool bye;           /* it said so; else it was silent */
+    uint64_t silent_us; /* while this end was there to hear it */
+    uint64_t away_us;   /* and that this end was not, meanwhile */
+    uint32_t asked;     /* pings without an answer */
+};
+
 /* What the end calls. text and bytes are borrowed for the call alone. */
 struct pw_link_app {
     void *ctx;
@@ -104,6 +112,8 @@ PW_MUST_USE int pw_link_open(struct pw_link *l, const char *peer_id,
 /* Says good-bye. Its calls are done with PW_LINK_DEAD before this returns; on_peer is not called. */
 void pw_link_close(struct pw_link *l, uint32_t peer);
 bool pw_link_peer_up(const struct pw_link *l, uint32_t peer);
+/* Of the last time it went down, until it is up again; all zero when it was closed. */
+struct pw_link_down pw_link_down(const struct pw_link *l, uint32_t peer);
 
 /* Sends a request of 1..PW_LINK_MESSAGE_BYTES_MAX bytes, the parts in order. The parts are copied, the bytes they
  * name are borrowed until on_done (never called from within) or pw_link_cancel. cookie: the caller's, one of a

@@ -219,7 +219,8 @@ pw_link_welcome_input(struct pw_link *l, struct pw_link_session *s, const struct
     pw_link_session_begin(l, s, now_us);
     l->stat[PW_LINK_STAT_SESSIONS_UP]++;
     /* Something under the new keys tells the server that we are no replay. */
-    s->ping_todo = pw_link_todo(l, s, (struct pw_link_item){.kind = PW_LINK_ITEM_PING});
+    s->ping_due = true;
+    pw_link_want_out(l, s);
     pw_link_want_tick(l, now_us);
     if (l->app.on_peer != NULL) {
         l->app.on_peer(l->app.ctx, s->index, true);

@@ -121,6 +121,7 @@ frames_input(struct pw_link *l, struct pw_link_session *s, const uint8_t *p, siz
             return false;
         }
         if (rc == PW_ECONNRESET) {
+            s->down.bye = true;
             pw_link_session_end(l, s, true, now_us);
             return false;
         }
@@ -207,6 +208,8 @@ data_input(struct pw_link *l, struct pw_link_session *s, uint64_t pn, uint8_t *b
         return;
     }
     s->heard_us = now_us;
+    s->asked = 0;
+    s->down.away_us = 0;
     if (!frames_input(l, s, bytes + PW_LINK_HEADER_BYTES, body, now_us, &wants_ack) ||
         s->local_id != id) {
         return;

@@ -111,13 +111,7 @@ put_todo(struct pw_link *l, struct pw_link_session *s, struct packet *p, struct 
 
     switch ((enum pw_link_kind)item.kind) {
     case PW_LINK_ITEM_PING:
-        if (p->room < 1) {
-            return false;
-        }
-        s->ping_todo = false;
-        *p->at = PW_LINK_FRAME_PING;
-        put_item(p, item, 1);
-        return true;
+        return true; /* put_ping's */
     case PW_LINK_ITEM_FRAGMENT:
         if (c->turn != item.turn ||
             (c->state != PW_LINK_CALL_SENDING && c->state != PW_LINK_CALL_SENT)) {
@@ -130,6 +124,17 @@ put_todo(struct pw_link *l, struct pw_link_session *s, struct packet *p, struct 
         return put_cancel(s, p, item);
     }
     PW_UNREACHABLE("item");
+}
+
+/* First, and whatever the window: a peer that is not asked would seem silent because of what is on its way to it. */
+static void
+put_ping(struct pw_link *l, struct pw_link_session *s, struct packet *p)
+{
+    s->ping_due = false;
+    s->asked++;
+    l->stat[PW_LINK_STAT_PINGS_OUT]++;
+    *p->at = PW_LINK_FRAME_PING;
+    put_item(p, (struct pw_link_item){.kind = PW_LINK_ITEM_PING}, 1);
 }
 
 /* The call whose turn it is may go on: it has begun, or the peer has granted room for all of it. */
@@ -199,13 +204,19 @@ record(struct pw_link *l, struct pw_link_session *s, const struct packet *p, uin
     pw_link_want_tick(l, pw_link_flight_next_us(s));
 }
 
-/* May something go out that wants an acknowledgement? There is congestion, and there are records. */
+/* There is a record for something that wants an acknowledgement. */
 static bool
-window_open(struct pw_link_session *s)
+recordable(struct pw_link_session *s)
+{
+    return !pw_link_sent_at(s, s->flight.next_pn)->in_flight;
+}
+
+static bool
+window_open(const struct pw_link_session *s)
 {
     const struct pw_link_flight *f = &s->flight;
 
-    return (f->bytes < f->cwnd || f->probes > 0) && !pw_link_sent_at(s, f->next_pn)->in_flight;
+    return f->bytes < f->cwnd || f->probes > 0;
 }
 
 static size_t
@@ -230,7 +241,9 @@ size_t
 pw_link_data_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf, uint64_t now_us)
 {
     uint64_t pn = s->flight.next_pn;
-    bool open = window_open(s) && (s->todo_count > 0 || may_send(s));
+    bool more = recordable(s);
+    bool ping = more && s->ping_due;
+    bool open = more && window_open(s) && (s->todo_count > 0 || may_send(s));
     bool bye = s->state == PW_LINK_STATE_BYE;
     struct packet p = {.at = buf + PW_LINK_HEADER_BYTES,
                        .room = (size_t)s->packet_bytes - PW_LINK_HEADER_BYTES - PW_LINK_TAG_BYTES};
@@ -238,16 +251,19 @@ pw_link_data_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf, 
     if (pn >> l->epoch_bits > s->tx.epoch && pw_link_keys_next_tx(l, s) != 0) {
         return 0;
     }
-    if (s->seen.waiting > 0 && (open || s->seen.now)) {
+    if (s->seen.waiting > 0 && (open || ping || s->seen.now)) {
         size_t n = pw_link_ack_put(s, p.at, now_us);
 
         p.at += n;
         p.room -= n;
-        l->stat[PW_LINK_STAT_ACKS_OUT] += open ? 0 : 1;
+        l->stat[PW_LINK_STAT_ACKS_OUT] += open || ping ? 0 : 1;
     }
     if (bye) {
         *p.at++ = PW_LINK_FRAME_BYE;
-    } else if (open) {
+    } else if (ping) {
+        put_ping(l, s, &p);
+    }
+    if (open && !bye) {
         put_items(l, s, &p);
     }
     size_t body = (size_t)(p.at - buf) - PW_LINK_HEADER_BYTES;

@@ -194,13 +194,15 @@ struct pw_link_session {
     bool hello_due;
     bool up_told;
 
-    uint64_t heard_us;
+    uint64_t heard_us; /* both are moved on by what this end slept through */
     uint64_t pinged_us;
+    uint32_t asked; /* pings that went out since something was heard */
+    struct pw_link_down down;
     struct pw_link_tx_keys tx;
     struct pw_link_rx_keys rx;
     struct pw_link_seen seen;
     struct pw_link_flight flight;
-    bool ping_todo;
+    bool ping_due;
 
     uint32_t todo_head;
     uint32_t todo_count;

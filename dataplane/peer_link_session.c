@@ -3,8 +3,9 @@
 enum {
     HELLO_FIRST_US = 20000, /* until the second handshake; doubles */
     HELLO_DOUBLINGS = 5,
-    PINGS_PER_SILENCE = 5,  /* a lost ping or two are not silence */
-    SILENCES_OF_SERVER = 3, /* its client pings, so it may take its time */
+    PINGS_PER_SILENCE = 5,             /* a lost ping or two are not silence, */
+    ASKED_MIN = PINGS_PER_SILENCE - 1, /* and so many without an answer are needed */
+    SILENCES_OF_SERVER = 10, /* its client pings; one that did not run for seconds goes on */
     NOT_FRAGMENT_BYTES = PW_LINK_HEADER_BYTES + PW_LINK_TAG_BYTES + PW_LINK_FRAGMENT_HEAD_BYTES +
                          22 + 16, /* an acknowledgement of 128 packets rides along */
 };
@@ -53,7 +54,9 @@ pw_link_session_begin(struct pw_link *l, struct pw_link_session *s, uint64_t now
     s->fragment_bytes = (uint16_t)(s->packet_bytes - NOT_FRAGMENT_BYTES);
     s->heard_us = now_us;
     s->pinged_us = now_us;
-    s->ping_todo = false;
+    s->ping_due = false;
+    s->asked = 0;
+    s->down = (struct pw_link_down){.bye = false};
     s->hello_due = false;
     s->todo_head = 0;
     s->todo_count = 0;
@@ -147,19 +150,27 @@ hello_tick(struct pw_link *l, struct pw_link_session *s, uint64_t now_us)
     return due;
 }
 
-/* True: the session ended. */
+/* True: the session ended. Time alone does not make a peer silent: it has to have been asked, again and again, by an end
+ * that was there to hear the answer. */
 static bool
 silence_tick(struct pw_link *l, struct pw_link_session *s, uint64_t now_us)
 {
     uint64_t longest = s->client ? l->silence_us : SILENCES_OF_SERVER * l->silence_us;
+    uint64_t silent = now_us - s->heard_us;
 
-    if (now_us - s->heard_us >= longest) {
-        l->stat[PW_LINK_STAT_SILENT]++;
-        pw_link_session_end(l, s, true, now_us);
-        return true;
+    if (silent < longest) {
+        pw_link_want_tick(l, s->heard_us + longest);
+        return false;
     }
-    pw_link_want_tick(l, s->heard_us + longest);
-    return false;
+    if (s->client &&
+        (s->asked < ASKED_MIN || now_us - s->pinged_us < l->silence_us / PINGS_PER_SILENCE)) {
+        return false; /* ping_tick wants the next turn */
+    }
+    l->stat[PW_LINK_STAT_SILENT]++;
+    s->down.silent_us = silent;
+    s->down.asked = s->asked;
+    pw_link_session_end(l, s, true, now_us);
+    return true;
 }
 
 static bool
@@ -172,10 +183,8 @@ ping_tick(struct pw_link *l, struct pw_link_session *s, uint64_t now_us)
     if (due) {
         s->pinged_us = now_us;
         last = now_us;
-        if (!s->ping_todo && pw_link_todo(l, s, (struct pw_link_item){.kind = PW_LINK_ITEM_PING})) {
-            s->ping_todo = true;
-            l->stat[PW_LINK_STAT_PINGS_OUT]++;
-        }
+        s->ping_due = true;
+        pw_link_want_out(l, s);
     }
     pw_link_want_tick(l, last + each);
     return due;

@@ -442,6 +442,83 @@ test_pw_link_tick__we_were_away__peer_stays_up(void **state)
 }
 
 static void
+test_pw_link_tick__we_could_not_ask__peer_stays_up(void **state)
+{
+    struct peer *a, *b;
+    struct pw_wire *w = pair(&a, &b);
+
+    (void)state;
+    w->mute[0] = true; /* out of packet buffers, say */
+    pw_wire_run(w, 2000000);
+    assert_int_equal(a->downs, 0);
+    w->mute[0] = false;
+    call_ok(a, 1, 3000);
+    pw_wire_run(w, 100000);
+    assert_int_equal(a->downs, 0);
+    assert_int_equal(a->status[1], 201);
+    w->cut[1] = true; /* and who is asked and says nothing is silent all the same */
+    pw_wire_run(w, 1000000);
+    assert_int_equal(a->downs, 1);
+    assert_int_equal(pw_link_down(a->link, 0).asked, 4);
+    assert_true(pw_link_down(a->link, 0).silent_us >= 800000);
+    assert_false(pw_link_down(a->link, 0).bye);
+    pair_free(w, a, b);
+}
+
+/* Nothing more may be on its way to a peer that answers nothing; pings may. */
+static void
+test_pw_link_output__window_full__pings_go_out(void **state)
+{
+    struct peer *a, *b;
+    struct pw_wire *w = pair(&a, &b);
+    uint64_t before = pw_link_stat(a->link, "pings_out");
+
+    (void)state;
+    w->cut[1] = true;
+    for (uint32_t i = 1; i <= 64; i++) {
+        call_ok(a, i, 3000);
+    }
+    pw_wire_run(w, 790000);
+    assert_int_equal(a->downs, 0);
+    assert_int_equal(pw_link_stat(a->link, "pings_out") - before, 4);
+    pw_wire_run(w, 100000);
+    assert_int_equal(a->downs, 1);
+    pair_free(w, a, b);
+}
+
+/* A machine that gives its processes a turn now and then, by chance, for five minutes; sometimes the caller has none for
+ * seconds. */
+static void
+test_pw_link_tick__both_run_seldom__nobody_is_silent(void **state)
+{
+    struct peer *a, *b;
+    struct pw_wire *w = pair(&a, &b);
+    uint32_t calls = 0;
+
+    (void)state;
+    while (w->now_us < 300000000) {
+        for (uint32_t e = 0; e < 2; e++) {
+            if (w->asleep_us[e] <= w->now_us) { /* mostly below what counts as having been away */
+                uint64_t r = pw_wire_random(w);
+
+                w->asleep_us[e] =
+                    w->now_us + 10000 + r % 85000 + (e == 0 && r % 97 == 0 ? 3000000 : 0);
+            }
+        }
+        if (calls + 1 < CALLS_MAX && pw_wire_random(w) % 4 == 0 && a->dones == calls) {
+            call_ok(a, ++calls, 2000);
+        }
+        pw_wire_run(w, 20000);
+    }
+    assert_true(calls > 100);
+    for (uint32_t i = 1; i <= calls && i <= a->dones; i++) {
+        assert_int_equal(a->done[i], 1);
+    }
+    assert_int_equal(a->downs, 0);
+    pair_free(w, a, b);
+}
+
+static void
 test_pw_link_open__peer_restarts__found_again(void **state)
 {
     struct peer *a, *b, *b2;
@@ -817,6 +894,9 @@ main(void)
         cmocka_unit_test(test_pw_link_call__too_many__pushed_back_until_answered),
         cmocka_unit_test(test_pw_link_tick__peer_silent__down_within_a_second_and_back),
         cmocka_unit_test(test_pw_link_tick__we_were_away__peer_stays_up),
+        cmocka_unit_test(test_pw_link_tick__we_could_not_ask__peer_stays_up),
+        cmocka_unit_test(test_pw_link_output__window_full__pings_go_out),
+        cmocka_unit_test(test_pw_link_tick__both_run_seldom__nobody_is_silent),
         cmocka_unit_test(test_pw_link_open__peer_restarts__found_again),
         cmocka_unit_test(test_pw_link_leave__peers_know_at_once),
         cmocka_unit_test(test_pw_link_close__calls_in_flight__dead_and_number_free),

@@ -118,7 +118,7 @@ due(const struct pw_wire *w)
     for (uint32_t i = 0; i < w->waiting; i++) {
         const struct pw_wire_packet *p = &w->packet[i];
 
-        if (p->at_us <= w->now_us &&
+        if (p->at_us <= w->now_us && w->asleep_us[p->to] <= w->now_us &&
             (found == UINT32_MAX || p->at_us < w->packet[found].at_us ||
              (p->at_us == w->packet[found].at_us && p->order < w->packet[found].order))) {
             found = i;
@@ -156,11 +156,11 @@ pw_wire_run(struct pw_wire *w, uint64_t us)
             struct pw_link_addr to;
             size_t n;
 
-            if (w->end[e] == NULL) {
+            if (w->end[e] == NULL || w->asleep_us[e] > w->now_us) {
                 continue;
             }
             (void)pw_link_tick(w->end[e], w->now_us);
-            while ((n = pw_link_output(w->end[e], buf, &to, w->now_us)) > 0) {
+            while (!w->mute[e] && (n = pw_link_output(w->end[e], buf, &to, w->now_us)) > 0) {
                 PW_INVARIANT(n <= pw_link_packet_bytes(w->end[e]));
                 send_one(w, e, &to, buf, n);
             }

@@ -34,6 +34,8 @@ struct pw_wire {
     uint32_t ends;
     struct pw_link *end[PW_WIRE_ENDS_MAX]; /* NULL: a dead appliance */
     bool cut[PW_WIRE_ENDS_MAX];            /* an isolated one */
+    bool mute[PW_WIRE_ENDS_MAX];           /* one whose carrier takes nothing for now */
+    uint64_t asleep_us[PW_WIRE_ENDS_MAX]; /* one that has no turn before; what comes waits for it */
     uint64_t order;
     uint64_t delivered;
     uint64_t damaged; /* delivered, but changed */
