@@ -25,42 +25,6 @@ pw_http_ready_push(struct pw_http_conn *c)
     srv->ready_last = c;
 }
 
-/* Like ready_push; asking again in every turn would be all that a core does. */
-static void
-starved_push(struct pw_http_conn *c)
-{
-    struct pw_http_server *srv = c->srv;
-
-    if (c->ready) {
-        return;
-    }
-    c->ready = true;
-    c->next_ready = NULL;
-    if (srv->starved_last == NULL) {
-        srv->starved = c;
-    } else {
-        srv->starved_last->next_ready = c;
-    }
-    srv->starved_last = c;
-}
-
-void
-pw_http_starved_wake(struct pw_http_server *srv)
-{
-    if (srv->starved == NULL || srv->now_tsc - srv->starved_run_tsc < srv->second_tsc / 1000) {
-        return;
-    }
-    srv->starved_run_tsc = srv->now_tsc;
-    if (srv->ready_last == NULL) {
-        srv->ready = srv->starved;
-    } else {
-        srv->ready_last->next_ready = srv->starved;
-    }
-    srv->ready_last = srv->starved_last;
-    srv->starved = NULL;
-    srv->starved_last = NULL;
-}
-
 /* ---- End of a connection ----------------------------------------------------------------- */
 
 void
@@ -104,8 +68,8 @@ conn_free(struct pw_http_conn *c)
     pw_pool_put(&c->srv->conns, c);
 }
 
-static void
-report_consumed(struct pw_http_conn *c)
+void
+pw_http_report_consumed(struct pw_http_conn *c)
 {
     if (c->freed != 0) {
         size_t bytes = c->freed;
@@ -120,7 +84,7 @@ pw_http_conn_kill(struct pw_http_conn *c)
 {
     PW_INVARIANT(!c->running);
     release_all(c);
-    report_consumed(c);
+    pw_http_report_consumed(c);
     c->stream->ops->reset(c->stream);
     conn_free(c);
 }
@@ -153,170 +117,7 @@ pw_http_conn_finish(struct pw_http_conn *c)
     c->stream->ops->shutdown(c->stream);
 }
 
-static void
-give_back_reservation(struct pw_http_conn *c)
-{
-    if (c->reserved_upto != 0) {
-        c->reserved_upto = 0;
-        if (c->stream->ops->reserve(c->stream, 0) != 0) {
-            c->doomed = true; /* giving back cannot fail in a stream that works */
-        }
-    }
-}
-
 /* ---- A request --------------------------------------------------------------------------- */
-
-static void
-fill_request(struct pw_http_conn *c, struct pw_http_request *req)
-{
-    struct pw_http_server *srv = c->srv;
-
-    if (srv->head_owner != c) { /* another connection's head was parsed since: read ours again */
-        struct pw_http1_resume r = {0};
-        int n = pw_http1_head_parse(&srv->head, c->head, c->head_bytes, &r);
-
-        PW_INVARIANT(n == c->head_bytes);
-        srv->head_owner = c;
-    }
-    *req = (struct pw_http_request){
-        .method = srv->head.method,
-        .minor_version = srv->head.minor_version,
-        .target = srv->head.target,
-        .path = srv->head.path,
-        .query = srv->head.query,
-        .headers = srv->head.headers,
-        .headers_count = srv->head.headers_count,
-        .peer = c->stream->peer,
-        .conn = conn_handle(c),
-        .now_tsc = srv->now_tsc,
-    };
-}
-
-static void
-fill_body(struct pw_http_conn *c, struct pw_http_request *req)
-{
-    req->body = c->srv->body;
-    req->body_count = pw_http_body_slices(c);
-    req->body_bytes = c->body_bytes;
-}
-
-static void
-call_too_large(struct pw_http_conn *c)
-{
-    struct pw_http_server *srv = c->srv;
-    struct pw_http_request req;
-
-    c->close = true;
-    srv->stats.drops[PW_HTTP_DROP_BODY_TOO_LARGE]++;
-    if (srv->app.body_too_large != NULL) {
-        fill_request(c, &req);
-        srv->in_callback = true;
-        /* What a reader stopped by the limit would have read, however the body was announced. */
-        srv->app.body_too_large(srv->app.ctx, srv, &req, c->body_limit);
-        srv->in_callback = false;
-    }
-    if (c->owed) {
-        srv->stats.drops[PW_HTTP_DROP_BODY_TOO_LARGE]--;
-        pw_http_refuse(c, PW_HTTP_DROP_BODY_TOO_LARGE);
-    }
-    c->state = CONN_SEND;
-}
-
-static void
-deliver_request(struct pw_http_conn *c)
-{
-    struct pw_http_server *srv = c->srv;
-    struct pw_http_request req;
-
-    give_back_reservation(c);
-    clear_deadline(c);
-    fill_request(c, &req);
-    fill_body(c, &req);
-    srv->stats.bytes_of_bodies += c->body_bytes;
-    c->state = CONN_APP;
-    srv->in_callback = true;
-    srv->app.request(srv->app.ctx, srv, &req);
-    srv->in_callback = false;
-    if (!c->held) {
-        pw_http_release_request(c);
-    }
-}
-
-void
-pw_http_hold(struct pw_http_server *srv, uint64_t conn)
-{
-    struct pw_http_conn *c = conn_of_handle(srv, conn);
-
-    PW_INVARIANT(srv->in_callback && c != NULL && c->state == CONN_APP);
-    c->held = true;
-}
-
-int
-pw_http_held(struct pw_http_server *srv, uint64_t conn, struct pw_http_request *req)
-{
-    struct pw_http_conn *c = conn_of_handle(srv, conn);
-
-    if (c == NULL || !c->held) {
-        return PW_ENOENT;
-    }
-    fill_request(c, req);
-    fill_body(c, req);
-    return 0;
-}
-
-void
-pw_http_release(struct pw_http_server *srv, uint64_t conn)
-{
-    struct pw_http_conn *c = conn_of_handle(srv, conn);
-
-    if (c != NULL && c->held) {
-        pw_http_release_request(c);
-        if (!c->running) {
-            report_consumed(c);
-        }
-    }
-}
-
-/* Buffers the body should have ahead of it and has not; 0: enough. A length is a promise that costs its
- * maker nothing, so what is set aside grows with what came: a step, then half as much again. */
-static uint64_t
-reserve_wanted(const struct pw_http_conn *c)
-{
-    uint64_t have = c->body_bytes + c->in.bytes;
-    uint64_t ahead = have / 2 > RESERVE_STEP ? have / 2 : RESERVE_STEP;
-    uint64_t left = c->body_left > c->in.bytes ? c->body_left - c->in.bytes : 0;
-
-    if (!c->chunked_body && (left == 0 || have + left <= c->reserved_upto)) {
-        return 0;
-    }
-    if (have + RESERVE_STEP / 2 <= c->reserved_upto) {
-        return 0;
-    }
-    return c->chunked_body || ahead < left ? ahead : left;
-}
-
-/* Asks the stream for buffers. False when there are none now: the window stays closed, and a poll asks
- * again within a millisecond; after starved_tsc of that it was refused with 503. */
-static bool
-reserve_body(struct pw_http_conn *c, uint64_t bytes)
-{
-    struct pw_http_server *srv = c->srv;
-
-    if (c->stream->ops->reserve(c->stream, (size_t)bytes) == 0) {
-        c->reserved_upto = c->body_bytes + c->in.bytes + bytes;
-        c->starved_tsc = 0;
-        return true;
-    }
-    srv->short_until_tsc = srv->now_tsc + srv->starved_tsc;
-    c->starved_tsc = c->starved_tsc == 0 ? srv->now_tsc : c->starved_tsc;
-    /* Who asked first has sent nothing that would be lost. */
-    if (c->expect_continue || srv->now_tsc - c->starved_tsc >= srv->starved_tsc) {
-        pw_http_refuse(c, PW_HTTP_DROP_NO_RECEIVE_BUFFERS);
-    } else {
-        starved_push(c);
-    }
-    return false;
-}
 
 /* The head was accepted by the application. */
 static void
@@ -332,14 +133,14 @@ admit_body(struct pw_http_conn *c)
         return;
     }
     if (!c->chunked_body && c->body_left > c->body_limit) {
-        call_too_large(c);
+        pw_http_call_too_large(c);
         return;
     }
     /* Others reserve once it is known that more is to come (step_body). */
     if (has_body && c->expect_continue) {
-        uint64_t wanted = reserve_wanted(c);
+        uint64_t wanted = pw_http_reserve_wanted(c);
 
-        if (wanted != 0 && !reserve_body(c, wanted)) {
+        if (wanted != 0 && !pw_http_reserve(c, wanted)) {
             return;
         }
         c->expect_continue = false;
@@ -379,7 +180,7 @@ start_request(struct pw_http_conn *c)
         return;
     }
     c->owed = true;
-    fill_request(c, &req);
+    pw_http_fill_request(c, &req);
     if (pw_slice_eq_str(h->target, "*")) { /* OPTIONS *: about the server, not about a route */
         if (pw_http_reply(srv, req.conn, &(struct pw_http_reply){.status = 200}) != 0) {
             return;
@@ -512,11 +313,11 @@ step_pressed(struct pw_http_conn *c)
 
     if (srv->now_tsc < c->pressed_tsc && srv->app.pressed != NULL &&
         srv->app.pressed(srv->app.ctx, c->pressed_key)) {
-        starved_push(c);
+        pw_http_starved_push(c);
         return true;
     }
     c->pressed_tsc = 0;
-    fill_request(c, &req); /* admit_body looks at the parsed head */
+    pw_http_fill_request(c, &req); /* admit_body looks at the parsed head */
     admit_body(c);
     return false;
 }
@@ -536,7 +337,7 @@ step_body(struct pw_http_conn *c)
     }
     drop = pw_http_body_read(c, &done);
     if (drop == PW_HTTP_DROP_BODY_TOO_LARGE && c->owed) {
-        call_too_large(c);
+        pw_http_call_too_large(c);
         return true;
     }
     if (drop != PW_HTTP_DROP_NONE) {
@@ -548,7 +349,7 @@ step_body(struct pw_http_conn *c)
         return true;
     }
     if (done) {
-        deliver_request(c);
+        pw_http_deliver(c);
         return true;
     }
     if (c->fin && c->discard) {
@@ -565,10 +366,10 @@ step_body(struct pw_http_conn *c)
         set_deadline(c, c->srv->body_tsc);
     }
     if (!c->discard) {
-        uint64_t wanted = reserve_wanted(c);
+        uint64_t wanted = pw_http_reserve_wanted(c);
 
         if (wanted != 0) {
-            (void)reserve_body(c, wanted);
+            (void)pw_http_reserve(c, wanted);
         }
     }
     return c->state != CONN_BODY;
@@ -580,7 +381,7 @@ step_send(struct pw_http_conn *c)
     if (reply_pending(c)) {
         return false;
     }
-    give_back_reservation(c);
+    pw_http_reserve_none(c);
     pw_http_release_request(c);
     if (c->close) {
         pw_http_conn_finish(c);
@@ -632,7 +433,7 @@ pw_http_conn_run(struct pw_http_conn *c)
     if (c->doomed) {
         pw_http_conn_kill(c);
     } else {
-        report_consumed(c);
+        pw_http_report_consumed(c);
     }
 }
 

@@ -1,5 +1,5 @@
-/* dataplane/http_conn_priv.h - the connection object, shared by http_conn.c, http_body.c,
- * http_reply.c, http_sweep.c and http_metrics.c only.
+/* dataplane/http_conn_priv.h - the connection object, shared by http_conn.c, http_request.c,
+ * http_reserve.c, http_body.c, http_reply.c, http_sweep.c and http_metrics.c only.
  *
  * Purpose  one request in progress per connection; pipelined ones wait unparsed in `in`.
  * Owner    the server's thread.
@@ -239,9 +239,31 @@ void pw_http_conn_finish(struct pw_http_conn *c);
 /* RST now; c is free on return. Not while c is running: set doomed then. */
 void pw_http_conn_kill(struct pw_http_conn *c);
 void pw_http_ready_push(struct pw_http_conn *c);
-/* All that wait for buffers become ready, if it is time. */
-void pw_http_starved_wake(struct pw_http_server *srv);
+/* The stream may open its window by what was freed. */
+void pw_http_report_consumed(struct pw_http_conn *c);
 /* The application is no longer owed to answer c. */
 void pw_http_abandon(struct pw_http_conn *c);
+
+/* http_request.c */
+/* The parsed head of c, read again when another connection's was parsed since. */
+void pw_http_fill_request(struct pw_http_conn *c, struct pw_http_request *req);
+/* The whole request is there: calls the application. */
+void pw_http_deliver(struct pw_http_conn *c);
+/* The body is above its limit: the application words the answer, or the drop's own text is sent. */
+void pw_http_call_too_large(struct pw_http_conn *c);
+
+/* http_reserve.c */
+/* Buffers the body should have ahead of it and has not; 0: enough. A length is a promise that costs its
+ * maker nothing, so what is set aside grows with what came: a step, then half as much again. */
+uint64_t pw_http_reserve_wanted(const struct pw_http_conn *c);
+/* Asks the stream for buffers. False when there are none now: the window stays closed, and a poll asks
+ * again within a millisecond; after starved_tsc of that it was refused with 503. */
+bool pw_http_reserve(struct pw_http_conn *c, uint64_t bytes);
+/* Gives back what was set aside and did not come. */
+void pw_http_reserve_none(struct pw_http_conn *c);
+/* Like pw_http_ready_push; asking again in every turn would be all that a core does. */
+void pw_http_starved_push(struct pw_http_conn *c);
+/* All that wait for buffers become ready, if it is time. */
+void pw_http_starved_wake(struct pw_http_server *srv);
 
 #endif
