@@ -135,7 +135,9 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         t->pressures[i] = &t->pressure;
     }
     t->reply.body = malloc(PW_T_REPLY_MAX + 1);
-    server = (struct pw_http_server){0};
+    if (!cfg->beside) {
+        server = (struct pw_http_server){0};
+    }
     dc = (struct pw_distributor_cfg){
         .clock = t->clock,
         .hash_key = PW_T_HASH_KEY,
@@ -164,6 +166,12 @@ void
 pw_t_down(struct pw_t *t)
 {
     assert_int_equal(pw_distributor_in_flight(t->d), 0);
+    pw_t_crash(t);
+}
+
+void
+pw_t_crash(struct pw_t *t)
+{
     pw_distributor_destroy_ctl(t->d);
     for (uint32_t i = 0; i < t->cores; i++) {
         pw_lane_destroy_ctl(t->out[i]);

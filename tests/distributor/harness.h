@@ -2,7 +2,7 @@
  *
  * Purpose  the routes without a network: requests are structs, replies are captured at the link-time
  *          fake of pw_http_reply; lanes and records are real, the ingester behind them is played here.
- * Owner    one test program, one harness at a time.
+ * Owner    one test program; one harness at a time, or others `beside` it.
  * Context  tests.
  * Units    -
  * Errors   cmocka assertions.
@@ -44,6 +44,7 @@ struct pw_t_cfg {
     uint32_t slice_us;           /* of work: 33 looks at pw_t.work_tsc each; 0: no slices */
     uint32_t first_us;           /* of the first slice; 0: slice_us */
     uint32_t turn_us;            /* after which nothing begins; 0: slice_us */
+    bool beside; /* another is up: they share the http server, each with connections of its own */
 };
 
 struct pw_t {
@@ -75,6 +76,8 @@ struct pw_t {
 /* Overrides start as the defaults; t->overrides may be changed before the first request. */
 void pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg);
 void pw_t_down(struct pw_t *t);
+/* As a process ends that is killed: with whatever is at work. Nobody holds a connection of it. */
+void pw_t_crash(struct pw_t *t);
 
 struct pw_t_request {
     const char *method;        /* NULL: POST */
