@@ -1,5 +1,6 @@
-/* Frames of one segment become records again: threads unpack them side by side, and each gives its own to
- * the cores in the order of the frames. */
+/* Frames of one segment become records again: threads unpack them side by side into slots, and whichever is
+ * free gives those whose turn has come to the cores, in the order of the frames. Nobody waits for another
+ * while there is a frame to unpack and room to keep it. */
 #include "ingester/wal_replay_priv.h"
 
 #include "base/log.h"
@@ -10,39 +11,66 @@
 
 static const char module[] = "pw.ingester.wal";
 
-enum { LABELS_TEXT_BYTES = 64 << 10 };
+enum {
+    LABELS_TEXT_BYTES = 64 << 10,
+    SLOT_KEEP_BYTES = 1 << 20,
+};
 
 /* --- Decode ------------------------------------------------------------------------------------- */
 
-static const struct pw_record *
-decode(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame)
+/* So many bytes of the slot. */
+static uint8_t *
+room(struct pw_wal_slot *slot, size_t bytes)
 {
-    struct pw_wal_replay *r = dec->r;
+    if (bytes > slot->cap) {
+        free(slot->buf);
+        slot->cap = pw_align_up(bytes, PW_FS_BLOCK_BYTES);
+        slot->buf = aligned_alloc(PW_FS_BLOCK_BYTES, slot->cap);
+        slot->cap = slot->buf == NULL ? 0 : slot->cap;
+    }
+    return slot->buf;
+}
+
+static int
+decode_raw(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, struct pw_wal_slot *slot)
+{
+    const struct pw_record *rec;
+
+    if (dec->rebuilder == NULL &&
+        pw_wal_rebuilder_create_cold(&dec->rebuilder, dec->r->d->hash_key) != 0) {
+        return PW_ENOMEM;
+    }
+    rec = pw_wal_rebuild(dec->rebuilder, frame->payload);
+    if (rec == NULL) {
+        return PW_EINVAL;
+    }
+    if (room(slot, rec->bytes) == NULL) {
+        return PW_ENOMEM;
+    }
+    memcpy(slot->buf, rec, rec->bytes);
+    slot->bytes = rec->bytes;
+    return 0;
+}
+
+/* 0; PW_EINVAL: no record; PW_ENOMEM. */
+static int
+decode(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, struct pw_wal_slot *slot)
+{
     int64_t bytes;
 
     if (frame->type == PW_WAL_TYPE_RAW) {
-        return dec->rebuilder == NULL &&
-                       pw_wal_rebuilder_create_cold(&dec->rebuilder, r->d->hash_key) != 0
-                   ? NULL
-                   : pw_wal_rebuild(dec->rebuilder, frame->payload);
+        return decode_raw(dec, frame, slot);
     }
     bytes =
         frame->type == PW_WAL_TYPE_RECORD ? pw_wal_form_record_bytes(frame->payload) : PW_EINVAL;
     if (bytes < 0) {
-        return NULL;
+        return PW_EINVAL;
     }
-    if ((size_t)bytes > dec->cap) {
-        free(dec->buf);
-        dec->cap = pw_align_up((size_t)bytes, PW_FS_BLOCK_BYTES);
-        dec->buf = aligned_alloc(PW_FS_BLOCK_BYTES, dec->cap);
-        if (dec->buf == NULL) {
-            dec->cap = 0;
-            return NULL;
-        }
+    if (room(slot, (size_t)bytes) == NULL) {
+        return PW_ENOMEM;
     }
-    return pw_wal_form_unpack(frame->payload, dec->buf, (size_t)bytes) == 0
-               ? (const struct pw_record *)(const void *)dec->buf
-               : NULL;
+    slot->bytes = (size_t)bytes;
+    return pw_wal_form_unpack(frame->payload, slot->buf, slot->bytes) == 0 ? 0 : PW_EINVAL;
 }
 
 /* The ring token of a series: of its final labels, since the ones that steered the push are not kept
@@ -69,19 +97,20 @@ static_assert(PW_INGESTERS_MAX < COVERED, "a core's number fits");
 
 /* The core of each series, or COVERED. */
 static int
-place(struct pw_wal_decoder *dec, const struct pw_record *rec, uint64_t sequence)
+place(struct pw_wal_decoder *dec, struct pw_wal_slot *slot, uint64_t sequence)
 {
     const struct pw_wal_replay *r = dec->r;
+    const struct pw_record *rec = slot->rec;
     const struct pw_record_series *s = PW_RECORD_AT(rec, struct pw_record_series, rec->series_off);
 
-    if (rec->series_count > dec->series_cap) {
-        free(dec->core);
-        free(dec->series);
-        dec->series_cap = rec->series_count;
-        dec->core = malloc(dec->series_cap);
-        dec->series = malloc(dec->series_cap * sizeof(*dec->series));
-        if (dec->core == NULL || dec->series == NULL) {
-            dec->series_cap = 0;
+    if (rec->series_count > slot->series_cap) {
+        free(slot->core);
+        free(slot->series);
+        slot->series_cap = rec->series_count;
+        slot->core = malloc(slot->series_cap);
+        slot->series = malloc(slot->series_cap * sizeof(*slot->series));
+        if (slot->core == NULL || slot->series == NULL) {
+            slot->series_cap = 0;
             return PW_ENOMEM;
         }
     }
@@ -90,26 +119,53 @@ place(struct pw_wal_decoder *dec, const struct pw_record *rec, uint64_t sequence
         bool covered = pw_wal_covered(r->d, &r->decoding->name, sequence,
                                       pw_record_slice(rec, rec->tenant), token);
 
-        dec->core[i] = covered ? COVERED : (uint8_t)pw_token_core(token, r->d->cfg.cores);
+        slot->core[i] = covered ? COVERED : (uint8_t)pw_token_core(token, r->d->cfg.cores);
     }
     return 0;
+}
+
+/* Frame i of the segment into its slot, which is this thread's. */
+static void
+fill(struct pw_wal_decoder *dec, struct pw_wal_slot *slot, uint32_t i)
+{
+    const struct pw_wal_file *f = dec->r->decoding;
+    const struct pw_wal_frame *frame = &f->frame[i];
+    int rc;
+
+    slot->rec = NULL;
+    slot->bytes = 0;
+    slot->rc = 0;
+    slot->lost = frame->type == PW_WAL_TYPE_RECORD && f->has_header &&
+                 f->header.hash_key != dec->r->d->hash_key;
+    if (slot->lost) {
+        return;
+    }
+    rc = decode(dec, frame, slot);
+    if (rc == 0) {
+        slot->rec = (const struct pw_record *)(const void *)slot->buf;
+        slot->rc = place(dec, slot, frame->sequence);
+    } else {
+        slot->bytes = 0;
+        slot->rc = rc == PW_ENOMEM ? rc : 0;
+    }
 }
 
 /* --- Deliver ------------------------------------------------------------------------------------ */
 
 /* The series of one core: the record's own table is shortened to them, and put back. */
 static int
-append_part(struct pw_wal_decoder *dec, struct pw_record *rec, struct pw_wal_mark *at, uint32_t all)
+append_part(struct pw_wal_replay *r, struct pw_wal_slot *slot, struct pw_wal_mark *at, uint32_t all)
 {
-    struct pw_wal_replay *r = dec->r;
+    /* The memory is the slot's. */
+    struct pw_record *rec = (struct pw_record *)(void *)slot->buf;
     struct pw_record_series *s =
         (struct pw_record_series *)(void *)((uint8_t *)rec + rec->series_off);
     uint32_t n = 0;
     int rc;
 
     for (uint32_t i = 0; i < all; i++) {
-        if (dec->core[i] == at->core) {
-            s[n++] = dec->series[i];
+        if (slot->core[i] == at->core) {
+            s[n++] = slot->series[i];
         }
     }
     if (n == 0) {
@@ -122,9 +178,9 @@ append_part(struct pw_wal_decoder *dec, struct pw_record *rec, struct pw_wal_mar
 }
 
 static int
-deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const struct pw_record *rec)
+append_all(struct pw_wal_replay *r, struct pw_wal_slot *slot, const struct pw_wal_frame *frame)
 {
-    struct pw_wal_replay *r = dec->r;
+    const struct pw_record *rec = slot->rec;
     uint32_t all = rec->series_count;
     struct pw_wal_mark at = {.generation = r->decoding->name.generation,
                              .cores = r->d->cfg.cores,
@@ -134,16 +190,15 @@ deliver(struct pw_wal_decoder *dec, const struct pw_wal_frame *frame, const stru
     int rc = 0;
 
     for (uint32_t i = 0; i < all; i++) {
-        covered += dec->core[i] == COVERED;
+        covered += slot->core[i] == COVERED;
     }
     r->st->covered += covered;
     if (covered == all) {
         return 0;
     }
-    memcpy(dec->series, (const uint8_t *)rec + rec->series_off, all * sizeof(*dec->series));
+    memcpy(slot->series, (const uint8_t *)rec + rec->series_off, all * sizeof(*slot->series));
     for (; at.core < r->d->cfg.cores && rc == 0; at.core++) {
-        /* The memory is this thread's. */
-        rc = append_part(dec, (struct pw_record *)(uintptr_t)rec, &at, all);
+        rc = append_part(r, slot, &at, all);
     }
     r->st->records++;
     atomic_store_explicit(&r->d->replayed_records, r->st->records, memory_order_relaxed);
@@ -160,22 +215,86 @@ malformed(struct pw_wal_replay *r, const struct pw_wal_frame *frame)
            (unsigned long long)frame->sequence);
 }
 
-/* Takes the next frame; false at the end. */
-static bool
-take_frame(struct pw_wal_replay *r, uint32_t *i)
+/* What came of the frame whose turn it is. */
+static int
+deliver(struct pw_wal_replay *r, struct pw_wal_slot *slot, const struct pw_wal_frame *frame)
 {
-    bool more;
-
-    pthread_mutex_lock(&r->mutex);
-    if (r->sink->stop != NULL && atomic_load_explicit(r->sink->stop, memory_order_relaxed)) {
-        r->rc = r->rc == 0 ? PW_EAGAIN : r->rc;
-        pthread_cond_broadcast(&r->moved);
+    if (slot->rc != 0) {
+        return slot->rc;
     }
-    *i = r->next;
-    more = r->rc == 0 && r->next < r->decoding->frames;
-    r->next += more;
+    if (slot->rec != NULL) {
+        return append_all(r, slot, frame);
+    }
+    if (slot->lost) {
+        r->st->key_lost++;
+    } else {
+        malformed(r, frame);
+    }
+    return 0;
+}
+
+/* A record much larger than usual gives its room back. */
+static void
+trim(struct pw_wal_slot *slot)
+{
+    if (slot->cap > SLOT_KEEP_BYTES) {
+        free(slot->buf);
+        slot->buf = NULL;
+        slot->cap = 0;
+    }
+}
+
+/* --- Who does what ------------------------------------------------------------------------------ */
+
+static struct pw_wal_slot *
+slot_of(struct pw_wal_replay *r, uint32_t i)
+{
+    return &r->slot[i % PW_WAL_REPLAY_SLOTS];
+}
+
+/* With the mutex: the frame whose turn it is, if it is there and nobody else is at it. */
+static bool
+deliver_next(struct pw_wal_replay *r)
+{
+    struct pw_wal_slot *slot = slot_of(r, r->turn);
+    uint32_t i = r->turn;
+    int rc;
+
+    if (r->delivering || i == r->decoding->frames || !slot->ready) {
+        return false;
+    }
+    r->delivering = true;
     pthread_mutex_unlock(&r->mutex);
-    return more;
+    rc = deliver(r, slot, &r->decoding->frame[i]);
+    pthread_mutex_lock(&r->mutex);
+    r->held_bytes -= slot->bytes;
+    trim(slot);
+    slot->ready = false;
+    r->turn++;
+    r->delivering = false;
+    r->rc = r->rc == 0 ? rc : r->rc;
+    return true;
+}
+
+/* With the mutex: the next frame, if it may be decoded ahead of its turn. */
+static bool
+decode_next(struct pw_wal_decoder *dec)
+{
+    struct pw_wal_replay *r = dec->r;
+    struct pw_wal_slot *slot = slot_of(r, r->next);
+    uint32_t i = r->next;
+
+    if (i == r->decoding->frames || i - r->turn == PW_WAL_REPLAY_SLOTS ||
+        (r->held_bytes > PW_WAL_REPLAY_AHEAD_BYTES && i != r->turn)) {
+        return false;
+    }
+    r->next++;
+    pthread_mutex_unlock(&r->mutex);
+    fill(dec, slot, i);
+    pthread_mutex_lock(&r->mutex);
+    r->held_bytes += slot->bytes;
+    slot->ready = true;
+    return true;
 }
 
 static void *
@@ -183,36 +302,26 @@ decoder_main(void *arg)
 {
     struct pw_wal_decoder *dec = arg;
     struct pw_wal_replay *r = dec->r;
-    uint32_t i;
 
     if (r->sink->thread_begins != NULL) {
         r->sink->thread_begins(r->sink->ctx);
     }
-    while (take_frame(r, &i)) { /* one frame a turn */
-        const struct pw_wal_frame *frame = &r->decoding->frame[i];
-        bool lost = frame->type == PW_WAL_TYPE_RECORD && r->decoding->has_header &&
-                    r->decoding->header.hash_key != r->d->hash_key;
-        const struct pw_record *rec = lost ? NULL : decode(dec, frame);
-        int rc = rec == NULL ? 0 : place(dec, rec, frame->sequence);
-
-        pthread_mutex_lock(&r->mutex);
-        while (r->turn != i && r->rc == 0) {
+    pthread_mutex_lock(&r->mutex);
+    while (r->rc == 0 && r->turn != r->decoding->frames) {
+        if (r->sink->stop != NULL && atomic_load_explicit(r->sink->stop, memory_order_relaxed)) {
+            r->rc = PW_EAGAIN;
+        } else if (!deliver_next(r) && !decode_next(dec)) {
+            r->waiting++;
             pthread_cond_wait(&r->moved, &r->mutex);
+            r->waiting--;
+            continue;
         }
-        if (r->rc == 0 && rc == 0) {
-            if (lost) {
-                r->st->key_lost++;
-            } else if (rec == NULL) {
-                malformed(r, frame);
-            } else {
-                rc = deliver(dec, frame, rec);
-            }
+        if (r->waiting != 0) {
+            pthread_cond_signal(&r->moved); /* there may be work for one more than this thread */
         }
-        r->rc = r->rc == 0 ? rc : r->rc;
-        r->turn++;
-        pthread_cond_broadcast(&r->moved);
-        pthread_mutex_unlock(&r->mutex);
     }
+    pthread_cond_broadcast(&r->moved);
+    pthread_mutex_unlock(&r->mutex);
     return NULL;
 }
 
@@ -257,8 +366,10 @@ pw_wal_decoders_free(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
         pw_wal_rebuilder_destroy_cold(dec[i].rebuilder);
         free(dec[i].text);
         free(dec[i].pair);
-        free(dec[i].buf);
-        free(dec[i].core);
-        free(dec[i].series);
+    }
+    for (uint32_t i = 0; i < PW_WAL_REPLAY_SLOTS; i++) {
+        free(r->slot[i].buf);
+        free(r->slot[i].core);
+        free(r->slot[i].series);
     }
 }

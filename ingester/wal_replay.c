@@ -3,7 +3,7 @@
  *     read      the whole file; pieces that the disk does not give become zeros
  *     scan      frames whose sequence was not seen yet, in order; gaps and damage are named
  *     decode    threads take one frame after the other and unpack it
- *     deliver   in the order of the frames, whoever has decoded: one series after the other to its core */
+ *     deliver   in the order of the frames, by whichever thread is free: one series after the other to its core */
 #include "ingester/wal_replay_priv.h"
 
 #include "base/check.h"
@@ -24,9 +24,14 @@ read_bytes(struct pw_wal_replay *r, int fd, uint64_t size)
     struct pw_wal_file *f = r->reading;
     int64_t n;
 
-    f->bytes = aligned_alloc(PW_FS_BLOCK_BYTES, pw_align_up(size + 1, PW_FS_BLOCK_BYTES));
-    if (f->bytes == NULL) {
-        return PW_ENOMEM;
+    if (size >= f->cap) {
+        free(f->bytes);
+        f->cap = pw_align_up(size + 1, PW_FS_BLOCK_BYTES);
+        f->bytes = aligned_alloc(PW_FS_BLOCK_BYTES, f->cap);
+        if (f->bytes == NULL) {
+            f->cap = 0;
+            return PW_ENOMEM;
+        }
     }
     f->len = size;
     n = pw_fs_read_all_cold(fs, fd, f->bytes, size, 0);
@@ -296,8 +301,6 @@ decode_and_read(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
     } else {
         read_main(r);
     }
-    free(f->bytes);
-    f->bytes = NULL;
     return rc != 0 ? rc : r->ahead;
 }
 

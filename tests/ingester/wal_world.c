@@ -84,6 +84,10 @@ replay_append(void *ctx, const struct pw_wal_mark *at, const struct pw_record *r
     if (roll(w, w->replay_deaths)) {
         return PW_EAGAIN;
     }
+    /* In the order of its log, whichever thread decoded it. */
+    assert_true(at->generation != w->replay_at[core].generation ||
+                at->replay != w->replay_at[core].replay ||
+                at->sequence > w->replay_at[core].sequence);
     w->replay_at[core] = *at;
     assert_true(rec->series_count > 0);
     for (uint32_t i = 0; i < rec->series_count; i++) {
@@ -108,7 +112,7 @@ world_start(struct world *w, uint32_t cores)
         .buffer_bytes = 1 << 20,
         .hash_key = HASH_KEY,
     };
-    const struct pw_wal_sink sink = {.ctx = w, .append = replay_append, .threads = 1};
+    const struct pw_wal_sink sink = {.ctx = w, .append = replay_append, .threads = 3};
     uint8_t why_bytes[512];
     struct pw_text why;
     int rc;
