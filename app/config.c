@@ -272,12 +272,6 @@ pw_config_cidr(const char *text, struct pw_config_addr *a)
 }
 
 bool
-pw_config_has_nic(const struct pw_config *cfg)
-{
-    return cfg->nic_device[0] != 0 || cfg->nic_netdev[0] != 0;
-}
-
-bool
 pw_config_runs(const struct pw_config *cfg, const char *module)
 {
     for (uint32_t i = 0; i < cfg->target.count; i++) {
@@ -325,142 +319,6 @@ check_target(const struct pw_config *cfg, struct pw_text *err)
     return 0;
 }
 
-static int
-nic_fault(struct pw_text *err, const char *flag, const char *value, const char *why)
-{
-    pw_text_printf(err, "invalid value ");
-    pw_text_go_quoted(err, pw_slice_str(value));
-    pw_text_printf(err, " for flag -%s: %s", flag, why);
-    return PW_EINVAL;
-}
-
-static bool
-same_network(const struct pw_config_addr *a, const struct pw_config_addr *b)
-{
-    for (uint32_t bit = 0; bit < a->prefix_bits; bit++) {
-        if (((a->addr[bit / 8] ^ b->addr[bit / 8]) >> (7 - bit % 8)) & 1) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* What the address options of one family are called, and what their errors say. */
-struct family_words {
-    uint8_t family;
-    const char *address_flag;
-    const char *address_wrong;
-    const char *gateway_flag;
-    const char *gateway_wrong;
-    const char *gateway_alone;
-    const char *gateway_outside;
-};
-
-static bool
-is_link_local(const struct pw_config_addr *a)
-{
-    return a->family == 6 && a->addr[0] == 0xFE && (a->addr[1] & 0xC0) == 0x80;
-}
-
-static int
-check_nic_family(const char *address, const char *gateway, const struct family_words *w,
-                 struct pw_text *err)
-{
-    struct pw_config_addr addr = {0};
-    struct pw_config_addr hop;
-
-    if (address[0] != 0) {
-        if (pw_config_cidr(address, &addr) != 0 || addr.family != w->family ||
-            strchr(address, '/') == NULL || addr.prefix_bits == 0 ||
-            (w->family == 6 && (addr.addr[0] == 0xFF || is_link_local(&addr)))) {
-            return nic_fault(err, w->address_flag, address, w->address_wrong);
-        }
-    }
-    if (gateway[0] == 0) {
-        return 0;
-    }
-    if (pw_config_cidr(gateway, &hop) != 0 || hop.family != w->family ||
-        strchr(gateway, '/') != NULL) {
-        return nic_fault(err, w->gateway_flag, gateway, w->gateway_wrong);
-    }
-    if (addr.family == 0) {
-        return nic_fault(err, w->gateway_flag, gateway, w->gateway_alone);
-    }
-    if (!is_link_local(&hop) && !same_network(&addr, &hop)) {
-        return nic_fault(err, w->gateway_flag, gateway, w->gateway_outside);
-    }
-    return 0;
-}
-
-static int
-check_nic_addresses(const struct pw_config *cfg, struct pw_text *err)
-{
-    static const struct family_words ip4 = {
-        .family = 4,
-        .address_flag = "nic.address",
-        .address_wrong = "must be an IPv4 address with its prefix length (1 to 32), such as "
-                         "10.0.0.5/24",
-        .gateway_flag = "nic.gateway",
-        .gateway_wrong = "must be an IPv4 address, such as 10.0.0.1",
-        .gateway_alone = "needs -nic.address",
-        .gateway_outside = "must lie in the network of -nic.address",
-    };
-    static const struct family_words ip6 = {
-        .family = 6,
-        .address_flag = "nic.address6",
-        .address_wrong = "must be an IPv6 address, not link-local and no group, with its prefix "
-                         "length (1 to 128), such as 2001:db8::5/64",
-        .gateway_flag = "nic.gateway6",
-        .gateway_wrong = "must be an IPv6 address, such as 2001:db8::1",
-        .gateway_alone = "needs -nic.address6",
-        .gateway_outside = "must be link-local or lie in the network of -nic.address6",
-    };
-    int rc = check_nic_family(cfg->nic_address, cfg->nic_gateway, &ip4, err);
-
-    return rc != 0 ? rc : check_nic_family(cfg->nic_address6, cfg->nic_gateway6, &ip6, err);
-}
-
-static int
-check_nic(struct pw_config *cfg, struct pw_text *err)
-{
-    const char *given = cfg->nic_device[0] != 0 ? cfg->nic_device : cfg->nic_netdev;
-    const char *flag = cfg->nic_device[0] != 0 ? "nic.device" : "nic.netdev";
-
-    if (cfg->nic_device[0] != 0 && cfg->nic_netdev[0] != 0) {
-        return nic_fault(err, "nic.netdev", cfg->nic_netdev,
-                         "give -nic.device or -nic.netdev, not both");
-    }
-    if (!pw_config_has_nic(cfg)) {
-        if (cfg->nic_address[0] != 0) {
-            return nic_fault(err, "nic.address", cfg->nic_address,
-                             "needs -nic.device or -nic.netdev");
-        }
-        if (cfg->nic_address6[0] != 0) {
-            return nic_fault(err, "nic.address6", cfg->nic_address6,
-                             "needs -nic.device or -nic.netdev");
-        }
-        return 0;
-    }
-    if (cfg->nic_device[0] != 0) {
-        cfg->nic_own_address = true; /* the kernel no longer sees that device */
-    }
-    if (cfg->nic_own_address && cfg->nic_address[0] == 0 && cfg->nic_address6[0] == 0) {
-        return nic_fault(err, flag, given,
-                         "needs -nic.address, such as 10.0.0.5/24, or -nic.address6");
-    }
-    if (cfg->http_listen_port == 0) {
-        return nic_fault(err, "server.http-listen-port", "0", "a NIC needs a port from 1 to 65535");
-    }
-    if (cfg->nic_queues > cfg->dataplane_workers) {
-        char value[16];
-
-        (void)snprintf(value, sizeof(value), "%u", cfg->nic_queues);
-        return nic_fault(err, "nic.queues", value,
-                         "must be at most -dataplane.workers: each queue needs a poller");
-    }
-    return check_nic_addresses(cfg, err);
-}
-
 int
 pw_config_parse_cold(struct pw_config *cfg, int argc, const char *const *argv, struct pw_text *out,
                      struct pw_text *err)
@@ -504,5 +362,5 @@ pw_config_parse_cold(struct pw_config *cfg, int argc, const char *const *argv, s
         return rc;
     }
     rc = check_target(cfg, err);
-    return rc != 0 ? rc : check_nic(cfg, err);
+    return rc != 0 ? rc : pw_config_check_ports(cfg, err);
 }

@@ -159,7 +159,13 @@ struct pw_config {
 
     struct pw_config_ring ring;
 
-    uint32_t link_port;                          /* UDP */
+    uint32_t link_port;                     /* UDP */
+    char link_device[PW_CONFIG_TEXT_BYTES]; /* as the fields of nic_, of a port of its own; */
+    char link_netdev[PW_CONFIG_TEXT_BYTES]; /* both "": the NIC's */
+    char link_address[PW_CONFIG_TEXT_BYTES];
+    char link_gateway[PW_CONFIG_TEXT_BYTES];
+    char link_address6[PW_CONFIG_TEXT_BYTES];
+    char link_gateway6[PW_CONFIG_TEXT_BYTES];
     char link_secret_file[PW_CONFIG_TEXT_BYTES]; /* "" and not insecure: no links */
     bool link_insecure;
     int64_t link_silence_ms;
@@ -201,8 +207,13 @@ enum pw_config_view {
 void pw_config_write_yaml(const struct pw_config *cfg, enum pw_config_view view, struct pw_text *t);
 /* "no address given" is false, not an error: both are for the caller to judge. */
 bool pw_config_has_nic(const struct pw_config *cfg);
+/* A second port, for links to other appliances alone. */
+bool pw_config_has_link_port(const struct pw_config *cfg);
 /* Whether -target has that module in it: distributor, ingester or querier. */
 bool pw_config_runs(const struct pw_config *cfg, const char *module);
+
+/* Whether the options of ports go together; sets nic_own_address where there is no choice (part of parse). */
+PW_MUST_USE int pw_config_check_ports(struct pw_config *cfg, struct pw_text *err);
 
 struct pw_config_addr {
     uint8_t family;      /* 4 or 6 */

@@ -1,11 +1,12 @@
 #include "app/link.h"
 
+#include "app/nic_options.h"
 #include "app/parts.h"
 #include "base/log.h"
 #include "nic-config/neigh.h"
 
 #include <fcntl.h>
-#include <net/if.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 static const char module[] = "pw.app.link";
@@ -56,11 +57,18 @@ read_secret(const char *path, uint8_t *dst, size_t room, size_t *len, struct pw_
     return rc;
 }
 
+/* The port that links go over. */
+static const struct pw_nic *
+port(const struct pw_app *app)
+{
+    return app->link_nic.has_port ? &app->link_nic : &app->nic;
+}
+
 static uint16_t
 packet_bytes(const struct pw_app *app, uint32_t door)
 {
     enum { HEADERS = 28, ROOM = 2048 - 14 };
-    uint32_t mtu = door < app->workers ? app->nic.port.mtu : 1500;
+    uint32_t mtu = door < app->workers ? port(app)->port.mtu : 1500;
 
     mtu = mtu < ROOM ? mtu : ROOM;
     return (uint16_t)(mtu - HEADERS);
@@ -105,15 +113,40 @@ pw_app_link_create_ctl(struct pw_app *app, uint32_t door, struct pw_text *why)
     return rc;
 }
 
+static struct pw_worker *
+carrier(const struct pw_app *app, uint32_t d)
+{
+    return app->link_nic.has_port ? app->link_worker[d] : app->worker[d];
+}
+
+/* On the link's own port there is a worker too, for its neighbours and datagrams; it listens on no TCP port. */
+static int
+create_worker(struct pw_app *app, uint32_t d)
+{
+    struct pw_worker_cfg cfg = pw_nic_worker_cfg(&app->link_nic, d);
+    int rc = 0;
+
+    cfg.kind = "link";
+    cfg.clock = app->clock;
+    cfg.app = *pw_http_server_stream_app(app->door[d].http);
+    cfg.tcp = (struct pw_tcp_cfg){.conns_max = 1, .snd_pool_bytes = 1 << 20};
+    if (getrandom(cfg.secret, sizeof(cfg.secret), 0) != (ssize_t)sizeof(cfg.secret)) {
+        return PW_EIO;
+    }
+    app->link_worker[d] = pw_worker_create_ctl(&cfg, pw_rdtsc(), &rc);
+    return rc;
+}
+
 int
 pw_app_link_bind_worker_ctl(struct pw_app *app, uint32_t d)
 {
     struct pw_app_door *door = &app->door[d];
+    int rc = app->link_nic.has_port ? create_worker(app, d) : 0;
 
-    if (door->link == NULL) {
-        return 0;
+    if (rc != 0 || door->link == NULL) {
+        return rc;
     }
-    return pw_worker_link_bind_ctl(&door->carrier, app->worker[d], door->link,
+    return pw_worker_link_bind_ctl(&door->carrier, carrier(app, d), door->link,
                                    (uint16_t)app->cfg->link_port, pw_app_link_ports(app->workers));
 }
 
@@ -123,23 +156,23 @@ pw_app_link_bind_control_ctl(struct pw_app *app, struct pw_text *why)
     struct pw_app_door *door = pw_app_control_door(app);
     struct pw_config_addr a;
     uint32_t ip = 0;
-    uint16_t port = 0;
+    uint16_t udp = 0;
     int rc;
 
     if (door->link == NULL) {
         return 0;
     }
-    app->link_ifindex = app->cfg->nic_netdev[0] == 0 ? 0 : if_nametoindex(app->cfg->nic_netdev);
+    app->link_ifindex = port(app)->has_xdp ? port(app)->xdp.dev.ifindex : 0;
     /* With a port the workers are asked, and this socket asks alone. */
     if (!app->nic.has_port) {
-        port = (uint16_t)app->cfg->link_port;
+        udp = (uint16_t)app->cfg->link_port;
         if (pw_config_cidr(app->cfg->http_listen_address, &a) == 0 && a.family == 4) {
             ip = pw_load_be32(a.addr);
         }
     }
-    rc = pw_link_socket_create_ctl(&app->link_socket, door->link, ip, port, &app->clock);
+    rc = pw_link_socket_create_ctl(&app->link_socket, door->link, ip, udp, &app->clock);
     if (rc != 0) {
-        pw_text_printf(why, "link: UDP port %u: %s", port, pw_err_text(rc));
+        pw_text_printf(why, "link: UDP port %u: %s", udp, pw_err_text(rc));
     }
     return rc;
 }
@@ -160,7 +193,7 @@ pw_app_link_destroy_ctl(struct pw_app *app)
 static void
 neighbours(struct pw_app *app, uint64_t now_us)
 {
-    if (app->link_ifindex == 0 || !app->nic.kernel_owns_addr ||
+    if (app->link_ifindex == 0 || !port(app)->kernel_owns_addr ||
         now_us - app->link_neighbours_us < NEIGHBOUR_EVERY_US) {
         return;
     }
@@ -169,7 +202,7 @@ neighbours(struct pw_app *app, uint64_t now_us)
         uint8_t mac[6];
         uint32_t ip;
 
-        if (!pw_worker_wants_neighbour_ctl(app->worker[i], &ip)) {
+        if (!pw_worker_wants_neighbour_ctl(carrier(app, i), &ip)) {
             continue;
         }
         int rc = pw_neigh_lookup_ctl(app->link_ifindex, ip, mac);
@@ -181,7 +214,7 @@ neighbours(struct pw_app *app, uint64_t now_us)
                    "msg=\"the kernel does not look for a neighbour\" err=\"%s\"", pw_err_text(rc));
         }
         /* Where it is not known yet the worker asks again when it has to send. */
-        pw_worker_neighbour_ctl(app->worker[i], known ? mac : NULL);
+        pw_worker_neighbour_ctl(carrier(app, i), known ? mac : NULL);
     }
 }
 

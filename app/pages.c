@@ -121,7 +121,16 @@ write_workers(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
 
-    pw_worker_metrics(app->worker, app->workers, t);
+    struct pw_worker *all[2 * PW_WORKERS_MAX];
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < app->workers; i++) {
+        all[n++] = app->worker[i];
+    }
+    for (uint32_t i = 0; i < app->workers && app->link_worker[i] != NULL; i++) {
+        all[n++] = app->link_worker[i];
+    }
+    pw_worker_metrics(all, n, t);
 }
 
 static void
@@ -211,8 +220,10 @@ write_nic(void *ctx, struct pw_text *t)
 {
     struct pw_app *app = ctx;
 
+    const struct pw_nic_named nic[] = {{&app->nic, "nic"}, {&app->link_nic, "link"}};
+
     if (app->nic.has_port) {
-        pw_nic_metrics_ctl(&app->nic, t);
+        pw_nic_metrics_ctl(nic, app->link_nic.has_port ? 2 : 1, t);
     }
 }
 

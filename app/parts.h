@@ -16,8 +16,8 @@
 #include "app/jobs.h"
 #include "app/link_socket.h"
 #include "app/listener.h"
-#include "app/replicas.h"
 #include "app/prefault.h"
+#include "app/replicas.h"
 #include "app/ring.h"
 #include "app/routes.h"
 #include "app/runtime_config.h"
@@ -57,7 +57,9 @@ struct pw_app {
     uint64_t hash_key;
     int64_t start_wall_ns;
     struct pw_nic_cfg nic_cfg;
-    struct pw_nic nic;            /* plan, port, steering */
+    struct pw_nic nic; /* plan, port, steering */
+    struct pw_nic_cfg link_nic_cfg;
+    struct pw_nic link_nic;       /* the link's own port; has_port false: it shares the NIC's */
     struct pw_wal_dir *wal_dir;   /* app/durable.h */
     struct pw_shipping *shipping; /* a thread; NULL without object storage (app/bucket.h) */
     struct pw_gateway *gateway;   /* its blocks are in the catalog: goes after it; NULL likewise */
@@ -75,7 +77,9 @@ struct pw_app {
 
     uint32_t workers;
     struct pw_worker *worker[PW_WORKERS_MAX]; /* polled by plan.worker_lcore[i] */
-    uint32_t doors;                           /* workers, then the control thread's */
+    struct pw_worker
+        *link_worker[PW_WORKERS_MAX]; /* beside it, on the link's own port; else NULL */
+    uint32_t doors;                   /* workers, then the control thread's */
     struct pw_app_door door[PW_WORKERS_MAX];
 
     uint32_t loops; /* EAL lcore i + 1 runs loop[i] */

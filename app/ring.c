@@ -65,18 +65,31 @@ find_private(char *text, size_t cap)
     return found;
 }
 
+/* The first address of a port, IPv4 before IPv6; false: it has none. */
+static bool
+port_address(const struct pw_nic *nic, char *text, size_t cap)
+{
+    static const uint8_t none[16];
+    struct in_addr ip4 = {.s_addr = htonl(nic->addr)};
+
+    if (nic->addr != 0) {
+        return inet_ntop(AF_INET, &ip4, text, (socklen_t)cap) != NULL;
+    }
+    return memcmp(nic->addr6, none, sizeof(none)) != 0 &&
+           inet_ntop(AF_INET6, nic->addr6, text, (socklen_t)cap) != NULL;
+}
+
 /* Where others reach us: what was said, else the NIC, else where the listener binds, else a private
  * address of this host. */
 static void
 find_address(const struct pw_app *app, const char *said, char *text, size_t cap)
 {
     const char *listen = app->cfg->http_listen_address;
-    struct in_addr nic = {.s_addr = htonl(app->nic.addr)};
 
     if (said[0] != 0) {
         snprintf(text, cap, "%s", said);
-    } else if (app->nic.addr != 0) {
-        (void)inet_ntop(AF_INET, &nic, text, (socklen_t)cap);
+    } else if (port_address(&app->nic, text, cap)) {
+        return;
     } else if (listen[0] != 0 && strcmp(listen, "0.0.0.0") != 0 && strcmp(listen, "::") != 0) {
         snprintf(text, cap, "%s", listen);
     } else if (!find_private(text, cap)) {
@@ -241,7 +254,13 @@ create_link(struct pw_app_ring *r)
     if (!pw_config_runs(r->app->cfg, "ingester") || pw_app_control_door(r->app)->link == NULL) {
         return 0;
     }
-    write_address(r->app, cfg->addr, r->app->cfg->link_port, addr, sizeof(addr));
+    const char *said = cfg->addr; /* of this host; a port of its own has an address of its own */
+    char own[PW_CONFIG_TEXT_BYTES];
+
+    if (r->app->link_nic.has_port && port_address(&r->app->link_nic, own, sizeof(own))) {
+        said = own;
+    }
+    write_address(r->app, said, r->app->cfg->link_port, addr, sizeof(addr));
     return pw_lifecycler_create_ctl(&r->link.life, &life);
 }
 

@@ -263,30 +263,13 @@ start_queries(struct pw_app *app)
 static int
 start_worker(struct pw_app *app, uint32_t i)
 {
-    struct pw_worker_cfg cfg = {
-        .index = i,
-        .port_id = app->nic.port.port_id,
-        .queue_id = (uint16_t)i,
-        .mempool = app->nic.port.pool[i],
-        .mtu = app->nic.port.mtu,
-        .ip4_address = app->nic.addr,
-        .ip4_prefix = app->nic.prefix_len,
-        .ip4_gateway = app->nic.gateway,
-        .address_is_ours = !app->nic.kernel_owns_addr,
-        .ip6_prefix = app->nic.prefix6_len,
-        .ip6_is_ours = !app->nic.kernel_owns_addr6,
-        .rx_cksum_offload = app->nic.port.offloads & PW_PORT_RX_CKSUM,
-        .tx_cksum_offload = app->nic.port.offloads & PW_PORT_TX_CKSUM,
-        .clock = app->clock,
-        .app = *pw_http_server_stream_app(app->door[i].http),
-        .tcp = {.conns_max = app->cfg->dataplane_connections_max,
-                .rx_budget_bytes = app->cfg->dataplane_rx_buffer_bytes},
-    };
+    struct pw_worker_cfg cfg = pw_nic_worker_cfg(&app->nic, i);
     int rc = random_bytes(cfg.secret, sizeof(cfg.secret));
 
-    memcpy(cfg.mac, app->nic.port.mac, sizeof(cfg.mac));
-    memcpy(cfg.ip6_address, app->nic.addr6, sizeof(cfg.ip6_address));
-    memcpy(cfg.ip6_gateway, app->nic.gateway6, sizeof(cfg.ip6_gateway));
+    cfg.clock = app->clock;
+    cfg.app = *pw_http_server_stream_app(app->door[i].http);
+    cfg.tcp = (struct pw_tcp_cfg){.conns_max = app->cfg->dataplane_connections_max,
+                                  .rx_budget_bytes = app->cfg->dataplane_rx_buffer_bytes};
     if (rc == 0) {
         app->worker[i] = pw_worker_create_ctl(&cfg, pw_rdtsc(), &rc);
     }
@@ -311,16 +294,35 @@ add(struct pw_loop *l, const char *name, uint32_t (*poll)(void *, uint64_t),
         l, (struct pw_poller){.name = name, .poll = poll, .rest_us = rest_us, .ctx = ctx});
 }
 
-/* The receive poll of worker i; where no descriptor tells of its frames the loop may only nap. */
+/* The receive poll of a worker; where no descriptor tells of its frames the loop may only nap. */
 static int
-add_rx(struct pw_app *app, struct pw_loop *l, uint32_t i)
+add_rx(struct pw_loop *l, const char *name, struct pw_worker *w, int fd)
 {
-    int fd = app->nic.port.rx_fd[i];
-    int rc =
-        add(l, "rx", pw_worker_poll_rx, fd < 0 ? NULL : pw_poller_rest_until_woken, app->worker[i]);
+    int rc = add(l, name, pw_worker_poll_rx, fd < 0 ? NULL : pw_poller_rest_until_woken, w);
 
     rc = rc != 0 || fd < 0 ? rc : pw_loop_add_fd_ctl(l, fd);
-    return rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(app->worker[i]));
+    return rc != 0 ? rc : pw_loop_add_driver_ctl(l, pw_worker_driver_tsc(w));
+}
+
+static int
+add_receive(struct pw_app *app, struct pw_loop *l, uint32_t i)
+{
+    int rc = add_rx(l, "rx", app->worker[i], app->nic.port.rx_fd[i]);
+
+    return rc != 0 || app->link_worker[i] == NULL
+               ? rc
+               : add_rx(l, "link rx", app->link_worker[i], app->link_nic.port.rx_fd[i]);
+}
+
+/* Last in a turn: both send what the turn made. */
+static int
+add_timers(struct pw_app *app, struct pw_loop *l, uint32_t i)
+{
+    int rc = add(l, "timers", pw_worker_poll_timers, pw_worker_rest_us, app->worker[i]);
+
+    return rc != 0 || app->link_worker[i] == NULL ? rc
+                                                  : add(l, "link timers", pw_worker_poll_timers,
+                                                        pw_worker_rest_us, app->link_worker[i]);
 }
 
 /* Order within a turn: receive, work, ingest, collect completions and answers, then timers and transmit,
@@ -332,7 +334,7 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
 
     for (uint32_t i = 0; i < app->workers && rc == 0; i++) {
         if (app->nic.plan.worker_lcore[i] == lcore) {
-            rc = add_rx(app, l, i);
+            rc = add_receive(app, l, i);
             rc = rc != 0 ? rc
                          : add(l, "work", pw_distributor_poll_work, pw_distributor_rest_us,
                                app->door[i].distributor);
@@ -358,9 +360,7 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
             rc = rc != 0
                      ? rc
                      : add(l, "replicas", pw_replicas_poll, pw_replicas_rest_us, &door->replicas);
-            rc = rc != 0
-                     ? rc
-                     : add(l, "timers", pw_worker_poll_timers, pw_worker_rest_us, app->worker[i]);
+            rc = rc != 0 ? rc : add_timers(app, l, i);
         }
     }
     return rc;
@@ -446,6 +446,9 @@ start_steering(struct pw_app *app)
 {
     int rc = pw_nic_steer_ctl(&app->nic, &app->nic_cfg);
 
+    if (rc == 0 && app->link_nic.has_port) {
+        rc = pw_nic_steer_ctl(&app->link_nic, &app->link_nic_cfg);
+    }
     return rc == 0 ? 0 : failed("steering", rc, NULL);
 }
 
@@ -586,6 +589,20 @@ stop_runtime_config(struct pw_app *app)
     }
 }
 
+static int
+open_ports(struct pw_app *app, struct pw_text *why)
+{
+    int rc = pw_nic_options(app->cfg, &app->nic_cfg, why);
+
+    if (rc != 0 || !pw_config_has_link_port(app->cfg)) {
+        return rc != 0 ? rc : pw_nic_open_ctl(&app->nic, &app->nic_cfg, why);
+    }
+    rc = pw_nic_link_options(app->cfg, &app->link_nic_cfg, why);
+    return rc != 0 ? rc
+                   : pw_nic_open_two_ctl(&app->nic, &app->nic_cfg, &app->link_nic,
+                                         &app->link_nic_cfg, why);
+}
+
 int
 pw_app_start(struct pw_app **out, const struct pw_config *cfg)
 {
@@ -615,8 +632,7 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
         failed("runtime config", rc, &why);
         goto err_free;
     }
-    rc = pw_nic_options(cfg, &app->nic_cfg, &why);
-    rc = rc != 0 ? rc : pw_nic_open_ctl(&app->nic, &app->nic_cfg, &why);
+    rc = open_ports(app, &why);
     if (rc != 0) {
         failed("nic", rc, &why);
         goto err_free;
@@ -648,13 +664,13 @@ pw_app_stop(struct pw_app *app)
 {
     if (app->nic.has_port) {
         pw_nic_unsteer_ctl(&app->nic);
+        pw_nic_unsteer_ctl(&app->link_nic);
     }
     join(app);
     /* Streams go before the HTTP servers that they call. */
     for (uint32_t i = 0; i < app->workers; i++) {
-        if (app->worker[i] != NULL) {
-            pw_worker_destroy_ctl(app->worker[i]);
-        }
+        pw_worker_destroy_ctl(app->worker[i]); /* NULL is fine */
+        pw_worker_destroy_ctl(app->link_worker[i]);
     }
     if (app->listener != NULL) {
         pw_listener_destroy_ctl(app->listener);
@@ -686,6 +702,7 @@ pw_app_stop(struct pw_app *app)
         pw_bell_fini_ctl(&app->bell[i]);
     }
     rte_mempool_free(app->listener_pool);
+    pw_nic_close_ctl(&app->link_nic);
     pw_nic_close_ctl(&app->nic);
     stop_runtime_config(app);
     free(app);

@@ -85,6 +85,7 @@ worker_fill(struct pw_worker *w, const struct pw_worker_cfg *cfg, uint64_t now_t
     w->port_id = cfg->port_id;
     w->queue_id = cfg->queue_id;
     w->index = cfg->index;
+    w->kind = cfg->kind == NULL ? "" : cfg->kind;
     w->buf_bytes = rte_pktmbuf_data_room_size(cfg->mempool);
     w->tsc_hz = cfg->clock.tsc_hz;
     w->tsc_per_tick = cfg->clock.tsc_hz / 1000;

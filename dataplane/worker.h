@@ -33,7 +33,8 @@ struct pw_port_io {
 };
 
 struct pw_worker_cfg {
-    uint32_t index;              /* label of the metrics */
+    uint32_t index;              /* label of the metrics, */
+    const char *kind;            /* and what stands before it, borrowed; NULL: nothing */
     uint16_t port_id;            /* ethdev, started by nic-config */
     uint16_t queue_id;           /* of both rx and tx */
     const struct pw_port_io *io; /* NULL: the ethdev above; else borrowed for the worker's life */

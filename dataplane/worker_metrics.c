@@ -54,8 +54,8 @@ head(struct pw_text *out, const char *name, const char *type, const char *help)
 static void
 line(struct pw_text *out, const char *name, const struct pw_worker *w, uint64_t value)
 {
-    pw_text_printf(out, "pyrowire_worker_%s{worker=\"%" PRIu32 "\"} %" PRIu64 "\n", name, w->index,
-                   value);
+    pw_text_printf(out, "pyrowire_worker_%s{worker=\"%s%" PRIu32 "\"} %" PRIu64 "\n", name, w->kind,
+                   w->index, value);
 }
 
 struct gauge {
@@ -139,9 +139,9 @@ pw_worker_metrics(struct pw_worker *const *w, uint32_t n, struct pw_text *out)
     for (uint32_t d = 0; d < PW_DROP_COUNT; d++) {
         for (uint32_t i = 0; i < n; i++) {
             pw_text_printf(out,
-                           "pyrowire_worker_drops_total{worker=\"%" PRIu32
+                           "pyrowire_worker_drops_total{worker=\"%s%" PRIu32
                            "\",reason=\"%s\"} %" PRIu64 "\n",
-                           w[i]->index, drops[d].name, w[i]->drop[d]);
+                           w[i]->kind, w[i]->index, drops[d].name, w[i]->drop[d]);
         }
     }
     for (uint32_t g = 0; g < PW_ARRAY_LEN(gauges); g++) {
@@ -153,7 +153,7 @@ pw_worker_metrics(struct pw_worker *const *w, uint32_t n, struct pw_text *out)
     head(out, "driver_seconds_total", "counter",
          "Time inside rx_burst and tx_burst that did work.");
     for (uint32_t i = 0; i < n; i++) {
-        pw_text_printf(out, "pyrowire_worker_driver_seconds_total{worker=\"%" PRIu32 "\"} %.9f\n",
-                       w[i]->index, (double)w[i]->driver_tsc / (double)w[i]->tsc_hz);
+        pw_text_printf(out, "pyrowire_worker_driver_seconds_total{worker=\"%s%" PRIu32 "\"} %.9f\n",
+                       w[i]->kind, w[i]->index, (double)w[i]->driver_tsc / (double)w[i]->tsc_hz);
     }
 }

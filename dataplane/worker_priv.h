@@ -70,6 +70,7 @@ struct pw_worker {
     uint16_t port_id;
     uint16_t queue_id;
     uint32_t index;
+    const char *kind;
     uint32_t buf_bytes; /* size of one receive buffer of the mempool */
     uint64_t tsc_hz;
     uint64_t tsc_per_tick;

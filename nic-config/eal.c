@@ -36,21 +36,31 @@ arg_add(struct pw_eal_args *a, const char *fmt, ...)
 }
 
 static int
-check_cfg(const struct pw_eal_cfg *cfg)
+check_port(const struct pw_eal_port *p, uint32_t queues)
 {
-    int devices = (cfg->netdev != NULL) + (cfg->device != NULL) + (cfg->vdev != NULL);
+    int devices = (p->netdev != NULL) + (p->device != NULL) + (p->vdev != NULL);
 
-    if (devices > 1 || (cfg->netdev != NULL && (cfg->xdp_prog == NULL || cfg->queues == 0)) ||
-        cfg->memory_mb == 0) {
+    if (devices > 1 || (p->netdev != NULL && (p->xdp_prog == NULL || queues == 0))) {
         return PW_EINVAL;
     }
     /* A comma would start another argument of the driver. */
-    if ((cfg->netdev != NULL && strpbrk(cfg->netdev, ",= ") != NULL) ||
-        (cfg->xdp_prog != NULL && strpbrk(cfg->xdp_prog, ",= ") != NULL) ||
-        (cfg->device != NULL && strpbrk(cfg->device, ", ") != NULL)) {
+    if ((p->netdev != NULL && strpbrk(p->netdev, ",= ") != NULL) ||
+        (p->xdp_prog != NULL && strpbrk(p->xdp_prog, ",= ") != NULL) ||
+        (p->device != NULL && strpbrk(p->device, ", ") != NULL)) {
         return PW_EINVAL;
     }
     return 0;
+}
+
+static int
+check_cfg(const struct pw_eal_cfg *cfg)
+{
+    int rc = cfg->memory_mb == 0 ? PW_EINVAL : 0;
+
+    for (uint32_t i = 0; i < PW_EAL_PORTS_MAX && rc == 0; i++) {
+        rc = check_port(&cfg->port[i], cfg->queues);
+    }
+    return rc;
 }
 
 /* EAL allows --in-memory with hugepages only: without them it runs in its legacy memory mode. Both
@@ -70,22 +80,29 @@ add_memory(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *out)
 }
 
 static void
-add_device(const struct pw_eal_cfg *cfg, struct pw_eal_args *out)
+add_ports(const struct pw_eal_cfg *cfg, struct pw_eal_args *out)
 {
-    if (cfg->device != NULL) {
-        arg_add(out, "-a");
-        arg_add(out, "%s", cfg->device);
-        return;
+    bool pci = false;
+
+    for (uint32_t i = 0; i < PW_EAL_PORTS_MAX; i++) {
+        const struct pw_eal_port *p = &cfg->port[i];
+
+        pci |= p->device != NULL;
+        if (p->device != NULL) {
+            arg_add(out, "-a");
+            arg_add(out, "%s", p->device);
+        } else if (p->netdev != NULL) {
+            arg_add(out,
+                    "--vdev=net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u,busy_budget=%u,"
+                    "xdp_prog=%s",
+                    i, p->netdev, cfg->queues, p->busy_budget, p->xdp_prog);
+        } else if (p->vdev != NULL) {
+            arg_add(out, "--vdev=%s", p->vdev);
+        }
     }
-    arg_add(out, "--no-pci");
-    arg_add(out, "--iova-mode=va"); /* no device of ours reads physical addresses */
-    if (cfg->netdev != NULL) {
-        arg_add(out,
-                "--vdev=net_af_xdp0,iface=%s,start_queue=0,queue_count=%u,busy_budget=%u,"
-                "xdp_prog=%s",
-                cfg->netdev, cfg->queues, cfg->busy_budget, cfg->xdp_prog);
-    } else if (cfg->vdev != NULL) {
-        arg_add(out, "--vdev=%s", cfg->vdev);
+    if (!pci) {
+        arg_add(out, "--no-pci");
+        arg_add(out, "--iova-mode=va"); /* no device of ours reads physical addresses */
     }
 }
 
@@ -119,7 +136,7 @@ pw_eal_args_build(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *o
         arg_add(out, "--log-level=lib.eal:error"); /* it warns of every page size not reserved */
     }
     add_memory(cfg, huge, out);
-    add_device(cfg, out);
+    add_ports(cfg, out);
     return out->used <= sizeof(out->text) ? 0 : PW_ENOSPC;
 }
 

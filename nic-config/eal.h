@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "nic-config/plan.h"
 
-enum { PW_EAL_ARGS_MAX = 32, PW_EAL_ARG_BYTES_MAX = 4096 };
+enum { PW_EAL_ARGS_MAX = 32, PW_EAL_ARG_BYTES_MAX = 4096, PW_EAL_PORTS_MAX = 2 };
 
 enum pw_eal_huge {
     PW_EAL_HUGE_AUTO,     /* hugepages when enough are free, else ordinary pages */
@@ -22,17 +22,22 @@ enum pw_eal_huge {
     PW_EAL_HUGE_OFF,
 };
 
-/* At most one of netdev, device and vdev. Without any, EAL starts without root and hugepages. */
-struct pw_eal_cfg {
-    const struct pw_plan *plan; /* borrowed; NULL: one lcore, where the caller runs now */
-    const char *netdev;         /* kernel interface for net_af_xdp0 */
-    const char *xdp_prog;       /* file of the steering program; needed with netdev */
-    const char *device;         /* PCI address, the only one EAL may probe */
-    const char *vdev;           /* a virtual device as EAL spells it; for tests */
-    uint32_t queues;            /* of netdev */
+/* One port: at most one of netdev, device and vdev; none: there is no such port. */
+struct pw_eal_port {
+    const char *netdev;   /* kernel interface for net_af_xdpI, I being the place in the array */
+    const char *xdp_prog; /* file of the steering program; needed with netdev */
+    const char *device;   /* PCI address; EAL may probe those that are named, and no others */
+    const char *vdev;     /* a virtual device as EAL spells it; for tests */
     /* SO_BUSY_POLL budget of the AF_XDP sockets: 0 leaves receiving to the kernel's softirq and
      * makes an empty poll free of system calls (see README.md for the measurement). */
     uint32_t busy_budget;
+};
+
+/* Without any port EAL starts without root and hugepages. */
+struct pw_eal_cfg {
+    const struct pw_plan *plan; /* borrowed; NULL: one lcore, where the caller runs now */
+    struct pw_eal_port port[PW_EAL_PORTS_MAX];
+    uint32_t queues; /* of each netdev */
     enum pw_eal_huge huge;
     uint32_t memory_mb;
 };

@@ -21,14 +21,26 @@ enum {
     NIC_BUSY_BUDGET = 64, /* frames of one NAPI turn, the driver's own default */
 };
 
+/* What the options of this port begin with. */
+static const char *
+group(const struct pw_nic_cfg *cfg)
+{
+    return cfg->group != NULL ? cfg->group : "nic";
+}
+
+static bool
+is_wanted(const struct pw_nic_cfg *cfg)
+{
+    return cfg->netdev != NULL || cfg->device != NULL || cfg->vdev != NULL;
+}
+
 static int
-make_plan(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t queues, uint16_t node,
-          struct pw_text *why)
+make_plan(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
 {
     struct pw_plan_cpu cpus[PW_PLAN_CPUS_MAX];
     struct pw_plan_input in = {.cpus = cpus,
-                               .nic_node = node,
-                               .nic_queues = queues,
+                               .nic_node = nic->node,
+                               .nic_queues = nic->queues_max,
                                .workers_wanted = cfg->workers,
                                .ingesters_wanted = cfg->ingesters};
     int err;
@@ -39,16 +51,17 @@ make_plan(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t queues, uin
         pw_text_printf(why,
                        "%u I/O workers and %u ingesters do not fit on %u CPUs and %u NIC queues: "
                        "lower -nic.queues, -dataplane.workers or -ingester.cores",
-                       cfg->workers, cfg->ingesters, in.cpu_count, queues);
+                       cfg->workers, cfg->ingesters, in.cpu_count, nic->queues_max);
     }
     return err;
 }
 
 static uint32_t
-memory_mb(const struct pw_nic_cfg *cfg, uint32_t queues)
+memory_mb(const struct pw_nic_cfg *cfg, const struct pw_nic_cfg *second, uint32_t queues)
 {
     uint64_t mbufs = pw_port_mbufs_for(cfg->rx_buffer_bytes);
 
+    mbufs += second != NULL ? pw_port_mbufs_for(second->rx_buffer_bytes) : 0;
     if (cfg->memory_mb != 0) {
         return cfg->memory_mb;
     }
@@ -74,41 +87,78 @@ busy_budget(const struct pw_nic_cfg *cfg, const struct pw_netdev *dev)
     return 0;
 }
 
+static struct pw_eal_port
+eal_port(const struct pw_nic *nic, const struct pw_nic_cfg *cfg)
+{
+    return (struct pw_eal_port){.netdev = cfg->netdev,
+                                .xdp_prog = cfg->netdev != NULL ? nic->xdp.object_path : NULL,
+                                .device = cfg->device,
+                                .vdev = cfg->vdev,
+                                .busy_budget = busy_budget(cfg, &nic->xdp.dev)};
+}
+
+/* second and second_cfg: NULL when there is one port. */
 static int
-start_eal(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
+start_eal(struct pw_nic *nic, const struct pw_nic_cfg *cfg, const struct pw_nic *second,
+          const struct pw_nic_cfg *second_cfg, struct pw_text *why)
 {
     struct pw_eal_cfg eal = {.plan = &nic->plan,
-                             .netdev = cfg->netdev,
-                             .xdp_prog = cfg->netdev != NULL ? nic->xdp.object_path : NULL,
-                             .device = cfg->device,
-                             .vdev = cfg->vdev,
+                             .port = {eal_port(nic, cfg)},
                              .queues = nic->plan.workers,
-                             .busy_budget = busy_budget(cfg, &nic->xdp.dev),
                              .huge = cfg->huge,
-                             .memory_mb = memory_mb(cfg, nic->plan.workers)};
-    int err = pw_eal_start_ctl(&eal, why);
+                             .memory_mb = memory_mb(cfg, second_cfg, nic->plan.workers)};
+    int err;
 
+    if (second != NULL) {
+        eal.port[1] = eal_port(second, second_cfg);
+    }
+    err = pw_eal_start_ctl(&eal, why);
     nic->eal_started = err == 0;
     return err;
 }
 
+/* The port that EAL made of place `at` of its list; a driver that shares a PCI device may call it otherwise, which
+ * does not matter as long as it is the only one. */
 static int
-open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint16_t mtu, struct pw_text *why)
+find_port(const struct pw_nic_cfg *cfg, uint32_t at, uint16_t *port_id)
+{
+    char name[RTE_ETH_NAME_MAX_LEN];
+    struct rte_pci_addr addr;
+
+    if (cfg->netdev != NULL) {
+        snprintf(name, sizeof(name), "net_af_xdp%u", at);
+    } else if (cfg->device != NULL && rte_pci_addr_parse(cfg->device, &addr) == 0) {
+        rte_pci_device_name(&addr, name, sizeof(name));
+    } else {
+        snprintf(name, sizeof(name), "%s", cfg->vdev != NULL ? cfg->vdev : "");
+        name[strcspn(name, ",")] = 0;
+    }
+    if (rte_eth_dev_get_port_by_name(name, port_id) == 0) {
+        return 0;
+    }
+    if (at != 0 || rte_eth_dev_count_avail() != 1) {
+        return PW_ENOENT;
+    }
+    *port_id = (uint16_t)rte_eth_find_next(0);
+    return 0;
+}
+
+static int
+open_port(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t at, struct pw_text *why)
 {
     struct pw_port_cfg port = {.queues = (uint16_t)nic->plan.workers,
-                               .mtu = mtu,
+                               .mtu = nic->has_xdp ? nic->xdp.dev.mtu : cfg->mtu,
                                .mbufs_per_queue = pw_port_mbufs_for(cfg->rx_buffer_bytes),
                                .wakes = nic->has_xdp && busy_budget(cfg, &nic->xdp.dev) == 0};
     int err;
 
-    if (rte_eth_dev_count_avail() == 0) {
+    if (find_port(cfg, at, &port.port_id) != 0) {
         pw_text_printf(why, "DPDK has no driver for %s, or could not use it",
                        cfg->device != NULL   ? cfg->device
                        : cfg->netdev != NULL ? cfg->netdev
                                              : cfg->vdev);
         return PW_ENOENT;
     }
-    port.port_id = (uint16_t)rte_eth_find_next(0);
     /* Only a driver that shares its device with the kernel knows isolation; from others everything
      * arrives, because the device is ours alone. */
     nic->isolated = cfg->device != NULL && pw_steer_isolate_ctl(port.port_id) == 0;
@@ -199,26 +249,28 @@ settle_address(struct pw_nic *nic, const struct pw_nic_cfg *cfg)
 }
 
 /* An AF_XDP socket receives from its own queue alone: what the NIC puts into a queue that nobody
- * polls would go to the kernel, which would reset our clients' connections. */
+ * polls would go to the kernel, which would reset our clients' connections. And each worker has a queue. */
 static int
 check_queues(const struct pw_nic *nic, struct pw_text *why)
 {
     const struct pw_netdev *dev = &nic->xdp.dev;
     bool combined = dev->queues_combined == dev->queues_rx;
 
-    if (nic->plan.workers >= dev->queues_rx) {
+    if (!nic->has_xdp ||
+        (nic->plan.workers >= dev->queues_rx && nic->plan.workers <= dev->queues_combined)) {
         return 0;
     }
     pw_text_printf(why,
                    "interface %s receives on %u queues and pyrowire would poll %u: "
-                   "`ethtool -L %s %s %u`, or raise -nic.queues and -dataplane.workers",
+                   "`ethtool -L %s %s %u`, or %s -dataplane.workers",
                    dev->name, dev->queues_rx, nic->plan.workers, dev->name,
-                   combined ? "combined" : "rx", nic->plan.workers);
+                   combined ? "combined" : "rx", nic->plan.workers,
+                   nic->plan.workers < dev->queues_rx ? "raise -nic.queues and" : "lower");
     return PW_EINVAL;
 }
 
 static int
-open_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
+claim_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
 {
     const struct pw_netdev *dev = &nic->xdp.dev;
     int err = pw_xdp_claim_ctl(&nic->xdp, cfg->netdev, why);
@@ -227,34 +279,23 @@ open_netdev(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
         return err;
     }
     nic->has_xdp = true;
+    nic->node = dev->node;
+    nic->queues_max = dev->queues_combined;
     settle_address(nic, cfg);
     settle_address6(nic, cfg);
     if (nic->addr == 0 && !is_set6(nic->addr6)) {
-        pw_text_printf(why, "interface %s has no address: give -nic.address or -nic.address6",
-                       dev->name);
+        pw_text_printf(why, "interface %s has no address: give -%s.address or -%s.address6",
+                       dev->name, group(cfg), group(cfg));
         return PW_EINVAL;
     }
     if (cfg->own_addr && (nic->kernel_owns_addr || nic->kernel_owns_addr6)) {
         pw_text_printf(why,
                        "the kernel has the appliance's address on %s too: `ip addr del` it there, "
-                       "or leave -nic.own-address out",
-                       dev->name);
+                       "or leave -%s.own-address out",
+                       dev->name, group(cfg));
         return PW_EINVAL;
     }
-    err = make_plan(nic, cfg, dev->queues_combined, dev->node, why);
-    if (err == 0) {
-        err = check_queues(nic, why);
-    }
-    if (err == 0) {
-        err = start_eal(nic, cfg, why);
-    }
-    if (err == 0) {
-        err = open_port(nic, cfg, dev->mtu, why);
-    }
-    if (err == 0) {
-        err = pw_xdp_open_ctl(&nic->xdp, cfg->xdp_generic, why);
-    }
-    return err;
+    return 0;
 }
 
 /* A short or long PCI address that the machine has; *node is its NUMA node. */
@@ -299,17 +340,21 @@ check_pci(const char *device, uint16_t *node, struct pw_text *why)
 }
 
 static int
-open_device(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
+claim_device(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
 {
-    uint16_t node = PW_PLAN_NODE_ANY;
-    int err = cfg->device != NULL ? check_pci(cfg->device, &node, why) : 0;
+    int err = 0;
 
+    nic->node = PW_PLAN_NODE_ANY;
+    if (cfg->device != NULL) {
+        err = check_pci(cfg->device, &nic->node, why);
+    }
     if (err != 0) {
         return err;
     }
     if (cfg->addr == 0 && !is_set6(cfg->addr6)) {
-        pw_text_str(why,
-                    "a device of our own needs an address: give -nic.address or -nic.address6");
+        pw_text_printf(why,
+                       "a device of our own needs an address: give -%s.address or -%s.address6",
+                       group(cfg), group(cfg));
         return PW_EINVAL;
     }
     nic->addr = cfg->addr;
@@ -319,12 +364,36 @@ open_device(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *wh
     memcpy(nic->gateway6, cfg->gateway6, 16);
     nic->prefix6_len = cfg->prefix6_len != 0 ? cfg->prefix6_len : NIC_PREFIX6_DEFAULT;
     /* How many queues it has is known only after EAL probed it; the port check says so then. */
-    err = make_plan(nic, cfg, cfg->vdev != NULL ? 1 : PW_WORKERS_MAX - 1, node, why);
-    if (err == 0) {
-        err = start_eal(nic, cfg, why);
+    nic->queues_max = cfg->vdev != NULL ? 1 : PW_WORKERS_MAX - 1;
+    return 0;
+}
+
+/* What can be done before EAL starts: afterwards nothing stands in a device's way but its driver. */
+static int
+claim(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
+{
+    if ((cfg->netdev != NULL) + (cfg->device != NULL) + (cfg->vdev != NULL) > 1) {
+        pw_text_printf(why, "give one of -%s.netdev and -%s.device, not both", group(cfg),
+                       group(cfg));
+        return PW_EINVAL;
     }
-    if (err == 0) {
-        err = open_port(nic, cfg, cfg->mtu, why);
+    nic->node = PW_PLAN_NODE_ANY;
+    return cfg->netdev != NULL ? claim_netdev(nic, cfg, why)
+           : is_wanted(cfg)    ? claim_device(nic, cfg, why)
+                               : 0;
+}
+
+static int
+bring_up(struct pw_nic *nic, const struct pw_nic_cfg *cfg, uint32_t at, struct pw_text *why)
+{
+    int err = open_port(nic, cfg, at, why);
+
+    if (err == 0 && nic->has_xdp) {
+        err = pw_xdp_open_ctl(&nic->xdp, cfg->xdp_generic, why);
+    }
+    if (err == 0 && join_group6(nic) != 0) {
+        pw_log(PW_LOG_WARN, "pw.nic",
+               "msg=\"the device does not take the multicast group of neighbour discovery\"");
     }
     return err;
 }
@@ -335,23 +404,39 @@ pw_nic_open_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text
     int err;
 
     memset(nic, 0, sizeof(*nic));
-    if ((cfg->netdev != NULL) + (cfg->device != NULL) + (cfg->vdev != NULL) > 1) {
-        pw_text_str(why, "give one of -nic.netdev and -nic.device, not both");
-        return PW_EINVAL;
-    }
-    if (cfg->netdev != NULL) {
-        err = open_netdev(nic, cfg, why);
-    } else if (cfg->device != NULL || cfg->vdev != NULL) {
-        err = open_device(nic, cfg, why);
-    } else {
-        err = make_plan(nic, cfg, 0, PW_PLAN_NODE_ANY, why);
-        err = err == 0 ? start_eal(nic, cfg, why) : err;
-    }
-    if (err == 0 && nic->has_port && join_group6(nic) != 0) {
-        pw_log(PW_LOG_WARN, "pw.nic",
-               "msg=\"the device does not take the multicast group of neighbour discovery\"");
+    err = claim(nic, cfg, why);
+    err = err != 0 ? err : make_plan(nic, cfg, why);
+    err = err != 0 ? err : check_queues(nic, why);
+    err = err != 0 ? err : start_eal(nic, cfg, NULL, NULL, why);
+    if (err == 0 && is_wanted(cfg)) {
+        err = bring_up(nic, cfg, 0, why);
     }
     if (err != 0) {
+        pw_nic_close_ctl(nic);
+    }
+    return err;
+}
+
+int
+pw_nic_open_two_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_nic *second,
+                    const struct pw_nic_cfg *second_cfg, struct pw_text *why)
+{
+    int err;
+
+    memset(nic, 0, sizeof(*nic));
+    memset(second, 0, sizeof(*second));
+    err = claim(nic, cfg, why);
+    err = err != 0 ? err : claim(second, second_cfg, why);
+    err = err != 0 ? err : make_plan(nic, cfg, why);
+    second->plan = nic->plan;
+    err = err != 0 ? err : check_queues(nic, why);
+    err = err != 0 ? err : check_queues(second, why);
+    err = err != 0 ? err : start_eal(nic, cfg, second, second_cfg, why);
+    err = err != 0 ? err : bring_up(nic, cfg, 0, why);
+    err = err != 0 ? err : bring_up(second, second_cfg, 1, why);
+    if (err != 0) {
+        nic->port_broken |= second->port_broken; /* EAL is not to touch it either */
+        pw_nic_close_ctl(second);
         pw_nic_close_ctl(nic);
     }
     return err;
@@ -423,12 +508,22 @@ pw_nic_close_ctl(struct pw_nic *nic)
 }
 
 void
-pw_nic_metrics_ctl(const struct pw_nic *nic, struct pw_text *out)
+pw_nic_metrics_ctl(const struct pw_nic_named *nic, uint32_t n, struct pw_text *out)
 {
-    if (nic->has_port) {
-        pw_port_metrics_ctl(&nic->port, out);
+    struct pw_port_named port[PW_EAL_PORTS_MAX];
+    struct pw_xdp_named xdp[PW_EAL_PORTS_MAX];
+    uint32_t ports = 0, xdps = 0;
+
+    for (uint32_t i = 0; i < n && i < PW_EAL_PORTS_MAX; i++) {
+        if (nic[i].nic->has_port) {
+            port[ports++] = (struct pw_port_named){&nic[i].nic->port, nic[i].port};
+        }
+        if (nic[i].nic->has_xdp) {
+            xdp[xdps++] = (struct pw_xdp_named){&nic[i].nic->xdp, nic[i].port};
+        }
     }
-    if (nic->has_xdp) {
-        pw_xdp_metrics_ctl(&nic->xdp, out);
+    if (ports > 0) {
+        pw_port_metrics_ctl(port, ports, out);
     }
+    pw_xdp_metrics_ctl(xdp, xdps, out);
 }

@@ -1,6 +1,7 @@
 /* nic-config/nic.h - one call that brings the appliance's port up, one that leaves the host clean.
  *
- * Purpose  the order of claim, EAL, port, program and steering, so that app/ need not know it.
+ * Purpose  the order of claim, EAL, port, program and steering, so that app/ need not know it; and a second
+ *          port beside the first, for the link to other appliances.
  * Owner    the control thread.
  * Context  control thread, before the lcores poll and after they returned.
  * Units    IPv4 addresses and ports in host byte order, IPv6 addresses in network order.
@@ -26,6 +27,7 @@ enum pw_nic_busy {
 
 /* Without netdev, device and vdev only EAL starts: no root, no hugepages, no port. */
 struct pw_nic_cfg {
+    const char *group;  /* of the options that name this port, for errors; NULL: "nic" */
     const char *netdev; /* -nic.netdev: AF_XDP on the kernel's driver */
     const char *device; /* -nic.device: PCI address, ours alone */
     const char *vdev;   /* a virtual device as EAL spells it; for tests */
@@ -65,20 +67,32 @@ struct pw_nic {
     uint8_t addr6[16]; /* "::": none */
     uint8_t prefix6_len;
     uint8_t gateway6[16];
-    int group_fd; /* keeps the kernel's driver listening to the group of addr6; 0: not needed */
-    struct pw_plan plan;
+    int group_fd;  /* keeps the kernel's driver listening to the group of addr6; 0: not needed */
+    uint16_t node; /* where the device is */
+    uint32_t queues_max; /* that it can have, as far as is known before EAL starts */
+    struct pw_plan plan; /* of the first port; the second has the same */
     struct pw_port port;
     struct pw_xdp xdp;
 };
 
 PW_MUST_USE int pw_nic_open_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg,
                                 struct pw_text *why);
+/* Both in one EAL, with as many queues each: worker i polls queue i of both. Of second_cfg workers, ingesters,
+ * huge and memory_mb are not looked at. It is steered on its own, and closed before the first. */
+PW_MUST_USE int pw_nic_open_two_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg,
+                                    struct pw_nic *second, const struct pw_nic_cfg *second_cfg,
+                                    struct pw_text *why);
 /* Frames for our ports arrive from now on. Call it when the workers poll. */
 PW_MUST_USE int pw_nic_steer_ctl(struct pw_nic *nic, const struct pw_nic_cfg *cfg);
 /* Everything passes to the kernel again; connections that still live go silent. */
 void pw_nic_unsteer_ctl(struct pw_nic *nic);
 /* After the lcores returned. */
 void pw_nic_close_ctl(struct pw_nic *nic);
-void pw_nic_metrics_ctl(const struct pw_nic *nic, struct pw_text *out);
+/* port: the value of the label. Each family is written once, over all n. */
+struct pw_nic_named {
+    const struct pw_nic *nic;
+    const char *port;
+};
+void pw_nic_metrics_ctl(const struct pw_nic_named *nic, uint32_t n, struct pw_text *out);
 
 #endif

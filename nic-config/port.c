@@ -15,6 +15,7 @@ enum {
     PORT_MEMPOOL_CACHE = 256,
     PORT_MBUFS_MAX =
         64 << 20, /* far above what an rte_mempool's ring takes; creation says no first */
+    XDP_SOCKETS_MAX = 2 * PW_WORKERS_MAX + 1, /* two ports, and one that is not to be there */
     XDP_FRAME_HEADROOM = 256, /* linux/bpf.h XDP_PACKET_HEADROOM, cut off every AF_XDP frame */
 };
 
@@ -109,8 +110,8 @@ check_limits(const struct rte_eth_dev_info *info, const struct pw_port_cfg *cfg,
 {
     if (cfg->queues == 0 || cfg->queues > PW_WORKERS_MAX || cfg->queues > info->max_rx_queues ||
         cfg->queues > info->max_tx_queues) {
-        pw_text_printf(why, "%s has %u queues, %u were asked for: lower -nic.queues", p->driver,
-                       info->max_rx_queues, cfg->queues);
+        pw_text_printf(why, "%s has %u queues, %u were asked for: lower -dataplane.workers",
+                       p->driver, info->max_rx_queues, cfg->queues);
         return PW_ERANGE;
     }
     if (info->max_mtu != 0 && p->mtu > info->max_mtu) {
@@ -123,13 +124,13 @@ check_limits(const struct rte_eth_dev_info *info, const struct pw_port_cfg *cfg,
 
 /* The descriptors of this process that are AF_XDP sockets; how many. */
 static uint32_t
-xdp_sockets(int fd[PW_WORKERS_MAX + 1])
+xdp_sockets(int fd[XDP_SOCKETS_MAX])
 {
     DIR *d = opendir("/proc/self/fd");
     struct dirent *e;
     uint32_t n = 0;
 
-    while (d != NULL && n <= PW_WORKERS_MAX && (e = readdir(d)) != NULL) {
+    while (d != NULL && n < XDP_SOCKETS_MAX && (e = readdir(d)) != NULL) {
         int at = atoi(e->d_name);
         int domain = 0;
         socklen_t len = sizeof(domain);
@@ -149,7 +150,7 @@ xdp_sockets(int fd[PW_WORKERS_MAX + 1])
 static int
 setup_rx_queue(struct pw_port *p, uint16_t q, uint16_t desc, unsigned socket)
 {
-    int before[PW_WORKERS_MAX + 1], after[PW_WORKERS_MAX + 1];
+    int before[XDP_SOCKETS_MAX], after[XDP_SOCKETS_MAX];
     uint32_t had = xdp_sockets(before);
     int err = rte_eth_rx_queue_setup(p->port_id, q, desc, socket, NULL, p->pool[q]);
     uint32_t has = xdp_sockets(after);
@@ -301,26 +302,34 @@ pw_port_close_ctl(struct pw_port *p)
 }
 
 void
-pw_port_metrics_ctl(const struct pw_port *p, struct pw_text *out)
+pw_port_metrics_ctl(const struct pw_port_named *port, uint32_t n, struct pw_text *out)
 {
-    struct rte_eth_stats s;
-
-    if (!p->started || rte_eth_stats_get(p->port_id, &s) != 0) {
-        return;
-    }
-    const struct {
+    static const struct {
         const char *name;
-        uint64_t value;
+        size_t at;
     } rows[] = {
-        {"received_packets", s.ipackets}, {"sent_packets", s.opackets},
-        {"received_bytes", s.ibytes},     {"sent_bytes", s.obytes},
-        {"missed_packets", s.imissed},    {"receive_errors", s.ierrors},
-        {"send_errors", s.oerrors},       {"no_mbuf", s.rx_nombuf},
+        {"received_packets", offsetof(struct rte_eth_stats, ipackets)},
+        {"sent_packets", offsetof(struct rte_eth_stats, opackets)},
+        {"received_bytes", offsetof(struct rte_eth_stats, ibytes)},
+        {"sent_bytes", offsetof(struct rte_eth_stats, obytes)},
+        {"missed_packets", offsetof(struct rte_eth_stats, imissed)},
+        {"receive_errors", offsetof(struct rte_eth_stats, ierrors)},
+        {"send_errors", offsetof(struct rte_eth_stats, oerrors)},
+        {"no_mbuf", offsetof(struct rte_eth_stats, rx_nombuf)},
     };
 
     for (size_t i = 0; i < PW_ARRAY_LEN(rows); i++) {
         pw_text_printf(out, "# TYPE pyrowire_nic_port_%s_total counter\n", rows[i].name);
-        pw_text_printf(out, "pyrowire_nic_port_%s_total{driver=\"%s\"} %lu\n", rows[i].name,
-                       p->driver, rows[i].value);
+        for (uint32_t k = 0; k < n; k++) {
+            const struct pw_port *p = port[k].port;
+            struct rte_eth_stats s;
+            uint64_t value;
+
+            if (p->started && rte_eth_stats_get(p->port_id, &s) == 0) {
+                memcpy(&value, (const uint8_t *)&s + rows[i].at, sizeof(value));
+                pw_text_printf(out, "pyrowire_nic_port_%s_total{port=\"%s\",driver=\"%s\"} %lu\n",
+                               rows[i].name, port[k].name, p->driver, value);
+            }
+        }
     }
 }

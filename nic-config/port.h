@@ -62,7 +62,11 @@ PW_MUST_USE int pw_port_join_ctl(const struct pw_port *p, const uint8_t mac[6]);
 /* Stops and closes the device and frees the pools. Every mbuf must be back or forgotten. */
 void pw_port_close_ctl(struct pw_port *p);
 
-/* Port counters as Prometheus text: pyrowire_nic_port_*. */
-void pw_port_metrics_ctl(const struct pw_port *p, struct pw_text *out);
+struct pw_port_named {
+    const struct pw_port *port;
+    const char *name; /* value of the label port */
+};
+/* Counters of n ports as Prometheus text: pyrowire_nic_port_*. */
+void pw_port_metrics_ctl(const struct pw_port_named *port, uint32_t n, struct pw_text *out);
 
 #endif

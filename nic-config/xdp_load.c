@@ -366,17 +366,22 @@ pw_xdp_counters_ctl(const struct pw_xdp *x, uint64_t out[PW_STEER_VERDICTS])
 }
 
 void
-pw_xdp_metrics_ctl(const struct pw_xdp *x, struct pw_text *out)
+pw_xdp_metrics_ctl(const struct pw_xdp_named *xdp, uint32_t n, struct pw_text *out)
 {
-    uint64_t n[PW_STEER_VERDICTS];
+    uint64_t frames[PW_STEER_VERDICTS];
 
-    if (pw_xdp_counters_ctl(x, n) != 0) {
-        return;
+    if (n > 0) {
+        pw_text_str(out, "# TYPE pyrowire_nic_steered_frames_total counter\n");
     }
-    pw_text_str(out, "# TYPE pyrowire_nic_steered_frames_total counter\n");
-    for (uint32_t v = 0; v < PW_STEER_VERDICTS; v++) {
-        pw_text_printf(out, "pyrowire_nic_steered_frames_total{verdict=\"%s\"} %lu\n",
-                       verdict_name[v], n[v]);
+    for (uint32_t i = 0; i < n; i++) {
+        if (pw_xdp_counters_ctl(xdp[i].xdp, frames) != 0) {
+            continue;
+        }
+        for (uint32_t v = 0; v < PW_STEER_VERDICTS; v++) {
+            pw_text_printf(out,
+                           "pyrowire_nic_steered_frames_total{port=\"%s\",verdict=\"%s\"} %lu\n",
+                           xdp[i].name, verdict_name[v], frames[v]);
+        }
     }
 }
 

@@ -49,8 +49,12 @@ PW_MUST_USE int pw_xdp_explain_ctl(const struct pw_xdp *x, struct pw_text *why);
 PW_MUST_USE int pw_xdp_steer_ctl(struct pw_xdp *x, const struct pw_steer_cfg *cfg);
 /* Frames by verdict since the program was loaded. */
 PW_MUST_USE int pw_xdp_counters_ctl(const struct pw_xdp *x, uint64_t out[PW_STEER_VERDICTS]);
-/* pyrowire_nic_steered_frames_total{verdict="..."}. */
-void pw_xdp_metrics_ctl(const struct pw_xdp *x, struct pw_text *out);
+struct pw_xdp_named {
+    const struct pw_xdp *xdp;
+    const char *name; /* value of the label port */
+};
+/* pyrowire_nic_steered_frames_total{port="...",verdict="..."} of n interfaces. */
+void pw_xdp_metrics_ctl(const struct pw_xdp_named *xdp, uint32_t n, struct pw_text *out);
 /* After the port is closed, or after a failed start: detaches our program if it is still there and
  * gives the claim back. */
 void pw_xdp_close_ctl(struct pw_xdp *x);

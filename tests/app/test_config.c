@@ -278,6 +278,50 @@ test_parse__nic_options__gateway_must_lie_in_the_network(void **state)
 }
 
 static void
+test_parse__link_port__second_to_the_nic_and_another(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_init(&r);
+    PARSE(&r, "-nic.netdev=e1", "-link.insecure=true");
+    assert_int_equal(r.rc, 0);
+    assert_false(pw_config_has_link_port(&r.cfg)); /* it shares the NIC */
+    PARSE(&r, "-nic.netdev=e1", "-link.netdev=e2", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "");
+    assert_int_equal(r.rc, 0);
+    assert_true(pw_config_has_link_port(&r.cfg));
+    PARSE(&r, "-link.netdev=e2", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "invalid value \"e2\" for flag -link.netdev: is a second "
+                                      "port: needs -nic.device or -nic.netdev");
+    PARSE(&r, "-nic.netdev=e1", "-link.netdev=e1", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "invalid value \"e1\" for flag -link.netdev: is the NIC's "
+                                      "already: name another, or leave it out to share the NIC");
+    PARSE(&r, "-nic.device=0000:3b:00.0", "-nic.address=10.0.0.5/24", "-link.device=3B:00.0",
+          "-link.address=10.1.0.5/24", "-link.insecure=true");
+    assert_string_equal(text(&r.err),
+                        "invalid value \"3B:00.0\" for flag -link.device: is the NIC's "
+                        "already: name another, or leave it out to share the NIC");
+    PARSE(&r, "-nic.netdev=e1", "-link.netdev=e2");
+    assert_string_equal(text(&r.err), "invalid value \"e2\" for flag -link.netdev: needs "
+                                      "-link.secret-file: without it there are no links");
+    PARSE(&r, "-nic.netdev=e1", "-link.device=3b:00.0", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "invalid value \"3b:00.0\" for flag -link.device: needs "
+                                      "-link.address, such as 10.0.0.5/24, or -link.address6");
+    PARSE(&r, "-nic.netdev=e1", "-link.device=3b:00.0", "-link.netdev=e2", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "invalid value \"e2\" for flag -link.netdev: give "
+                                      "-link.device or -link.netdev, not both");
+    PARSE(&r, "-nic.netdev=e1", "-link.address=10.1.0.5/24");
+    assert_string_equal(text(&r.err), "invalid value \"10.1.0.5/24\" for flag -link.address: needs "
+                                      "-link.device or -link.netdev");
+    PARSE(&r, "-nic.netdev=e1", "-link.netdev=e2", "-link.address=10.1.0.5/24",
+          "-link.gateway=10.2.0.1", "-link.insecure=true");
+    assert_string_equal(text(&r.err), "invalid value \"10.2.0.1\" for flag -link.gateway: must lie "
+                                      "in the network of -link.address");
+    run_fini(&r);
+}
+
+static void
 test_config_cidr__forms__read_or_refused(void **state)
 {
     static const char *const bad[] = {
@@ -611,6 +655,7 @@ main(void)
         cmocka_unit_test(test_parse__go_flag_forms__all_read),
         cmocka_unit_test(test_parse__bad_flags__error_names_option_value_and_bounds),
         cmocka_unit_test(test_parse__nic_options__gateway_must_lie_in_the_network),
+        cmocka_unit_test(test_parse__link_port__second_to_the_nic_and_another),
         cmocka_unit_test(test_config_cidr__forms__read_or_refused),
         cmocka_unit_test(test_parse__yaml_then_flags__flags_win),
         cmocka_unit_test(test_parse__bad_yaml__stock_s_text_and_the_line),

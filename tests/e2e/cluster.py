@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Three appliances in network namespaces on one bridge, three replicas: kill -9 one, cut one off, under load.
 
-usage: cluster.py PYROWIRE [--rounds N] [--seed S] [--name N] [--no-nic]
+usage: cluster.py PYROWIRE [--rounds N] [--seed S] [--name N] [--no-nic | --link-port kernel|own]
 Each push is a profile of one function of its own with the value 1, sent to the appliances in turn. By turns a
 round kills one of the three and starts it again on its data, or takes its link off the bridge and puts it
 back. What must hold in every round:
@@ -10,9 +10,12 @@ back. What must hold in every round:
     counted, and at most half may be of that kind);
   - what was acknowledged is there once, asked of each of those, while the third is away and when it is back;
   - the third answers again, and all three see each other.
---no-nic: kernel sockets alone instead of a DPDK port in each namespace. Needs root. Standard library only.
+--no-nic: kernel sockets alone instead of a DPDK port in each namespace.
+--link-port: each has a second cable, to a bridge of its own, for replication: -link.netdev with the address that the
+  kernel has there, or one of the appliance's own beside it. Then every datagram of links must have been seen on
+  the second bridge, and none on the first. Needs root. Standard library only.
 """
-import argparse, http.client, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import argparse, http.client, os, random, select, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 from small import PUSH, SELECT, everything, function_values, profile, push_body
 
@@ -23,10 +26,12 @@ ap.add_argument('--rounds', type=int, default=20)
 ap.add_argument('--seed', type=int, default=int(time.time()))
 ap.add_argument('--name', default='clu', help='of the namespaces and the bridge: up to 4 letters')
 ap.add_argument('--no-nic', action='store_true')
+ap.add_argument('--link-port', choices=['kernel', 'own'])
 ap.add_argument('--option', action='append', default=[], help='more options of the appliances')
 args = ap.parse_args()
 random.seed(args.seed)
 NET = '10.214.%d.' % (1 + sum(args.name.encode()) % 250)
+LINK_NET, LINK_UDP = NET.replace('.214.', '.215.'), 4041
 
 
 def sh(*argv, check=True):
@@ -45,19 +50,39 @@ class Node:
         self.data = os.path.join(directory, self.id)
         self.log = open(os.path.join(directory, self.id + '.log'), 'ab')
         self.p = None
+        self.cables = [(self.cable, bridge)]
         sh('ip', 'netns', 'add', self.ns)
-        sh('ip', 'link', 'add', self.cable, 'numrxqueues', '1', 'numtxqueues', '1', 'type', 'veth', 'peer', 'name', self.nic,
-           'numrxqueues', '1', 'numtxqueues', '1', 'netns', self.ns)
         sh('ip', '-n', self.ns, 'link', 'set', 'lo', 'up')
-        sh('ip', '-n', self.ns, 'addr', 'add', self.address + '/24', 'dev', self.nic)
-        sh('ip', '-n', self.ns, 'link', 'set', self.nic, 'up')
-        sh('ethtool', '-K', self.cable, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off', check=False)
-        sh('ip', 'netns', 'exec', self.ns, 'ethtool', '-K', self.nic, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off',
+        self.add_cable(self.cable, self.nic, bridge, self.address)
+        if args.link_port:
+            self.link = 'pw%s%dl' % (args.name, i)
+            self.cables.append((self.link + 'h', bridge + 'l'))
+            self.add_cable(self.link + 'h', self.link, bridge + 'l', LINK_NET + str(i + (args.link_port == 'own') * 10))
+
+    def add_cable(self, cable, nic, to, address):
+        sh('ip', 'link', 'add', cable, 'numrxqueues', '1', 'numtxqueues', '1', 'type', 'veth', 'peer', 'name', nic,
+           'numrxqueues', '1', 'numtxqueues', '1', 'netns', self.ns)
+        sh('ip', '-n', self.ns, 'addr', 'add', address + '/24', 'dev', nic)
+        sh('ip', '-n', self.ns, 'link', 'set', nic, 'up')
+        sh('ethtool', '-K', cable, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off', check=False)
+        sh('ip', 'netns', 'exec', self.ns, 'ethtool', '-K', nic, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off',
            'gro', 'off', check=False)
-        sh('ip', 'link', 'set', self.cable, 'master', bridge, 'up')
+        sh('ip', 'link', 'set', cable, 'master', to, 'up')
+
+    def cut_off(self):
+        for cable, _ in self.cables:
+            sh('ip', 'link', 'set', cable, 'nomaster')
+
+    def put_back(self):
+        for cable, to in self.cables:
+            sh('ip', 'link', 'set', cable, 'master', to)
 
     def start(self):
         where = ['-server.http-listen-address=' + self.address] if args.no_nic else ['-nic.netdev=' + self.nic]
+        if args.link_port:
+            where += ['-link.netdev=' + self.link]
+        if args.link_port == 'own':
+            where += ['-link.address=%s%d/24' % (LINK_NET, self.i), '-dataplane.idle=spin']
         self.p = subprocess.Popen(
             ['ip', 'netns', 'exec', self.ns, args.pyrowire, *where, '-nic.hugepages=off',
              '-dataplane.rx-buffer-bytes=8MiB', '-dataplane.connections-max=256',
@@ -117,6 +142,63 @@ def wait_for(what, condition):
         time.sleep(0.05)
     print('FAIL: not within %d s: %s' % (HANG_S, what))
     return False
+
+
+class Watch:
+    """Counts the datagrams of links on all cables, by the bridge that they go to."""
+
+    def __init__(self, nodes):
+        self.cables, self.seen, self.stop = [c for x in nodes for c in x.cables], {bridge: 0, bridge + 'l': 0}, False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        sockets = {}
+        for cable, to in self.cables:
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+            s.bind((cable, 0))
+            sockets[s] = to
+        while not self.stop:
+            for s in select.select(list(sockets), [], [], 0.2)[0]:
+                f = s.recv(2048)
+                if f[12:14] == b'\x08\x00' and f[23] == 17 and LINK_UDP in struct.unpack('!HH', f[34:38]):
+                    self.seen[sockets[s]] += 1
+        for s in sockets:
+            s.close()
+
+    def judge(self, nodes):
+        """No datagram on the NICs' bridge, nor through a worker of the NIC's port; all of them on the other."""
+        self.stop = True
+        self.thread.join()
+        ok = self.seen[bridge] == 0 and self.seen[bridge + 'l'] > 0
+        for x in nodes:
+            text = x.request('GET', '/metrics')[1]
+            count = {k: sum(float(l.split()[-1]) for l in text.splitlines() if l.startswith(k)) for k in (
+                'pyrowire_worker_udp_in_total{worker="0"}', 'pyrowire_worker_udp_out_total{worker="0"}',
+                'pyrowire_worker_udp_in_total{worker="link0"}', 'pyrowire_worker_udp_out_total{worker="link0"}',
+                'pyrowire_nic_steered_frames_total{port="nic",verdict="ours_udp"}',
+                'pyrowire_nic_steered_frames_total{port="link",verdict="ours_udp"}')}
+            ok = ok and all((v > 0) == ('link' in k) for k, v in count.items())
+            if not ok:
+                print('%s: %s' % (x.id, count))
+        print('%s: datagrams of links seen by the kernel: %d at the NICs, %d at the link ports' % (
+            'ok' if ok else 'FAIL', self.seen[bridge], self.seen[bridge + 'l']))
+        return ok
+
+
+def refused_ports(directory):
+    """What cannot be a second port stops the start with a text that says so."""
+    ok = True
+    for link, text in (('lo-none', 'there is no network interface lo-none'), ('same', "is the NIC's already")):
+        nic = 'pw%s1' % args.name
+        r = subprocess.run(['ip', 'netns', 'exec', 'pw-%s1' % args.name, args.pyrowire, '-nic.netdev=' + nic,
+                            '-link.netdev=' + (nic if link == 'same' else link), '-link.secret-file=' + secret,
+                            '-pyroscopedb.data-path=' + os.path.join(directory, 'refused')],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG_S)
+        if r.returncode == 0 or text not in r.stdout.decode():
+            print('FAIL: -link.netdev %s: exit %d, %s' % (link, r.returncode, r.stdout.decode()[-500:]))
+            ok = False
+    return ok
 
 
 class Load:
@@ -229,7 +311,7 @@ def one_round(n, nodes, load):
     if by_kill:
         away.kill()
     else:
-        sh('ip', 'link', 'set', away.cable, 'nomaster')
+        away.cut_off()
     ok = wait_for('both others have seen it go: ' + how, lambda: all(x.metric('pyrowire_replica_peers_up') == 1 for x in others))
     before = silences(others)
     load.aim(others, True)  # order, not time: from here on no push may fail
@@ -241,7 +323,7 @@ def one_round(n, nodes, load):
     if by_kill:
         away.start()
     else:
-        sh('ip', 'link', 'set', away.cable, 'master', bridge)
+        away.put_back()
     ok = ok and wait_for('all three see each other again: ' + how, lambda: all(x.sees(2) for x in nodes))
     ok = ok and judge(load, nodes, 'after ' + how)
     load.aim([], False)
@@ -259,11 +341,14 @@ def clear():
     for i in (1, 2, 3):
         sh('ip', 'netns', 'del', 'pw-%s%d' % (args.name, i), check=False)
         sh('ip', 'link', 'del', 'pw%s%dh' % (args.name, i), check=False)
+        sh('ip', 'link', 'del', 'pw%s%dlh' % (args.name, i), check=False)
     sh('ip', 'link', 'del', bridge, check=False)
+    sh('ip', 'link', 'del', bridge + 'l', check=False)
 
 
 def main():
     global secret, bridge
+    watch = None
     directory = tempfile.mkdtemp(prefix='pyrowire-cluster.')
     secret, bridge, nodes, load, ok, n = os.path.join(directory, 'secret'), 'pw%sbr' % args.name, [], None, False, -1
     with open(secret, 'wb') as f:
@@ -273,8 +358,15 @@ def main():
         sh('ip', 'link', 'add', bridge, 'type', 'bridge')
         sh('ip', 'addr', 'add', NET + '254/24', 'dev', bridge)
         sh('ip', 'link', 'set', bridge, 'up')
+        if args.link_port:
+            sh('ip', 'link', 'add', bridge + 'l', 'type', 'bridge')
+            sh('ip', 'link', 'set', bridge + 'l', 'up')
         for i in (1, 2, 3):
             nodes.append(Node(i, directory))
+        if args.link_port:
+            if not refused_ports(directory):
+                return 1
+            watch = Watch(nodes)
         for node in nodes:
             node.start()
         ok = wait_for('three appliances see each other', lambda: all(x.sees(2) for x in nodes))
@@ -283,7 +375,11 @@ def main():
             ok = one_round(n, nodes, load)
             if not ok:
                 break
+        if watch and ok:
+            ok = watch.judge(nodes)
     finally:
+        if watch:
+            watch.stop = True
         if load:
             load.end()
         for node in nodes:
@@ -300,7 +396,7 @@ def main():
     print('cluster.py: seed %d, %d rounds, %d pushes acknowledged, %d rounds starved: %s' % (
         args.seed, n + 1, load.count() if load else 0, len(starved),
         'each there once, none refused' if ok else 'FAILED'))
-    sys.exit(0 if ok else 1)
+    return 0 if ok else 1
 
 
-main()
+sys.exit(main())

@@ -195,7 +195,7 @@ run_port(int argc, char **argv, struct pw_text *why)
     printf("frames=%lu\nsyns=%lu\narps=%lu\nicmps=%lu\nsent=%lu\n", probe.frames, probe.syns,
            probe.arps, probe.icmps, probe.tx_sent);
     pw_text_init(&metrics, 1 << 16);
-    pw_nic_metrics_ctl(&nic, &metrics);
+    pw_nic_metrics_ctl(&(struct pw_nic_named){&nic, "nic"}, 1, &metrics);
     printf("%.*s", (int)metrics.len, (const char *)metrics.ptr);
     pw_text_fini(&metrics);
     pw_nic_close_ctl(&nic);

@@ -40,7 +40,11 @@ test_eal_args_build__netdev__af_xdp_vdev_and_no_pci(void **state)
 {
     struct pw_plan plan = {.lcores = 1, .lcore = {{.cpu = 1}}};
     struct pw_eal_cfg cfg = {
-        .plan = &plan, .netdev = "eth1", .xdp_prog = "/p.o", .queues = 2, .memory_mb = 256};
+        .plan = &plan,
+        .port = {{.netdev = "eth1", .xdp_prog = "/p.o"}},
+        .queues = 2,
+        .memory_mb = 256,
+    };
     struct pw_eal_args a;
     char text[2048];
 
@@ -57,7 +61,7 @@ test_eal_args_build__netdev__af_xdp_vdev_and_no_pci(void **state)
 static void
 test_eal_args_build__pci_device__allows_it_alone(void **state)
 {
-    struct pw_eal_cfg cfg = {.device = "0000:3b:00.0", .memory_mb = 256};
+    struct pw_eal_cfg cfg = {.port = {{.device = "0000:3b:00.0"}}, .memory_mb = 256};
     struct pw_eal_args a;
     char text[2048];
 
@@ -68,15 +72,45 @@ test_eal_args_build__pci_device__allows_it_alone(void **state)
 }
 
 static void
+test_eal_args_build__two_ports__a_device_each(void **state)
+{
+    struct pw_eal_cfg cfg = {
+        .port = {{.netdev = "eth1", .xdp_prog = "/p.o"}, {.netdev = "eth2", .xdp_prog = "/q.o"}},
+        .queues = 1,
+        .memory_mb = 256,
+    };
+    struct pw_eal_args a;
+    char text[2048];
+
+    assert_int_equal(pw_eal_args_build(&cfg, true, &a), 0);
+    joined(&a, text, sizeof(text));
+    assert_non_null(strstr(text, "--vdev=net_af_xdp0,iface=eth1,start_queue=0,queue_count=1,"
+                                 "busy_budget=0,xdp_prog=/p.o "));
+    assert_non_null(strstr(text, "--vdev=net_af_xdp1,iface=eth2,start_queue=0,queue_count=1,"
+                                 "busy_budget=0,xdp_prog=/q.o "));
+    assert_non_null(strstr(text, " --no-pci "));
+
+    cfg.port[1] = (struct pw_eal_port){.device = "0000:3b:00.0"};
+    assert_int_equal(pw_eal_args_build(&cfg, true, &a), 0);
+    joined(&a, text, sizeof(text));
+    assert_non_null(strstr(text, "--vdev=net_af_xdp0,iface=eth1,"));
+    assert_non_null(strstr(text, " -a 0000:3b:00.0 "));
+    assert_null(strstr(text, "--no-pci"));
+}
+
+static void
 test_eal_args_build__bad_configuration__refused(void **state)
 {
     const struct pw_eal_cfg bad[] = {
         {.memory_mb = 0},
-        {.memory_mb = 1, .netdev = "eth1", .queues = 1},                    /* no program */
-        {.memory_mb = 1, .netdev = "eth1", .xdp_prog = "/p"},               /* no queue */
-        {.memory_mb = 1, .netdev = "e,x=1", .xdp_prog = "/p", .queues = 1}, /* an argument */
-        {.memory_mb = 1, .device = "0000:3b:00.0,x", .queues = 1},          /* likewise */
-        {.memory_mb = 1, .device = "a", .netdev = "b", .xdp_prog = "/p", .queues = 1},
+        {.memory_mb = 1, .port = {{.netdev = "eth1"}}, .queues = 1},            /* no program */
+        {.memory_mb = 1, .port = {{.netdev = "eth1", .xdp_prog = "/p"}}},       /* no queue */
+        {.memory_mb = 1, .port = {[1] = {.netdev = "eth1", .xdp_prog = "/p"}}}, /* likewise */
+        {.memory_mb = 1,
+         .port = {{.netdev = "e,x=1", .xdp_prog = "/p"}},
+         .queues = 1},                                                         /* an argument */
+        {.memory_mb = 1, .port = {{.device = "0000:3b:00.0,x"}}, .queues = 1}, /* likewise */
+        {.memory_mb = 1, .port = {{.device = "a", .netdev = "b", .xdp_prog = "/p"}}, .queues = 1},
     };
     struct pw_eal_args a;
 
@@ -89,7 +123,8 @@ static void
 test_eal_args_build__overlong_path__enospc(void **state)
 {
     static char path[PW_EAL_ARG_BYTES_MAX + 1];
-    struct pw_eal_cfg cfg = {.netdev = "eth1", .xdp_prog = path, .queues = 1, .memory_mb = 1};
+    struct pw_eal_cfg cfg = {
+        .port = {{.netdev = "eth1", .xdp_prog = path}}, .queues = 1, .memory_mb = 1};
     struct pw_eal_args a;
 
     memset(path, 'x', sizeof(path) - 1);
@@ -169,6 +204,7 @@ main(void)
         cmocka_unit_test(test_eal_args_build__no_device__no_pci_no_huge),
         cmocka_unit_test(test_eal_args_build__netdev__af_xdp_vdev_and_no_pci),
         cmocka_unit_test(test_eal_args_build__pci_device__allows_it_alone),
+        cmocka_unit_test(test_eal_args_build__two_ports__a_device_each),
         cmocka_unit_test(test_eal_args_build__bad_configuration__refused),
         cmocka_unit_test(test_eal_args_build__overlong_path__enospc),
         cmocka_unit_test(test_eal_start__more_hugepages_than_there_are__says_how_to_get_them),

@@ -95,8 +95,7 @@ test_port_open__two_queues__each_gets_its_own(void **state)
     assert_int_equal(make_tap(fd), 0);
     assert_int_equal(pw_xdp_claim_ctl(&x, TAP, &why), 0);
     assert_int_equal(x.dev.queues_combined, QUEUES);
-    struct pw_eal_cfg eal = {.netdev = TAP,
-                             .xdp_prog = x.object_path,
+    struct pw_eal_cfg eal = {.port = {{.netdev = TAP, .xdp_prog = x.object_path}},
                              .queues = QUEUES,
                              .huge = PW_EAL_HUGE_OFF,
                              .memory_mb = 128};

@@ -19,7 +19,7 @@ check() { # TEXT COMMAND ...
     if "$@"; then ok "$text"; else bad "$text ($*)"; fi
 }
 value() { sed -n "s/^$2=//p" "$out/$1"; }                          # FILE KEY
-verdict() { sed -n "s/^pyrowire_nic_steered_frames_total{verdict=\"$2\"} //p" "$out/$1"; }
+verdict() { sed -n "s/^pyrowire_nic_steered_frames_total{port=\"nic\",verdict=\"$2\"} //p" "$out/$1"; }
 attached() { ip -d link show "${1:-$TB_IF}" | grep -q 'prog/xdp\|xdp id'; }
 ping_host() { tb_exec ping -q -c 2 -i 0.1 -W 5 "$@" "$TB_HOST" >"$out/ping" 2>&1; }
 # refused = the kernel answered with RST; silent = nobody did. The third is what is expected: an answer is
