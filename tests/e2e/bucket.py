@@ -11,7 +11,9 @@ usage: bucket.py PYROWIRE [--seconds N] [--address A] [--versitygw BINARY]
 The bucket is a directory, or with --versitygw an S3 server on loopback. Standard library only. Prints
 `N passed, M failed`.
 """
-import argparse, http.client, json, os, pathlib, shutil, subprocess, sys, tempfile, threading, time
+import argparse, json, pathlib, shutil, signal, subprocess, sys, tempfile, threading, time
+
+from small import Appliance
 
 ap = argparse.ArgumentParser()
 ap.add_argument('pyrowire')
@@ -53,39 +55,15 @@ def s3_server():
     return p
 
 
-class Appliance:
+class Local(Appliance):
     def __init__(self, *options):
-        self.p = subprocess.Popen(
-            [args.pyrowire, '-server.http-listen-address=' + args.address, '-server.http-listen-port=%d' % PORT,
-             '-pyroscopedb.data-path=%s' % data, '-ingester.head.max-bytes=256MiB', '-ingester.wal.segment-bytes=4MiB',
-             '-distributor.ingestion-rate-limit-mb=10000', '-distributor.ingestion-burst-size-mb=10000', *backend(),
-             *options], stdout=log, stderr=log)
-        for _ in range(600):
-            if self.p.poll() is not None:
-                raise SystemExit('pyrowire ended with %d, see %s' % (self.p.returncode, log.name))
-            try:
-                if request('GET', '/ready')[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        raise SystemExit('pyrowire is not ready, see ' + log.name)
+        super().__init__([args.pyrowire, '-pyroscopedb.data-path=%s' % data], args.address, PORT, log,
+                         options=['-ingester.head.max-bytes=256MiB', *backend(), *options])
 
-    def stop(self, how='terminate'):
-        getattr(self.p, how)()
-        rc = self.p.wait(timeout=60)
-        if how == 'terminate':
+    def stop(self, how=signal.SIGTERM):
+        rc = super().stop(how)
+        if how == signal.SIGTERM:
             check('a clean end', rc == 0, rc)
-
-
-def request(method, path, body=None):
-    c = http.client.HTTPConnection(args.address, PORT, timeout=60)
-    try:
-        c.request(method, path, body, {'Content-Type': 'application/json'})
-        r = c.getresponse()
-        return r.status, r.read()
-    finally:
-        c.close()
 
 
 def load(service):
@@ -111,16 +89,11 @@ def questions():
 def answers():
     out = []
     for method, q in questions():
-        status, body = request('POST', '/querier.v1.QuerierService/' + method, json.dumps(q))
+        status, body = a.request('POST', '/querier.v1.QuerierService/' + method, json.dumps(q))
         if status != 200:
             raise SystemExit('%s %s: %d %s' % (method, q, status, body[:300]))
         out.append(body)
     return out
-
-
-def metric(name):
-    text = request('GET', '/metrics')[1].decode()
-    return next((float(l.split()[1]) for l in text.splitlines() if l.startswith(name + ' ')), -1)
 
 
 def local_blocks():
@@ -135,15 +108,16 @@ def same(what, want, got):
 
 s3 = s3_server() if args.versitygw else None
 begin = int(time.time())
+a = None
 try:
-    a = Appliance(*KEEP)
+    a = Local(*KEEP)
     r = load('flushload')
     check('load, all local: ' + r.stdout.strip().splitlines()[-1], r.returncode == 0, r.stdout + r.stderr)
     kept, blocks = answers(), local_blocks()
-    check('%d local blocks, no query reads the bucket' % blocks, blocks > 2 and metric('pyrowire_bucket_reads_total') == 0)
+    check('%d local blocks, no query reads the bucket' % blocks, blocks > 2 and a.metric('pyrowire_bucket_reads_total') == 0)
     a.stop()
 
-    a = Appliance(*RETENTION)
+    a = Local(*RETENTION)
     rounds = 0
     for _ in range(600):
         got = answers()
@@ -157,36 +131,36 @@ try:
     check('no local block is left', local_blocks() == 0, local_blocks())
     same('after they went', kept, answers())
     check('read in the bucket: %d of %d blocks, %d requests, %d bytes' % (
-        metric('pyrowire_bucket_blocks_read'), metric('pyrowire_bucket_blocks'), metric('pyrowire_bucket_reads_total'),
-        metric('pyrowire_bucket_read_bytes_total')), metric('pyrowire_bucket_blocks_read') == blocks)
+        a.metric('pyrowire_bucket_blocks_read'), a.metric('pyrowire_bucket_blocks'), a.metric('pyrowire_bucket_reads_total'),
+        a.metric('pyrowire_bucket_read_bytes_total')), a.metric('pyrowire_bucket_blocks_read') == blocks)
 
     r = load('later')
     check('load, uploads, deletions: ' + r.stdout.strip().splitlines()[-1], r.returncode == 0, r.stdout + r.stderr)
     for _ in range(200):
-        if local_blocks() == 0 and metric('pyrowire_flush_unsafe_heads') == 0:
+        if local_blocks() == 0 and a.metric('pyrowire_flush_unsafe_heads') == 0:
             break
         time.sleep(0.1)
     check('no local block is left', local_blocks() == 0, local_blocks())
-    check('the log of every head is let go', metric('pyrowire_flush_unsafe_heads') == 0, metric('pyrowire_flush_unsafe_heads'))
+    check('the log of every head is let go', a.metric('pyrowire_flush_unsafe_heads') == 0, a.metric('pyrowire_flush_unsafe_heads'))
     kept = answers()
-    a.stop('kill')
+    a.stop(signal.SIGKILL)
 
-    a = Appliance(*RETENTION)
+    a = Local(*RETENTION)
     same('after a kill', kept, answers())
     a.stop()
-    a = Appliance(*RETENTION, '-blocks-storage.bucket-store.cache-bytes=1MiB')
+    a = Local(*RETENTION, '-blocks-storage.bucket-store.cache-bytes=1MiB')
     same('with a small cache', kept, answers())
     threads = [threading.Thread(target=lambda: same('with a small cache, four at once', kept, answers())) for _ in range(4)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    print('     %d bytes cached, %d evictions' % (metric('pyrowire_bucket_cache_bytes'),
-                                                  metric('pyrowire_bucket_cache_evictions_total')))
+    print('     %d bytes cached, %d evictions' % (a.metric('pyrowire_bucket_cache_bytes'),
+                                                  a.metric('pyrowire_bucket_cache_evictions_total')))
     a.stop()
     shutil.rmtree(root) if not failed else print('left: %s' % root)
 finally:
-    for p in (a.p, s3):
+    for p in (a and a.p, s3):
         if p and p.poll() is None:
             p.kill()
 print('%d passed, %d failed' % (passed, failed))

@@ -8,7 +8,9 @@ label queries and statistics alike, with the total of everything; with factor 3 
 it went on, and after it was killed.
 Over kernel sockets on one loopback address. Standard library only. Prints `N passed, N failed, N skipped`.
 """
-import argparse, http.client, json, os, shutil, signal, subprocess, sys, tempfile, time, urllib.parse
+import argparse, http.client, json, os, shutil, signal, sys, tempfile, time, urllib.parse
+
+from small import Appliance
 
 ap = argparse.ArgumentParser()
 ap.add_argument('pyrowire')
@@ -28,56 +30,35 @@ def check(ok, text):
         print('FAIL ', text)
 
 
-class Appliance:
+class Member(Appliance):
+    """One of three on one address; alone in a ring of its own until it is joined."""
+
     def __init__(self, i, base):
-        self.i, self.port, self.process = i, args.port + i, None
-        self.dir, self.log = os.path.join(base, 'a%d' % i), os.path.join(base, 'a%d.log' % i)
+        self.i = i
+        self.gossip = [args.port + 14000 + k for k in range(3)]
+        super().__init__([args.pyrowire, '-pyroscopedb.data-path=' + os.path.join(base, 'a%d' % i),
+                          '-ingester.lifecycler.addr=' + args.address, '-ingester.lifecycler.ID=appliance-%d' % i,
+                          '-memberlist.bind-addr=' + args.address, '-memberlist.bind-port=%d' % self.gossip[i],
+                          '-nic.hugepages=off', '-ingester.min-ready-duration=0s', '-distributor.replication-factor=1'],
+                         args.address, args.port + i, open(os.path.join(base, 'a%d.log' % i), 'a'), options=args.option)
 
-    def start(self, factor, join):
-        gossip = [args.port + 14000 + k for k in range(3)]
-        options = ['-server.http-listen-address=' + args.address, '-server.http-listen-port=%d' % self.port,
-                   '-pyroscopedb.data-path=' + self.dir, '-distributor.replication-factor=%d' % factor,
-                   '-ingester.lifecycler.addr=' + args.address, '-ingester.lifecycler.ID=appliance-%d' % self.i,
-                   '-memberlist.bind-addr=' + args.address, '-memberlist.bind-port=%d' % gossip[self.i],
-                   '-nic.hugepages=off', '-ingester.min-ready-duration=0s', '-distributor.ingestion-rate-limit-mb=1000', '-distributor.ingestion-burst-size-mb=1000'] + args.option
-        if join:
-            options.append('-memberlist.join=%s:%d' % (args.address, gossip[(self.i + 1) % 3]))
-        with open(self.log, 'a') as log:
-            self.process = subprocess.Popen([args.pyrowire] + options, stdout=log, stderr=subprocess.STDOUT)
-
-    def call(self, method, path, body=None, headers={}):
-        c = http.client.HTTPConnection(args.address, self.port, timeout=30)
-        try:
-            c.request(method, path, body, headers)
-            r = c.getresponse()
-            return r.status, r.read()
-        finally:
-            c.close()
+    def join(self, factor):
+        self.start('-distributor.replication-factor=%d' % factor,
+                   '-memberlist.join=%s:%d' % (args.address, self.gossip[(self.i + 1) % 3]), ready=False)
 
     def ask(self, method, body):
-        status, text = self.call('POST', '/querier.v1.QuerierService/' + method, json.dumps(body), {'Content-Type': 'application/json'})
-        return status, json.loads(text or b'{}')
+        status, text = self.request('POST', '/querier.v1.QuerierService/' + method, json.dumps(body))
+        return status, json.loads(text or '{}')
 
     def active(self):
         """How many members this one sees ACTIVE."""
+        if not self.is_ready():
+            return 0
         try:
-            if self.call('GET', '/ready')[0] != 200:
-                return 0
-            status, text = self.call('GET', '/ring', headers={'Accept': 'application/json'})
-            return text.count(b'"ACTIVE"') if status == 200 else 0
+            status, text = self.request('GET', '/ring', headers={'Accept': 'application/json'})
         except (OSError, http.client.HTTPException):
             return 0
-
-    def ready(self):
-        try:
-            return self.call('GET', '/ready')[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def stop(self, how=signal.SIGKILL):
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(60)
+        return text.count('"ACTIVE"') if status == 200 else 0
 
 
 def wait(what, text):
@@ -106,7 +87,7 @@ def total(answer):
 def push(a, n, start):
     when = start + n // 30 * 15
     q = {'name': 'svc%d' % (n % 30), 'from': when, 'until': when, 'format': 'folded', 'units': 'samples', 'sampleRate': 1000000000}
-    status, text = a.call('POST', '/ingest?' + urllib.parse.urlencode(q), b'main;work%d %d\n' % (n % 7, n + 1))
+    status, text = a.request('POST', '/ingest?' + urllib.parse.urlencode(q), b'main;work%d %d\n' % (n % 7, n + 1), headers={})
     if status != 200:
         check(False, 'push %d to %d: %d %s' % (n, a.i, status, text[:200]))
 
@@ -124,33 +105,31 @@ def judge(factor, a, start, want):
 def trial(factor, owners):
     """owners[k]: which appliances have the profiles of services k, k + len(owners), ..."""
     base = tempfile.mkdtemp(prefix='pyrowire-reads.')
-    a = [Appliance(i, base) for i in range(3)]
+    a = []
     start = int(time.time()) - 1800
     try:
-        for x in a:
-            os.mkdir(x.dir)
-            x.start(1, False)
-            wait(x.ready, 'appliance %d ready' % x.i)
+        for i in range(3):
+            a.append(Member(i, base))
             for n in range(PROFILES):
-                if x.i in owners[n % 30 % len(owners)]:
-                    push(x, n, start)
-            x.stop()
+                if i in owners[n % 30 % len(owners)]:
+                    push(a[i], n, start)
+            a[i].stop(signal.SIGKILL)
         want = PROFILES * (PROFILES + 1) // 2
         for x in a:
-            x.start(factor, True)
+            x.join(factor)
         wait(lambda: all(x.active() >= 3 for x in a), 'three ACTIVE members')
         judge(factor, a, start, want)
         if factor > 1:
-            a[1].process.send_signal(signal.SIGSTOP)  # its kernel takes connections, and nobody answers
+            a[1].p.send_signal(signal.SIGSTOP)  # its kernel takes connections, and nobody answers
             judge(factor, [a[0], a[2]], start, want)
-            a[1].process.send_signal(signal.SIGCONT)
+            a[1].p.send_signal(signal.SIGCONT)
             wait(lambda: all(x.active() >= 3 for x in a), 'three ACTIVE members again')
             judge(factor, a, start, want)
-            a[1].stop()
+            a[1].stop(signal.SIGKILL)
             judge(factor, [a[0], a[2]], start, want)
     finally:
         for x in a:
-            x.stop()
+            x.stop(signal.SIGKILL)
         if failed or sys.exc_info()[0]:
             print('logs are in ' + base)
         else:

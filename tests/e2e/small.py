@@ -1,6 +1,6 @@
-"""What tests of durability push and ask: profiles of one function each, an appliance on loopback, and every
+"""What tests of durability and of rings push and ask: profiles of one function each, an appliance, and every
 function's value over everything it has. Standard library only."""
-import base64, http.client, json, random, subprocess, time
+import base64, http.client, json, random, signal, subprocess, time
 
 
 def varint(v):
@@ -66,36 +66,56 @@ def function_values(text):
 
 
 class Appliance:
-    """Started on address:port, and ready unless told not to wait; options come after its own. Whoever cannot wait that long gets SystemExit."""
+    """Started on address:port, and ready unless told not to wait; options come after its own. Whoever cannot wait that long gets SystemExit.
+    `where`: instead of the options that make it listen on a kernel socket there."""
 
-    def __init__(self, argv, address, port, log, wait_s=60, options=(), ready=True):
-        self.address, self.port = address, port
-        self.p = subprocess.Popen([*argv, '-server.http-listen-address=' + address, '-server.http-listen-port=%d' % port,
-                                   '-ingester.head.max-bytes=512MiB', '-ingester.wal.segment-bytes=4MiB',
-                                   '-distributor.ingestion-rate-limit-mb=10000',
-                                   '-distributor.ingestion-burst-size-mb=10000',
-                                   '-ingester.max-global-series-per-tenant=0',
-                                   '-querier.max-flamegraph-nodes-max=0', *options], stdout=log, stderr=log)
+    def __init__(self, argv, address, port, log, wait_s=60, options=(), ready=True, where=None, start=True):
+        self.address, self.port, self.log, self.wait_s = address, port, log, wait_s
+        if where is None:
+            where = ['-server.http-listen-address=' + address, '-server.http-listen-port=%d' % port]
+        self.argv = [*argv, *where, '-ingester.head.max-bytes=512MiB', '-ingester.wal.segment-bytes=4MiB',
+                     '-distributor.ingestion-rate-limit-mb=10000', '-distributor.ingestion-burst-size-mb=10000',
+                     '-ingester.max-global-series-per-tenant=0', '-querier.max-flamegraph-nodes-max=0', *options]
+        self.p = None
+        if start:
+            self.start(ready=ready)
+
+    def start(self, *options, ready=True):
+        self.p = subprocess.Popen([*self.argv, *options], stdout=self.log, stderr=self.log)
         if not ready:
             return
-        until = time.time() + wait_s
+        until = time.time() + self.wait_s
         while self.p.poll() is None and time.time() < until:
-            try:
-                if self.request('GET', '/ready')[0] == 200:
-                    return
-            except OSError:
-                pass
+            if self.is_ready():
+                return
             time.sleep(0.05)
         self.kill()
         raise SystemExit('the appliance is not ready (exit code %s)' % self.p.returncode)
 
-    def request(self, method, path, body=None):
-        c = http.client.HTTPConnection(self.address, self.port, timeout=30)
-        c.request(method, path, body, {'Content-Type': 'application/json'} if body else {})
-        r = c.getresponse()
-        text = r.read().decode()
-        c.close()
-        return r.status, text
+    def request(self, method, path, body=None, headers=None, timeout=60):
+        """Status and text. JSON, where the body is not said to be something else."""
+        c = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+        try:
+            c.request(method, path, body, {'Content-Type': 'application/json'} if headers is None else headers)
+            r = c.getresponse()
+            return r.status, r.read().decode()
+        finally:
+            c.close()
+
+    def is_ready(self):
+        try:
+            return self.request('GET', '/ready', timeout=5)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def metric(self, name, labels=''):
+        """Sum of the samples whose labels have that text, or None when it does not answer."""
+        try:
+            text = self.request('GET', '/metrics', timeout=5)[1]
+        except (OSError, http.client.HTTPException):
+            return None
+        return sum(float(l.split()[-1]) for l in text.splitlines()
+                   if (l.startswith(name + ' ') or l.startswith(name + '{')) and labels in l)
 
     def values(self, selector='{}'):
         """Function -> value over everything there is."""
@@ -103,6 +123,13 @@ class Appliance:
         if status != 200:
             raise SystemExit('query answered %d: %s' % (status, text[:300]))
         return function_values(text)
+
+    def stop(self, how=signal.SIGTERM):
+        """Its exit code; None when it did not run."""
+        if self.p is None or self.p.poll() is not None:
+            return None
+        self.p.send_signal(how)
+        return self.p.wait(timeout=60)
 
     def kill(self):
         self.p.kill()
