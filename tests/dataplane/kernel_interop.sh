@@ -5,65 +5,29 @@
 set -u
 echo_bin=$1
 here=$(cd "$(dirname "$0")" && pwd)
-ns=pwtcp$$
-work=$(mktemp -d)
-server=
 no_ip6=
-
-skip() {
-    echo "skip: $1"
-    exit 77
-}
-[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
-command -v ip >/dev/null || skip "needs iproute2"
-command -v ethtool >/dev/null || skip "needs ethtool"
-
-stop_server() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null
-        wait "$server" 2>/dev/null
-        server=
-    fi
-}
-clean() {
-    stop_server
-    ip netns del "$ns-k" 2>/dev/null
-    ip netns del "$ns-d" 2>/dev/null
-    rm -rf "$work"
-}
-trap clean EXIT
-
-ip netns add "$ns-k" && ip netns add "$ns-d" || skip "no network namespaces here"
-ip -n "$ns-k" link add k0 type veth peer name d0 netns "$ns-d" || skip "no veth here"
-ip -n "$ns-k" addr add 10.77.0.2/24 dev k0
-ip -n "$ns-k" addr add fd00:77::2/64 dev k0 nodad 2>/dev/null || no_ip6=1
-ip -n "$ns-k" link set k0 up
-ip -n "$ns-k" link set lo up
-ip -n "$ns-d" link set d0 up
-# Our end sees frames as a wire would carry them: full checksums, no super-segments.
-ip netns exec "$ns-k" ethtool -K k0 tx off tso off gso off gro off >/dev/null
-ip netns exec "$ns-d" ethtool -K d0 tx off tso off gso off gro off >/dev/null
+source "$here/veth_pair.sh"
+veth_pair k0 d0 # the kernel's end in $ns-a, ours in $ns-b
+ip -n "$ns-a" addr add 10.77.0.2/24 dev k0
+ip -n "$ns-a" addr add fd00:77::2/64 dev k0 nodad 2>/dev/null || no_ip6=1
+ip -n "$ns-a" link set lo up
 
 # run ADDRESS/PREFIX NAME EXCHANGES CONNECTIONS SLOWEST_S DROP_PER_10000
 run() {
     local own=$1 address=${1%/*}
     shift
-    # setpriv: should this shell be killed, the server must not stay behind.
-    ip netns exec "$ns-d" setpriv --pdeathsig TERM "$echo_bin" \
-        --no-huge -m 128 --no-pci --no-telemetry --no-shconf --lcores '(0)@(0-'$(($(nproc) - 1))')' \
-        --file-prefix "$ns" --vdev net_af_packet0,iface=d0,blocksz=4096,framesz=2048,framecnt=2048 \
-        --log-level lib.eal:error -- "$own" 4040 "$5" 7 >"$work/$1.out" 2>"$work/$1.err" &
+    dpdk b d0 "$echo_bin" "$own" 4040 "$5" 7 >"$work/$1.out" 2>"$work/$1.err" &
     server=$!
     for _ in $(seq 50); do
         grep -q '^ready' "$work/$1.out" && break
         sleep 0.1
     done
-    if [ "$5" = 0 ] && ! ip netns exec "$ns-k" ping -c 3 -i 0.2 -W 2 -s 1000 "$address" >"$work/ping"; then
+    if [ "$5" = 0 ] && ! ip netns exec "$ns-a" ping -c 3 -i 0.2 -W 2 -s 1000 "$address" >"$work/ping"; then
         echo "no answer to ping"
         cat "$work/ping" "$work/$1.err"
         exit 1
     fi
-    timeout 100 ip netns exec "$ns-k" python3 "$here/kernel_interop.py" "$address" 4040 "$2" "$3" "$4" 42
+    timeout 100 ip netns exec "$ns-a" python3 "$here/kernel_interop.py" "$address" 4040 "$2" "$3" "$4" 42
     local rc=$?
     stop_server
     if [ $rc != 0 ] || ! grep -q '^dropped by rule' "$work/$1.out"; then

@@ -4,53 +4,21 @@
 # usage: link_veth.sh LINK_PEER_BINARY
 set -u
 peer=$1
-ns=pwlink$$
-work=$(mktemp -d)
-server=
-
-skip() {
-    echo "skip: $1"
-    exit 77
-}
-[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
-command -v ip >/dev/null || skip "needs iproute2"
-command -v ethtool >/dev/null || skip "needs ethtool"
-
-stop_server() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null
-        wait "$server" 2>/dev/null
-        server=
-    fi
-}
-clean() {
-    stop_server
-    ip netns del "$ns-a" 2>/dev/null
-    ip netns del "$ns-b" 2>/dev/null
-    rm -rf "$work"
-}
-trap clean EXIT
-
-ip netns add "$ns-a" && ip netns add "$ns-b" || skip "no network namespaces here"
-ip -n "$ns-a" link add v0 type veth peer name v0 netns "$ns-b" || skip "no veth here"
-for n in a b; do
-    ip -n "$ns-$n" link set v0 up
-    ip netns exec "$ns-$n" ethtool -K v0 tx off tso off gso off gro off >/dev/null
-done
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/veth_pair.sh"
+veth_pair v0 v0
 
 # end NAMESPACE ARGUMENTS: one end; the kernel there has no address, so ARP is ours too
 end() {
     local n=$1
     shift
-    ip netns exec "$ns-$n" setpriv --pdeathsig TERM "$peer" --no-huge -m 128 --no-pci --no-telemetry --no-shconf \
-        --lcores '(0)@(0-'$(($(nproc) - 1))')' --file-prefix "$ns$n" \
-        --vdev net_af_packet0,iface=v0,blocksz=4096,framesz=2048,framecnt=2048 --log-level lib.eal:error -- "$@"
+    dpdk "$n" v0 "$peer" "$@"
 }
 
 # run NAME CALLS BYTES OUTSTANDING DROP_PER_10000 SECRET_A SECRET_B; "" is no secret
 run() {
     local name=$1 rc
-    env ${7:+LINK_SECRET="$7"} LINK_DROP="$5" bash -c "$(declare -f end); ns=$ns peer=$peer; end b 10.78.0.2/24 serve" \
+    env ${7:+LINK_SECRET="$7"} LINK_DROP="$5" bash -c "$(declare -f dpdk end); ns=$ns peer=$peer; end b 10.78.0.2/24 serve" \
         >"$work/serve" 2>"$work/serve.err" &
     server=$!
     for _ in $(seq 100); do
@@ -60,22 +28,12 @@ run() {
     (
         [ -n "$6" ] && export LINK_SECRET=$6
         export LINK_DROP=$5
-        timeout 100 bash -c "$(declare -f end); ns=$ns peer=$peer; end a 10.78.0.1/24 call 10.78.0.2 $2 $3 $4"
+        timeout 100 bash -c "$(declare -f dpdk end); ns=$ns peer=$peer; end a 10.78.0.1/24 call 10.78.0.2 $2 $3 $4"
     ) >"$work/call" 2>"$work/call.err"
     rc=$?
-    pkill_server
+    stop_server
     echo "$name: rc=$rc $(grep -E '^(calls|failed|lost|timeouts|auth)=' "$work/call" | tr '\n' ' ')server: $(grep -E '^(served|bad|fragments_dup|auth)=' "$work/serve" | tr '\n' ' ')"
     return $rc
-}
-
-# The signal goes to link_peer itself, which is a child of the shell behind $server.
-pkill_server() {
-    local pid
-    for pid in $(ip netns pids "$ns-b"); do
-        kill "$pid" 2>/dev/null
-    done
-    wait "$server" 2>/dev/null
-    server=
 }
 
 fail() {

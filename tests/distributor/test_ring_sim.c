@@ -202,6 +202,7 @@ ring(struct sim *s)
     struct pw_instance in[APPLIANCES_MAX];
     uint32_t token[APPLIANCES_MAX][TOKENS];
     struct pw_ring_cfg cfg = {.replication_factor = 3, .heartbeat_timeout = 60};
+    int64_t heard = pw_wall_ns() / 1000000000 + 86400; /* however long this is stopped */
 
     for (uint32_t i = 0; i < s->n; i++) {
         for (uint32_t k = 0; k < TOKENS; k++) {
@@ -210,7 +211,7 @@ ring(struct sim *s)
         in[i] = (struct pw_instance){.id = ids[i],
                                      .addr = "10.0.0.1:4040",
                                      .zone = "",
-                                     .timestamp = pw_wall_ns() / 1000000000,
+                                     .timestamp = heard,
                                      .token = token[i],
                                      .token_count = TOKENS};
     }
