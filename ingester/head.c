@@ -140,6 +140,7 @@ create_tenant(struct pw_head *h, struct pw_slice name)
     }
     t->base = r->base;
     t->hash = hash & ~(uint64_t)1;
+    t->series.tenant.key = pw_activity_tenant_key(hash);
     t->name_len = (uint32_t)name.len;
     if (name.len > 0) {
         memcpy(t->name, name.ptr, name.len);
@@ -188,6 +189,22 @@ measure(struct insert *in, struct pw_scratch *scratch)
     return in->tmp == NULL ? PW_ENOMEM : 0;
 }
 
+/* Whether so many more of the tenant's series may become active. */
+static bool
+may_be_active(struct pw_head *h, struct insert *in, uint64_t more, uint64_t limit,
+              struct pw_head_append_info *info)
+{
+    struct pw_activity_ref *tenant = &in->tenant->series.tenant;
+
+    if (limit == 0 || more == 0 || pw_activity_count(h->activity, tenant) + more <= limit) {
+        return true;
+    }
+    pw_activity_expire(h->activity, in->now_ns, h->cfg.series_idle_ns, true);
+    *info = (struct pw_head_append_info){.actual = pw_activity_count(h->activity, tenant),
+                                         .limit = limit};
+    return info->actual + more <= limit;
+}
+
 static int
 plan(struct pw_head *h, struct insert *in, uint64_t series_limit, struct pw_head_append_info *info)
 {
@@ -195,7 +212,9 @@ plan(struct pw_head *h, struct insert *in, uint64_t series_limit, struct pw_head
     uint32_t types = in->rec->types_count;
     uint64_t more = 0;
 
-    pw_series_expire(ix, in->now_ns, h->cfg.series_idle_ns);
+    if (h->activity != NULL) {
+        pw_activity_expire(h->activity, in->now_ns, h->cfg.series_idle_ns, false);
+    }
     for (uint32_t i = 0; i < in->rec->series_count; i++) {
         const struct pw_samples_stat *stat = &in->stat[(size_t)i * types];
         int rc =
@@ -204,13 +223,11 @@ plan(struct pw_head *h, struct insert *in, uint64_t series_limit, struct pw_head
         if (rc != 0) {
             return rc;
         }
-        more += pw_series_newly_active(ix, stat, types, &in->plan[i]);
+        if (h->activity != NULL && series_limit != 0) {
+            more += pw_series_newly_active(ix, h->activity, stat, types, &in->plan[i]);
+        }
     }
-    if (series_limit != 0 && more != 0 && ix->active_count + more > series_limit) {
-        *info = (struct pw_head_append_info){.actual = ix->active_count, .limit = series_limit};
-        return PW_ERANGE;
-    }
-    return 0;
+    return may_be_active(h, in, more, series_limit, info) ? 0 : PW_ERANGE;
 }
 
 static int
@@ -262,7 +279,7 @@ reserve(struct pw_head *h, struct insert *in)
 }
 
 static void
-write_row(struct insert *in, struct pw_row *row, uint32_t index, uint32_t series)
+write_row(struct pw_head *h, struct insert *in, struct pw_row *row, uint32_t index, uint32_t series)
 {
     struct pw_series *s = PW_CHUNKS_AT(&in->tenant->series.series, struct pw_series, series);
     int64_t time = in->rec->time_nanos;
@@ -280,7 +297,9 @@ write_row(struct insert *in, struct pw_row *row, uint32_t index, uint32_t series
     /* R3: pairs with A3. The row and its columns are complete; a reader whose watermark is older
      * walks past it. */
     atomic_store_explicit(&s->last_row, index, memory_order_release);
-    pw_series_touch(&in->tenant->series, series, in->now_ns);
+    if (h->activity != NULL) {
+        pw_series_touch(&in->tenant->series, h->activity, series);
+    }
 }
 
 static void
@@ -319,7 +338,7 @@ write_rows(struct pw_head *h, struct insert *in)
         pw_samples_write(&h->mem.region, &si, in->row);
         for (uint32_t t = 0; t < types; t++) {
             if (stat[t].nonzero != 0) {
-                write_row(in, in->row[t], tn->row.count++, in->plan[i].id[t]);
+                write_row(h, in, in->row[t], tn->row.count++, in->plan[i].id[t]);
                 h->samples_count += stat[t].nonzero;
             }
         }
@@ -401,6 +420,12 @@ void
 pw_head_share(struct pw_head *h, struct pw_share *share)
 {
     h->share = share;
+}
+
+void
+pw_head_activity(struct pw_head *h, struct pw_activity *activity)
+{
+    h->activity = activity;
 }
 
 uint64_t

@@ -25,6 +25,7 @@
 struct pw_head;
 struct pw_head_tenant;
 struct pw_share;
+struct pw_activity;
 
 #define PW_HEAD_BYTES_MIN (1ULL << 20)
 #define PW_HEAD_BYTES_MAX (32ULL << 30) /* references are 32 bits in units of 8 bytes */
@@ -59,6 +60,8 @@ size_t pw_head_prefault_cold(struct pw_head *h, size_t ahead);
 void pw_head_limit(struct pw_head *h, uint64_t bytes);
 /* Writer: from here on tenants have shares of the bytes, counted there over all heads of the core. Borrowed. */
 void pw_head_share(struct pw_head *h, struct pw_share *share);
+/* Writer: where it is kept which series are active, for the series limit; without it there is none. Borrowed. */
+void pw_head_activity(struct pw_head *h, struct pw_activity *activity);
 /* Writer, or anyone once the head is sealed. */
 uint64_t pw_head_bytes(const struct pw_head *h);
 /* Writer: bytes until its limit. */

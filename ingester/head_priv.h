@@ -57,7 +57,8 @@ struct pw_head {
 
     /* --- the writer's --- */
     struct pw_head_mem mem;
-    struct pw_share *share; /* NULL: any tenant may have everything */
+    struct pw_share *share;       /* NULL: any tenant may have everything */
+    struct pw_activity *activity; /* NULL: nobody counts, no series limit */
     uint32_t tenants_count;
     uint64_t samples_count, symbols_leaked;
     int64_t now_ns; /* wall time that never goes back */

@@ -16,6 +16,10 @@ pw_head_set_create_ctl(struct pw_head_set **out, const struct pw_head_set_cfg *c
         return PW_ENOMEM;
     }
     memset(s, 0, sizeof(*s));
+    if (pw_activity_create_ctl(&s->activity) != 0) {
+        free(s);
+        return PW_ENOMEM;
+    }
     s->cfg = *cfg;
     s->cfg.cut_bytes = cfg->cut_bytes != 0 ? cfg->cut_bytes : cfg->bytes_max / PW_HEAD_CUT_SHARE;
     s->head = cfg->first;
@@ -28,6 +32,9 @@ pw_head_set_create_ctl(struct pw_head_set **out, const struct pw_head_set_cfg *c
 void
 pw_head_set_destroy_ctl(struct pw_head_set *s)
 {
+    if (s != NULL) {
+        pw_activity_destroy_ctl(s->activity);
+    }
     free(s);
 }
 
@@ -97,6 +104,7 @@ pw_head_set_turn(struct pw_head_set *s)
         s->held_seen = held;
         pw_head_limit(s->head, held < s->cfg.bytes_max ? s->cfg.bytes_max - held : 0);
         pw_head_share(s->head, &s->share);
+        pw_head_activity(s->head, s->activity);
     }
     pw_share_retire(&s->share, atomic_load_explicit(&s->retired, memory_order_relaxed));
     if (s->share.pressed_count != 0) {

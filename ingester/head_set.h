@@ -19,6 +19,7 @@
 #ifndef PW_INGESTER_HEAD_SET_H
 #define PW_INGESTER_HEAD_SET_H
 
+#include "ingester/activity.h"
 #include "ingester/head.h"
 #include "ingester/share.h"
 #include "ingester/wal.h"
@@ -51,6 +52,7 @@ struct pw_head_set {
     /* --- the ingester core's --- */
     struct pw_head *head; /* active */
     uint64_t held_seen;
+    struct pw_activity *activity; /* which series of which tenant are: it outlives heads */
     struct pw_share share; /* what tenants hold of all heads; its `pressure` is for any thread */
     alignas(64) _Atomic uint64_t cuts; /* what of `wanted` is done */
     _Atomic uint64_t sealed_count;

@@ -206,6 +206,12 @@ find_series(const struct pw_series_index *ix, const struct pw_labels *l, uint64_
     }
 }
 
+static struct pw_activity_ref
+activity_of(const struct pw_series_index *ix, uint64_t hash)
+{
+    return (struct pw_activity_ref){.key = pw_activity_series_key(ix->tenant.key, hash)};
+}
+
 /* --- Plan and create -------------------------------------------------------------------------- */
 
 static int
@@ -330,7 +336,8 @@ create_series(struct pw_series_index *ix, struct pw_head_mem *mem, const struct 
     uint32_t id = ix->series.count++;
     struct pw_series *s = series_at(ix, id);
 
-    *s = (struct pw_series){.label = pair, .label_count = l->count};
+    *s =
+        (struct pw_series){.label = pair, .label_count = l->count, .active = activity_of(ix, hash)};
     s->fingerprint = pw_labels_fingerprint(l);
     atomic_store_explicit(&s->last_row, UINT32_MAX, memory_order_relaxed);
     atomic_store_explicit(&s->time_min_ns, INT64_MAX, memory_order_relaxed);
@@ -403,58 +410,35 @@ pw_series_undo(struct pw_series_index *ix, struct pw_head_mem *mem, uint32_t cou
 
 /* --- Activity --------------------------------------------------------------------------------- */
 
-static void
-idle_unlink(struct pw_series_index *ix, struct pw_series *s)
+void
+pw_series_touch(struct pw_series_index *ix, struct pw_activity *a, uint32_t id)
 {
-    *(s->idle_prev != 0 ? &series_at(ix, s->idle_prev - 1)->idle_next : &ix->idle_first) =
-        s->idle_next;
-    *(s->idle_next != 0 ? &series_at(ix, s->idle_next - 1)->idle_prev : &ix->idle_last) =
-        s->idle_prev;
+    pw_activity_touch(a, &ix->tenant, &series_at(ix, id)->active);
 }
 
-void
-pw_series_touch(struct pw_series_index *ix, uint32_t id, int64_t now_ns)
+/* One that this head does not have may be active since the head before. */
+static bool
+is_active(const struct pw_series_index *ix, const struct pw_activity *a,
+          const struct pw_series_plan *plan, uint32_t t)
 {
-    struct pw_series *s = series_at(ix, id);
+    struct pw_activity_ref ref;
 
-    if (s->active) {
-        idle_unlink(ix, s);
-    } else {
-        s->active = true;
-        ix->active_count++;
+    if (plan->id[t] != PW_SERIES_NONE) {
+        return pw_activity_is_active(a, &series_at(ix, plan->id[t])->active);
     }
-    s->active_ns = now_ns;
-    s->idle_prev = ix->idle_last;
-    s->idle_next = 0;
-    *(ix->idle_last != 0 ? &series_at(ix, ix->idle_last - 1)->idle_next : &ix->idle_first) = id + 1;
-    ix->idle_last = id + 1;
-}
-
-void
-pw_series_expire(struct pw_series_index *ix, int64_t now_ns, int64_t idle_ns)
-{
-    while (ix->idle_first != 0) {
-        struct pw_series *s = series_at(ix, ix->idle_first - 1);
-
-        if (now_ns - s->active_ns <= idle_ns) {
-            break;
-        }
-        idle_unlink(ix, s);
-        s->active = false;
-        ix->active_count--;
-    }
+    ref = activity_of(ix, labels_hash(&plan->missing[t], plan->hash_key));
+    return pw_activity_is_active(a, &ref);
 }
 
 uint64_t
-pw_series_newly_active(const struct pw_series_index *ix, const struct pw_samples_stat *stat,
-                       uint32_t types_count, const struct pw_series_plan *plan)
+pw_series_newly_active(const struct pw_series_index *ix, const struct pw_activity *a,
+                       const struct pw_samples_stat *stat, uint32_t types_count,
+                       const struct pw_series_plan *plan)
 {
     uint64_t n = 0;
 
     for (uint32_t t = 0; t < types_count; t++) {
-        if (stat[t].nonzero != 0) {
-            n += plan->id[t] == PW_SERIES_NONE || !series_at(ix, plan->id[t])->active;
-        }
+        n += stat[t].nonzero != 0 && !is_active(ix, a, plan, t);
     }
     return n;
 }

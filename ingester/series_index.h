@@ -1,4 +1,4 @@
-/* ingester/series_index.h - a tenant's series: which there are, and which are active.
+/* ingester/series_index.h - a tenant's series in one head.
  *
  * Purpose  one series per label set and sample type (contract write-path.md 4, "Stored label set").
  *          A record's label set is found by the bytes it carries (labels, types, period type: the
@@ -6,30 +6,29 @@
  *          are made only for a series that does not exist yet.
  * Owner    the writer of the head. Readers use `series` below the published count.
  * Context  hot; creating a series is rare.
- * Units    ids; ns of wall time for activity.
+ * Units    ids.
  * Errors   plan and create: PW_ENOMEM.
  * Limits   -
  */
 #ifndef PW_INGESTER_SERIES_INDEX_H
 #define PW_INGESTER_SERIES_INDEX_H
 
+#include "ingester/activity.h"
 #include "ingester/samples.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #define PW_SERIES_NONE UINT32_MAX
 
 struct pw_series {
-    const struct pw_label_pair *label;
+    alignas(64) const struct pw_label_pair *label;
     uint64_t fingerprint;
     uint32_t label_count;
     /* R3 / A3: the row it names is completely written, and so are those before it. */
     _Atomic uint32_t last_row;
     _Atomic int64_t time_min_ns, time_max_ns;
-    /* the writer's: list of active series, longest idle first */
-    int64_t active_ns;
-    uint32_t idle_prev, idle_next;
-    bool active;
+    struct pw_activity_ref active; /* the writer's */
 };
 static_assert(sizeof(struct pw_series) == 64, "one line a series");
 
@@ -45,8 +44,7 @@ struct pw_series_index {
     /* the writer's */
     struct pw_chunks group; /* struct pw_series_group */
     struct pw_htab series_ix, group_ix;
-    uint64_t active_count;
-    uint32_t idle_first, idle_last; /* id + 1; 0: none */
+    struct pw_activity_ref tenant; /* whose they are */
 };
 
 /* What one series of a record needs: found, or to be created. */
@@ -63,10 +61,8 @@ PW_MUST_USE int pw_series_plan(const struct pw_series_index *ix, struct pw_head_
                                uint64_t hash_key, const struct pw_record *rec,
                                const struct pw_record_series *rs,
                                const struct pw_samples_stat *stat, struct pw_series_plan *plan);
-/* Forgets what was idle for longer than idle_ns; amortised one list step a row. */
-void pw_series_expire(struct pw_series_index *ix, int64_t now_ns, int64_t idle_ns);
 /* How many of the plan's series would become active that are not. */
-uint64_t pw_series_newly_active(const struct pw_series_index *ix,
+uint64_t pw_series_newly_active(const struct pw_series_index *ix, const struct pw_activity *a,
                                 const struct pw_samples_stat *stat, uint32_t types_count,
                                 const struct pw_series_plan *plan);
 /* Creates what is missing; afterwards plan->id is complete. PW_ENOMEM leaves series behind that no
@@ -77,7 +73,7 @@ PW_MUST_USE int pw_series_create(struct pw_series_index *ix, struct pw_head_mem 
 /* Removes all series from id `count` on, and what the plans' groups know of them. */
 void pw_series_undo(struct pw_series_index *ix, struct pw_head_mem *mem, uint32_t count,
                     const struct pw_series_plan *plan, uint32_t plans);
-/* A row of this series was written; active until idle_ns after now_ns. */
-void pw_series_touch(struct pw_series_index *ix, uint32_t id, int64_t now_ns);
+/* A row of this series was written. */
+void pw_series_touch(struct pw_series_index *ix, struct pw_activity *a, uint32_t id);
 
 #endif

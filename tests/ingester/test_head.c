@@ -1,4 +1,5 @@
 /* The head against a model: what thousands of made-up records say is what readers get back. */
+#include "ingester/activity.h"
 #include "ingester/head.h"
 
 #include "tests/support/cmocka_pw.h"
@@ -412,10 +413,13 @@ static void
 test_append__series_limit__counts_active_ones(void **state)
 {
     struct fixture f = fixture_new(64 << 20, 9);
+    struct pw_activity *activity;
     struct rb_profile *p = malloc(sizeof(*p));
     struct pw_head_append_info info = {0};
     struct pw_head_stats a, b;
 
+    assert_int_equal(pw_activity_create_ctl(&activity), 0);
+    pw_head_activity(f.head, activity);
     for (uint32_t i = 0; i < 10; i++) {
         one_series(p, i);
         assert_int_equal(append(&f, p, NOW + i, 10, &info), 0);
@@ -443,6 +447,7 @@ test_append__series_limit__counts_active_ones(void **state)
     assert_int_equal(append(&f, p, NOW + 3 * IDLE, 1, &info), 0);
     free(p);
     fixture_free(&f);
+    pw_activity_destroy_ctl(activity);
 }
 
 static void

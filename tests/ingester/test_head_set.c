@@ -14,6 +14,8 @@ enum {
     HEADS = 32,
     FIRST_BYTES = 64 /* of an empty head */
 };
+#define NOW  1700000000000000000LL
+#define IDLE 600000000000LL
 
 struct fixture {
     struct pw_head_set *set;
@@ -26,7 +28,8 @@ struct fixture {
 static struct pw_head *
 new_head(struct fixture *f)
 {
-    const struct pw_head_cfg cfg = {.bytes_max = HEAD_BYTES, .hash_key = KEY, .tenants_max = 4};
+    const struct pw_head_cfg cfg = {
+        .bytes_max = HEAD_BYTES, .hash_key = KEY, .tenants_max = 4, .series_idle_ns = IDLE};
 
     assert_true(f->heads < HEADS);
     assert_int_equal(pw_head_create_ctl(&f->head[f->heads], &cfg), 0);
@@ -64,6 +67,17 @@ append(struct fixture *f, struct pw_head *h)
     struct pw_head_append_info info;
 
     return pw_head_append(h, rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), 0, 0, &info);
+}
+
+/* A profile of that series, when so many may be active; what append says. */
+static int
+append_series(struct fixture *f, uint32_t label_set, int64_t now_ns, uint64_t limit)
+{
+    struct pw_head_append_info info;
+
+    f->profile.series[0].label_set = label_set;
+    return pw_head_append(pw_head_set_turn(f->set),
+                          rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), now_ns, limit, &info);
 }
 
 static uint64_t
@@ -110,6 +124,74 @@ test_cut__spare_there__next_turn_writes_to_it(void **state)
     assert_int_equal(append(&f, pw_head_set_turn(f.set)), 0);
     assert_int_equal(rows(a), 1);
     assert_int_equal(rows(b), 1);
+    teardown(&f);
+}
+
+static void
+cut_now(struct fixture *f)
+{
+    struct pw_head *fresh = new_head(f);
+
+    pw_head_set_give_spare(f->set, fresh);
+    (void)pw_head_set_cut(f->set);
+    assert_ptr_equal(pw_head_set_turn(f->set), fresh);
+    pw_head_set_retire(f->set, take_sealed(f));
+}
+
+static void
+test_cut__series_limit__those_of_the_head_before_count(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 0);
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_int_equal(append_series(&f, i, NOW + i, 10), 0);
+    }
+    assert_int_equal(append_series(&f, 10, NOW + 10, 10), PW_ERANGE);
+    cut_now(&f);
+    assert_int_equal(append_series(&f, 10, NOW + 20, 10), PW_ERANGE); /* ten are active */
+    assert_int_equal(append_series(&f, 3, NOW + 20, 10), 0);          /* it is one of them */
+    assert_int_equal(append_series(&f, 3, NOW + 21, 10), 0);
+    assert_int_equal(append_series(&f, 10, NOW + 21, 10), PW_ERANGE);
+    cut_now(&f);
+    assert_int_equal(append_series(&f, 10, NOW + IDLE, 10), PW_ERANGE);
+    /* Series 0 is idle for too long, two heads after its profile; then 1. */
+    assert_int_equal(append_series(&f, 10, NOW + IDLE + 1, 10), 0);
+    assert_int_equal(append_series(&f, 0, NOW + IDLE + 1, 10), PW_ERANGE);
+    assert_int_equal(append_series(&f, 0, NOW + IDLE + 2, 10), 0);
+    /* All of them; the other tenant was never counted with them. */
+    f.profile.tenant = "u";
+    assert_int_equal(append_series(&f, 0, NOW + IDLE + 2, 1), 0);
+    assert_int_equal(append_series(&f, 1, NOW + IDLE + 2, 1), PW_ERANGE);
+    f.profile.tenant = "t";
+    for (uint32_t i = 20; i < 30; i++) {
+        assert_int_equal(append_series(&f, i, NOW + 3 * IDLE, 10), 0);
+    }
+    assert_int_equal(append_series(&f, 30, NOW + 3 * IDLE, 10), PW_ERANGE);
+    teardown(&f);
+}
+
+static void
+test_cut__many_series__forgotten_and_found_again(void **state)
+{
+    enum { MANY = 3000, ROUNDS = 4 };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 0);
+    for (uint32_t r = 0; r < ROUNDS; r++) {
+        int64_t now = NOW + 2 * r * IDLE;
+
+        for (uint32_t i = 0; i < MANY; i++) {
+            assert_int_equal(append_series(&f, r % 2 * MANY + i, now, MANY), 0);
+        }
+        assert_int_equal(append_series(&f, 2 * MANY, now, MANY), PW_ERANGE);
+        cut_now(&f);
+        assert_int_equal(append_series(&f, 2 * MANY, now, MANY), PW_ERANGE);
+        assert_int_equal(append_series(&f, r % 2 * MANY + 7, now, MANY), 0);
+        cut_now(&f);
+    }
     teardown(&f);
 }
 
@@ -370,6 +452,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut__spare_there__next_turn_writes_to_it),
+        cmocka_unit_test(test_cut__series_limit__those_of_the_head_before_count),
+        cmocka_unit_test(test_cut__many_series__forgotten_and_found_again),
         cmocka_unit_test(test_cut__nothing_in_the_head__done_without_a_new_one),
         cmocka_unit_test(test_cut__with_a_log__its_mark_of_that_moment_goes_with_the_head),
         cmocka_unit_test(test_cut__no_spare__waits_and_goes_on_writing),
