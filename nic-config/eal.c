@@ -8,10 +8,12 @@
 
 #include <bpf/libbpf.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -233,6 +235,33 @@ redirect_logs(void)
     return 0;
 }
 
+/* Processes of this program that start at once would count the same free pages and all take them: each counts what those before
+ * it left, and has its own when the next one counts. Locked is the program's file, which leaves nothing behind; namespaces of
+ * the network do not part it. -1: none, which is no reason not to start. */
+static int
+memory_lock(void)
+{
+    enum { STEP_US = 10000, TRIES = 1000 };
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    for (uint32_t i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (i == TRIES) {
+            close(fd);
+            return -1;
+        }
+        usleep(STEP_US);
+    }
+    return fd;
+}
+
+static void
+memory_unlock(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 /* Decides between hugepages and ordinary pages; *huge is valid on 0. */
 static int
 choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
@@ -244,6 +273,12 @@ choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
     if (*huge && geteuid() != 0 && cfg->huge == PW_EAL_HUGE_AUTO) {
         *huge = false;
     }
+    if (!*huge && cfg->huge == PW_EAL_HUGE_AUTO && free_mb > 0) {
+        pw_log(
+            PW_LOG_WARN, "pw.nic.eal",
+            "msg=\"too few hugepages are free, ordinary pages are taken\" needed_mb=%u free_mb=%u",
+            cfg->memory_mb, free_mb);
+    }
     if (*huge || cfg->huge != PW_EAL_HUGE_REQUIRED) {
         return 0;
     }
@@ -254,8 +289,8 @@ choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
     return PW_ENOMEM;
 }
 
-int
-pw_eal_start_ctl(const struct pw_eal_cfg *cfg, struct pw_text *why)
+static int
+start(const struct pw_eal_cfg *cfg, struct pw_text *why)
 {
     struct pw_eal_args args;
     bool huge;
@@ -279,11 +314,25 @@ pw_eal_start_ctl(const struct pw_eal_cfg *cfg, struct pw_text *why)
 
         pw_text_printf(why, "DPDK's environment did not start: %s (its own lines are above)",
                        rte_strerror(e));
+        if (huge && e == ENOMEM) {
+            pw_text_str(why, "; another program took the hugepages that were free a moment ago: "
+                             "start again, or with -nic.hugepages=off");
+        }
         return e == EACCES || e == EPERM ? PW_EPERM : e == ENOMEM ? PW_ENOMEM : PW_EIO;
     }
     pw_log(PW_LOG_INFO, "pw.nic.eal", "msg=\"EAL started\" hugepages=%s memory_mb=%u lcores=%u",
            huge ? "yes" : "no", cfg->memory_mb, cfg->plan != NULL ? cfg->plan->lcores + 1 : 1);
     return 0;
+}
+
+int
+pw_eal_start_ctl(const struct pw_eal_cfg *cfg, struct pw_text *why)
+{
+    int lock = cfg->huge == PW_EAL_HUGE_OFF ? -1 : memory_lock();
+    int err = start(cfg, why);
+
+    memory_unlock(lock);
+    return err;
 }
 
 void
