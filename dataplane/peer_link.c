@@ -94,7 +94,7 @@ aead_choose(struct pw_link *l, const struct pw_link_cfg *cfg)
 static int
 memory(struct pw_link *l, const struct pw_link_cfg *cfg)
 {
-    uint64_t rx = at_least(or_default(cfg->rx_bytes, 32 << 20),
+    uint64_t rx = at_least(or_default(cfg->rx_bytes, 96 << 20),
                            PW_LINK_MESSAGE_BYTES_MAX + 2 * PW_LINK_BLOCK_BYTES);
     int rc = pw_link_arena_init_ctl(&l->arena, rx);
 

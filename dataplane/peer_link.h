@@ -23,12 +23,12 @@ struct pw_link;
 
 enum {
     PW_LINK_VERSION = 1,
-    PW_LINK_PEERS_MAX = 64,     /* that one end may have open */
-    PW_LINK_SESSIONS_MAX = 256, /* that others may have open to one end */
-    PW_LINK_CALLS_MAX = 256,    /* in flight to one peer */
-    PW_LINK_PARTS_MAX = 8,      /* of one request */
-    PW_LINK_MESSAGE_BYTES_MAX = 4 << 20,
-    PW_LINK_TEXT_BYTES_MAX = 256, /* of an answer; more is cut off */
+    PW_LINK_PEERS_MAX = 64,                        /* that one end may have open */
+    PW_LINK_SESSIONS_MAX = 256,                    /* that others may have open to one end */
+    PW_LINK_CALLS_MAX = 256,                       /* in flight to one peer */
+    PW_LINK_PARTS_MAX = 8,                         /* of one request */
+    PW_LINK_MESSAGE_BYTES_MAX = (64 << 20) + 4096, /* what a distributor has room for, and a head */
+    PW_LINK_TEXT_BYTES_MAX = 256,                  /* of an answer; more is cut off */
     PW_LINK_ID_BYTES_MAX = 63,
     PW_LINK_SECRET_BYTES_MIN = 16,
     PW_LINK_SECRET_BYTES_MAX = 4096,
@@ -84,7 +84,7 @@ struct pw_link_cfg {
     uint32_t peers_max;    /* 16 */
     uint32_t sessions_max; /* 64: of others to us */
     uint64_t
-        rx_bytes; /* 32 MiB: requests of several packets that are not whole yet, all sessions */
+        rx_bytes; /* 96 MiB: requests of several packets that are not whole yet, all sessions */
     uint64_t session_bytes; /* 8 MiB: the same of one session, what is granted to it */
     uint64_t calls_bytes;   /* 16 MiB: requests in flight to one peer */
     uint32_t silence_ms;    /* 800: a peer that says nothing for so long is down */

@@ -100,6 +100,9 @@ pw_link_call(struct pw_link *l, uint32_t peer, const struct pw_slice *parts, uin
     struct pw_link_session *s = &l->session[peer];
 
     rc = rc != 0 ? rc : call_refused(l, s, total);
+    if (rc == 0 && pw_link_fragments(total, s->fragment_bytes) > UINT16_MAX) {
+        rc = PW_EMSGSIZE; /* on a path of small packets */
+    }
     if (rc != 0) {
         l->stat[PW_LINK_STAT_CALLS_REFUSED]++;
         return rc;

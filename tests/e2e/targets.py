@@ -3,15 +3,17 @@
 
 usage: targets.py PYROWIRE [--net 127.0.30.]
 Pushes go to the distributor, which has no directory afterwards; both ingesters have every profile (two
-replicas, two acknowledgements), asked of each alone after the distributor has gone. No root.
+replicas, two acknowledgements), asked of each alone after the distributor has gone; one of them is of several
+megabytes. No root.
 """
-import os, shutil, subprocess, sys, tempfile, time
+import os, random, shutil, sys, tempfile, time
 
 from small import PUSH, Appliance, profile, push_body
 
 pyrowire = sys.argv[1]
 net = sys.argv[3] if sys.argv[2:3] == ['--net'] else '127.0.30.'
 PUSHES = 50
+LARGE = 15000  # functions of the large one, with names of 600 bytes
 directory = tempfile.mkdtemp(prefix='pyrowire-targets.')
 secret = os.path.join(directory, 'secret')
 with open(secret, 'wb') as f:
@@ -27,7 +29,8 @@ def start(i, target):
                        '-ingester.head.prefault-bytes=0', '-query.threads=1', '-ingester.min-ready-duration=0s',
                        '-memberlist.bind-addr=' + address, '-memberlist.advertise-addr=' + address,
                        '-memberlist.join=%s1:7946' % net, '-memberlist.join=%s2:7946' % net,
-                       '-link.secret-file=' + secret, '-link.silence=3s', '-distributor.replication-factor=2'],
+                       '-link.secret-file=' + secret, '-distributor.replication-factor=2',
+                       '-validation.max-profile-size-bytes=0'],
                       address, 4040, log)
     a.data = data
     return a
@@ -49,10 +52,12 @@ def main():
                 raise SystemExit('the distributor does not reach both ingesters')
             time.sleep(0.05)
         names = ['push_%d' % i for i in range(PUSHES)]
-        for name in names:
-            status, text = nodes[2].request('POST', PUSH, push_body(profile([name]), service_name='targets'))
+        large = ['large_%d_%s' % (i, random.randbytes(295).hex()) for i in range(LARGE)]
+        for pushed in [[name] for name in names] + [large]:
+            status, text = nodes[2].request('POST', PUSH, push_body(profile(pushed), service_name='targets'))
             if status != 200:
-                bad.append('push answered %d: %s' % (status, text))
+                bad.append('push of %d functions answered %d: %s' % (len(pushed), status, text))
+        names += large
         if os.path.exists(nodes[2].data):
             bad.append('the distributor made a directory')
         for a in nodes[:2]:
