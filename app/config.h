@@ -178,7 +178,6 @@ struct pw_config {
 
     /* Options of stock that only take their default here; see options.def. */
     struct {
-        uint32_t ingestion_tenant_shard_size;
         uint32_t push_max_concurrency;
         int64_t aggregation_window_ms;
         int64_t aggregation_period_ms;

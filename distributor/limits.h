@@ -43,6 +43,7 @@ struct pw_limits {
     int64_t reject_newer_than_ms;
     uint32_t max_local_series_per_tenant;
     uint32_t max_global_series_per_tenant;
+    uint32_t ingestion_tenant_shard_size; /* 0: all of the ring */
     struct pw_ingestion_limit ingestion_limit;
     /* query side, read by query/ through app/ */
     int64_t max_query_lookback_ms;

@@ -13,8 +13,8 @@ pw_owners_alone(const struct pw_owners *o)
 }
 
 int
-pw_owners_resolve(const struct pw_owners *o, uint32_t token, int64_t now_s, struct pw_targets *to,
-                  struct pw_text *why)
+pw_owners_resolve(const struct pw_owners *o, const struct pw_ring_shard *shard, uint32_t token,
+                  int64_t now_s, struct pw_targets *to, struct pw_text *why)
 {
     struct pw_replication_set set;
     int rc;
@@ -23,7 +23,7 @@ pw_owners_resolve(const struct pw_owners *o, uint32_t token, int64_t now_s, stru
         pw_text_str(why, "empty ring");
         return PW_ENOENT;
     }
-    rc = pw_ring_get(o->view, token, PW_RING_WRITE, now_s, &set, why);
+    rc = pw_ring_get_in(o->view, shard, token, PW_RING_WRITE, now_s, &set, why);
 
     if (rc != 0) {
         return rc;

@@ -14,6 +14,7 @@
 
 #include "dataplane/peer_link.h"
 #include "distributor/quorum.h"
+#include "ring/shuffle_shard.h"
 #include "ring/view.h"
 
 enum {
@@ -46,9 +47,10 @@ struct pw_owner_link {
 
 /* True when there is nobody else, so that everything is ours whatever its token. */
 bool pw_owners_alone(const struct pw_owners *o);
-/* o may be NULL: the ring is not known yet. */
-PW_MUST_USE int pw_owners_resolve(const struct pw_owners *o, uint32_t token, int64_t now_s,
-                                  struct pw_targets *to, struct pw_text *why);
+/* o may be NULL: the ring is not known yet. shard: of the tenant (shards.h), or NULL. */
+PW_MUST_USE int pw_owners_resolve(const struct pw_owners *o, const struct pw_ring_shard *shard,
+                                  uint32_t token, int64_t now_s, struct pw_targets *to,
+                                  struct pw_text *why);
 /* Whether both name the same appliances, in whatever order. */
 bool pw_targets_same(const struct pw_targets *a, const struct pw_targets *b);
 bool pw_targets_has(const struct pw_targets *t, uint8_t peer);

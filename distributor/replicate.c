@@ -9,14 +9,18 @@ enum { NO_LOCAL = 0xFF };
 int
 pw_replicate_init_ctl(struct pw_replicate *r, uint32_t items_max, uint64_t timeout_tsc)
 {
+    int rc;
+
     *r = (struct pw_replicate){.timeout_tsc = timeout_tsc};
-    return pw_pool_init_ctl(&r->items, items_max, (uint32_t)sizeof(struct pw_item));
+    rc = pw_pool_init_ctl(&r->items, items_max, (uint32_t)sizeof(struct pw_item));
+    return rc != 0 ? rc : pw_shards_init_ctl(&r->shards);
 }
 
 void
 pw_replicate_fini_ctl(struct pw_replicate *r)
 {
     pw_pool_fini_ctl(&r->items);
+    pw_shards_fini_ctl(&r->shards);
 }
 
 /* A call's cookie: which item, and which of its targets.
@@ -36,6 +40,16 @@ static struct pw_item *
 item_at(const struct pw_replicate *r, uint32_t i)
 {
     return pw_pool_at(&r->items, i);
+}
+
+int
+pw_replicate_owners(struct pw_replicate *r, struct pw_slice tenant, uint32_t shard_size,
+                    uint32_t token, int64_t now_s, struct pw_targets *to, struct pw_text *why)
+{
+    const struct pw_ring_shard *shard =
+        r->owners == NULL ? NULL : pw_shards_of(&r->shards, r->owners->view, tenant, shard_size);
+
+    return pw_owners_resolve(r->owners, shard, token, now_s, to, why);
 }
 
 /* --- The list by age: every item has the same time, so it is in the order of expiry too ---------- */
@@ -213,7 +227,7 @@ start(struct pw_fanout *f, struct pw_slot *slot, const struct pw_replicate_order
     int rc;
 
     why->len = 0;
-    if (pw_owners_resolve(r->owners, o->token, o->now_s, &to, why) != 0) {
+    if (pw_replicate_owners(r, o->src->tenant, o->shard_size, o->token, o->now_s, &to, why) != 0) {
         return PW_REASON_RING;
     }
     it = pw_pool_get(&r->items);

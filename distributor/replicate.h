@@ -18,6 +18,7 @@
 #include "distributor/connect.h"
 #include "distributor/owners.h"
 #include "distributor/replica_msg.h"
+#include "distributor/shards.h"
 #include "pprof/record.h"
 
 struct pw_fanout;
@@ -54,6 +55,7 @@ struct pw_replicate {
     struct pw_pool items;
     uint32_t first, last; /* by age; index + 1 */
     uint64_t timeout_tsc;
+    struct pw_shards shards;
     struct pw_replicate_stats stats;
 };
 
@@ -63,11 +65,16 @@ void pw_replicate_fini_ctl(struct pw_replicate *r);
 
 struct pw_replicate_order {
     const struct pw_record_source *src;
-    uint32_t token; /* of any series of src: all have the same owners */
-    uint32_t core;  /* of ours, when we are one */
+    uint32_t token;      /* of any series of src: all have the same owners */
+    uint32_t core;       /* of ours, when we are one */
+    uint32_t shard_size; /* the tenant's ingestion_tenant_shard_size */
     int64_t now_s;
 };
 
+/* Who has to have what has this token, of the tenant's shard; as pw_owners_resolve. */
+PW_MUST_USE int pw_replicate_owners(struct pw_replicate *r, struct pw_slice tenant,
+                                    uint32_t shard_size, uint32_t token, int64_t now_s,
+                                    struct pw_targets *to, struct pw_text *why);
 /* Builds the record, with checkpoints, and sends it. */
 PW_MUST_USE enum pw_reason pw_replicate_send(struct pw_fanout *f, struct pw_slot *slot,
                                              const struct pw_replicate_order *o,

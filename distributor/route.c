@@ -144,7 +144,6 @@ struct owned { /* of one group */
 static enum pw_reason
 find_owners(struct pw_work *w, struct pw_split *split, struct owned *own)
 {
-    const struct pw_owners *owners = w->d->fanout.replicate.owners;
     int64_t now_s = pw_wall_ns() / 1000000000;
 
     for (uint32_t i = 0; i < split->group_count; i++) {
@@ -153,9 +152,10 @@ find_owners(struct pw_work *w, struct pw_split *split, struct owned *own)
         PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 32);
         *o = (struct owned){.token = token_of(w, &split->group[i].labels)};
         strip(&split->group[i].labels);
-        owners = w->d->fanout.replicate.owners; /* others may be set meanwhile */
         w->err.len = 0;
-        if (pw_owners_resolve(owners, o->token, now_s, &o->to, &w->err) != 0) {
+        if (pw_replicate_owners(&w->d->fanout.replicate, w->tenant,
+                                w->limits->ingestion_tenant_shard_size, o->token, now_s, &o->to,
+                                &w->err) != 0) {
             return PW_REASON_RING;
         }
         if (w->d->cfg.ingesters_count > 1 && pw_targets_has(&o->to, PW_OWNER_SELF)) {
@@ -198,6 +198,7 @@ to_owners(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
             .src = &src,
             .token = own[i].token,
             .core = own[i].core,
+            .shard_size = w->limits->ingestion_tenant_shard_size,
             .now_s = pw_wall_ns() / 1000000000,
         };
         enum pw_reason rc;

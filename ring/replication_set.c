@@ -1,5 +1,7 @@
 #include "ring/replication_set.h"
 
+#include "ring/shuffle_shard.h"
+
 /* States of an operation as bits (ring.md 2.2). */
 #define STATE(s) (1U << PW_INSTANCE_##s)
 
@@ -41,10 +43,13 @@ struct zone_walk {
 };
 
 static bool
-zones_done(const struct pw_ring_view *ring, const struct zone_walk *z)
+zones_done(const struct pw_ring_view *ring, const struct pw_ring_shard *shard,
+           const struct zone_walk *z)
 {
     for (uint32_t i = 0; i < ring->zone_count; i++) {
-        if (z->found[i] == 0 && z->examined[i] < ring->zone[i].instances) {
+        uint32_t instances = shard == NULL ? ring->zone[i].instances : shard->zone_instances[i];
+
+        if (z->found[i] == 0 && z->examined[i] < instances) {
             return false;
         }
     }
@@ -64,23 +69,24 @@ has(const struct pw_replication_set *set, uint32_t instance)
 
 /* Candidates in the order of the tokens after key (ring.md 2.3). Heartbeats are not looked at here. */
 static void
-walk(const struct pw_ring_view *ring, uint32_t key, enum pw_ring_op op,
-     struct pw_replication_set *set)
+walk(const struct pw_ring_view *ring, const struct pw_ring_shard *shard, uint32_t key,
+     enum pw_ring_op op, struct pw_replication_set *set)
 {
+    uint32_t instances = shard == NULL ? ring->instance_count : shard->count;
     struct zone_walk zones = {{0}, {0}};
     uint32_t size = ring->cfg.replication_factor;
     uint32_t at = pw_ring_search(ring->token, ring->token_count, key);
 
     for (uint32_t visited = 0; visited < ring->token_count; visited++) {
-        uint32_t most = ring->instance_count < size ? ring->instance_count : size;
+        uint32_t most = instances < size ? instances : size;
         uint32_t i = ring->token[at].instance, z = ring->instance_zone[i];
         bool zoned = ring->cfg.zone_awareness && ring->zone[z].name[0] != 0;
 
-        if (set->count >= most || (ring->cfg.zone_awareness && zones_done(ring, &zones))) {
+        if (set->count >= most || (ring->cfg.zone_awareness && zones_done(ring, shard, &zones))) {
             return;
         }
         at = at + 1 == ring->token_count ? 0 : at + 1;
-        if (has(set, i)) {
+        if (has(set, i) || (shard != NULL && !pw_ring_shard_has(shard, i))) {
             continue;
         }
         if (zoned) {
@@ -117,15 +123,22 @@ int
 pw_ring_get(const struct pw_ring_view *ring, uint32_t key, enum pw_ring_op op, int64_t now,
             struct pw_replication_set *set, struct pw_text *why)
 {
+    return pw_ring_get_in(ring, NULL, key, op, now, set, why);
+}
+
+int
+pw_ring_get_in(const struct pw_ring_view *ring, const struct pw_ring_shard *shard, uint32_t key,
+               enum pw_ring_op op, int64_t now, struct pw_replication_set *set, struct pw_text *why)
+{
     uint32_t dropped[PW_RING_INSTANCES_MAX];
     uint32_t live = 0, dropped_count = 0, all, need;
 
     set->count = set->max_errors = set->max_unavailable_zones = 0;
-    if (ring->token_count == 0) {
+    walk(ring, shard, key, op, set);
+    if (set->count == 0) { /* nobody has a token */
         say(why, "empty ring");
         return PW_ENOENT;
     }
-    walk(ring, key, op, set);
     all = set->count > ring->cfg.replication_factor ? set->count : ring->cfg.replication_factor;
     need = all / 2 + 1;
     for (uint32_t i = 0; i < set->count; i++) {

@@ -26,6 +26,12 @@ struct pw_replication_set {
 bool pw_instance_healthy(const struct pw_instance *in, enum pw_ring_op op, int64_t now,
                          int64_t heartbeat_timeout);
 
+struct pw_ring_shard; /* ring/shuffle_shard.h */
+
+/* As if the ring had no others than the members of the shard; NULL: all. */
+PW_MUST_USE int pw_ring_get_in(const struct pw_ring_view *ring, const struct pw_ring_shard *shard,
+                               uint32_t key, enum pw_ring_op op, int64_t now,
+                               struct pw_replication_set *set, struct pw_text *why);
 /* why (may be NULL) gets the text of an error. */
 PW_MUST_USE int pw_ring_get(const struct pw_ring_view *ring, uint32_t key, enum pw_ring_op op,
                             int64_t now, struct pw_replication_set *set, struct pw_text *why);

@@ -1,8 +1,11 @@
+/* EVP has no MD5 without an allocation; this interface of libcrypto has, and is deprecated for what it is: not for secrets. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "ring/shuffle_shard.h"
 
 #include "ring/go_rand.h"
 
-#include <openssl/evp.h>
+#include <openssl/md5.h>
 #include <stdlib.h>
 
 /* One computation. */
@@ -12,28 +15,25 @@ struct pick {
     bool in[PW_RING_INSTANCES_MAX];
 };
 
-int
-pw_shuffle_shard_seed(const char *id, const char *zone, int64_t *seed)
+int64_t
+pw_shuffle_shard_seed(struct pw_slice id, const char *zone)
 {
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t digest[MD5_DIGEST_LENGTH];
     uint64_t v = 0;
-    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 &&
-              EVP_DigestUpdate(ctx, id, strlen(id)) == 1;
+    MD5_CTX md5;
 
-    if (ok && zone[0] != 0) {
-        ok = EVP_DigestUpdate(ctx, "", 1) == 1 && EVP_DigestUpdate(ctx, zone, strlen(zone)) == 1;
+    /* These three cannot fail. */
+    (void)MD5_Init(&md5);
+    (void)MD5_Update(&md5, id.ptr, id.len);
+    if (zone[0] != 0) {
+        (void)MD5_Update(&md5, "", 1);
+        (void)MD5_Update(&md5, zone, strlen(zone));
     }
-    ok = ok && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
-    EVP_MD_CTX_free(ctx);
-    if (!ok) {
-        return PW_EINVAL;
-    }
+    (void)MD5_Final(digest, &md5);
     for (int i = 0; i < 8; i++) {
         v = v << 8 | digest[i];
     }
-    *seed = (int64_t)v;
-    return 0;
+    return (int64_t)v;
 }
 
 /* Read-only instances take no new data; with a look-back they count while they may hold what is asked
@@ -78,21 +78,15 @@ pick_one(struct pick *p, const struct pw_ring_token *token, uint32_t count, uint
     return false;
 }
 
-static int
-pick_zone(struct pick *p, const char *tenant, const char *zone, const struct pw_ring_token *token,
-          uint32_t count, int64_t picks)
+static void
+pick_zone(struct pick *p, struct pw_slice tenant, const char *zone,
+          const struct pw_ring_token *token, uint32_t count, int64_t picks)
 {
     struct pw_go_rand rand;
-    int64_t seed;
-    int rc = pw_shuffle_shard_seed(tenant, zone, &seed);
 
-    if (rc != 0) {
-        return rc;
-    }
-    pw_go_rand_seed(&rand, seed);
+    pw_go_rand_seed(&rand, pw_shuffle_shard_seed(tenant, zone));
     while (picks-- > 0 && pick_one(p, token, count, pw_go_rand_uint32(&rand))) {
     }
-    return 0;
 }
 
 /* Everybody was there all the time: then the shard cannot have been larger before. */
@@ -115,28 +109,60 @@ all_recent(const struct pick *p)
     return first >= p->until;
 }
 
-static int
-pick_all(struct pick *p, const char *tenant, int64_t size)
+static void
+pick_zones(struct pick *p, struct pw_slice tenant, int64_t size)
 {
     const struct pw_ring_view *ring = p->ring;
     int64_t zones = ring->zone_count > 0 ? ring->zone_count : 1;
     int64_t per_zone = (size + zones - 1) / zones;
-    int rc = 0;
 
     if (!ring->cfg.zone_awareness) {
-        return pick_zone(p, tenant, "", ring->token, ring->token_count, size);
+        pick_zone(p, tenant, "", ring->token, ring->token_count, size);
+        return;
     }
-    for (uint32_t z = 0; rc == 0 && z < ring->zone_count; z++) {
+    for (uint32_t z = 0; z < ring->zone_count; z++) {
         if (per_zone < (int64_t)ring->zone[z].instances) {
-            rc = pick_zone(p, tenant, ring->zone[z].name, ring->zone[z].token,
-                           ring->zone[z].token_count, per_zone);
+            pick_zone(p, tenant, ring->zone[z].name, ring->zone[z].token, ring->zone[z].token_count,
+                      per_zone);
             continue;
         }
         for (uint32_t i = 0; i < ring->instance_count; i++) {
             p->in[i] |= ring->instance_zone[i] == z && includable(p, &ring->instance[i]);
         }
     }
-    return rc;
+}
+
+static void
+pick_all(struct pick *p, struct pw_slice tenant, int64_t size)
+{
+    const struct pw_ring_view *ring = p->ring;
+
+    if (size <= 0) {
+        for (uint32_t i = 0; i < ring->instance_count; i++) {
+            p->in[i] = includable(p, &ring->instance[i]);
+        }
+    } else if (all_recent(p)) {
+        memset(p->in, true, ring->instance_count);
+    } else {
+        pick_zones(p, tenant, size);
+    }
+}
+
+void
+pw_shuffle_shard_pick(struct pw_ring_shard *shard, const struct pw_ring_view *ring,
+                      struct pw_slice tenant, int64_t size)
+{
+    struct pick p = {.ring = ring};
+
+    pick_all(&p, tenant, size);
+    memset(shard, 0, sizeof(*shard));
+    for (uint32_t i = 0; i < ring->instance_count; i++) {
+        if (p.in[i]) {
+            shard->member[i / 64] |= 1ULL << (i % 64);
+            shard->zone_instances[ring->instance_zone[i]]++;
+            shard->count++;
+        }
+    }
 }
 
 int
@@ -146,24 +172,18 @@ pw_shuffle_shard_ctl(struct pw_ring_view **shard, const struct pw_ring_view *rin
     struct pick p = {.ring = ring, .lookback = lookback, .until = now - lookback};
     struct pw_instance *member = calloc(ring->instance_count + 1, sizeof(*member));
     uint32_t count = 0;
-    int rc = 0;
+    int rc;
 
     if (member == NULL) {
         return PW_ENOMEM;
     }
-    if (size > 0 && all_recent(&p)) {
-        memset(p.in, true, ring->instance_count);
-    } else if (size > 0) {
-        rc = pick_all(&p, tenant, size);
-    }
+    pick_all(&p, pw_slice_str(tenant), size);
     for (uint32_t i = 0; i < ring->instance_count; i++) {
-        if (size > 0 ? p.in[i] : includable(&p, &ring->instance[i])) {
+        if (p.in[i]) {
             member[count++] = ring->instance[i];
         }
     }
-    if (rc == 0) {
-        rc = pw_ring_view_make_ctl(shard, &ring->cfg, member, count);
-    }
+    rc = pw_ring_view_make_ctl(shard, &ring->cfg, member, count);
     free(member);
     return rc;
 }

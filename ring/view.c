@@ -1,5 +1,7 @@
 #include "ring/view.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 
 /* A view and what it points to; the arrays are allocated one by one, a ring changes seldom. */
@@ -188,6 +190,31 @@ alloc_storage(uint32_t count, size_t tokens, size_t text)
     return r;
 }
 
+static uint64_t
+mixed(uint64_t h, const void *data, size_t len)
+{
+    uint64_t both[2] = {h, pw_xxh64(data, len)};
+
+    return pw_xxh64(both, sizeof(both));
+}
+
+static void
+take_shape(struct ring_storage *r)
+{
+    uint64_t h = r->view.instance_count;
+
+    r->view.read_only_count = 0;
+    for (uint32_t i = 0; i < r->view.instance_count; i++) {
+        const struct pw_instance *in = &r->instance[i];
+
+        h = mixed(h, in->id, strlen(in->id));
+        h = mixed(h + in->read_only, in->zone, strlen(in->zone));
+        h = mixed(h, in->token, in->token_count * sizeof(*in->token));
+        r->view.read_only_count += in->read_only;
+    }
+    r->view.shape = h | 1;
+}
+
 int
 pw_ring_view_make_ctl(struct pw_ring_view **view, const struct pw_ring_cfg *cfg,
                       const struct pw_instance *instance, uint32_t n)
@@ -217,6 +244,7 @@ pw_ring_view_make_ctl(struct pw_ring_view **view, const struct pw_ring_cfg *cfg,
         return rc;
     }
     sort_tokens(r);
+    take_shape(r);
     r->view.instance = r->instance;
     r->view.instance_zone = r->instance_zone;
     r->view.token = r->token;

@@ -71,6 +71,9 @@ struct pw_ring_view {
     uint32_t token_count;
     const struct pw_ring_zone *zone; /* ascending by name */
     uint32_t zone_count;
+    uint32_t read_only_count;
+    uint64_t
+        shape; /* a hash of what shards of tenants follow from: ids, zones, tokens, who is read-only; never 0 */
 };
 
 /* Copies the n instances, in any order. Instances in state LEFT are left out. */

@@ -19,6 +19,8 @@ struct world {
     struct pw_link *link;
     struct pw_ring_view *view;
     enum pw_instance_state state[INSTANCES_MAX];
+    bool read_only[INSTANCES_MAX];
+    bool spread; /* whoever comes first in the ring changes */
     uint8_t peer[INSTANCES_MAX];
     struct pw_owners owners;
     struct pw_distributor *d; /* of t */
@@ -46,13 +48,14 @@ ring(struct world *w, uint32_t n, uint32_t rf)
 
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < TOKENS; k++) {
-            token[i][k] = k * (UINT32_MAX / TOKENS) + i * 1000003 + 17;
+            token[i][k] = k * (UINT32_MAX / TOKENS) + (w->spread ? (i + k) % n : i) * 1000003 + 17;
         }
         in[i] = (struct pw_instance){
             .id = ids[i],
             .addr = "10.0.0.1:4040",
             .zone = "",
             .state = w->state[i],
+            .read_only = w->read_only[i],
             .timestamp = pw_wall_ns() / 1000000000,
             .token = token[i],
             .token_count = TOKENS,
@@ -308,6 +311,103 @@ test_push__members_without_a_link__refused_clearly_when_they_are_needed(void **s
     assert_true(answered(&w, 503));
     assert_true(says(&w, "announces no pyrowire link"));
     pw_t_settle(&w.t);
+    down(&w);
+}
+
+/* --- Shards of tenants --- */
+
+static uint32_t
+calls_to(const struct world *w, uint32_t n, uint32_t *who)
+{
+    uint32_t calls = 0;
+
+    for (uint32_t i = 1; i < n; i++) {
+        uint32_t c = pw_fake_link_calls(w->link, w->peer[i]);
+
+        calls += c;
+        *who |= c > 0 ? 1U << i : 0;
+    }
+    return calls;
+}
+
+static void
+answer_everything(struct world *w, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        while (pw_fake_link_calls(w->link, w->peer[i]) > 0) {
+            ack(w, i);
+        }
+    }
+    pw_t_settle(&w->t);
+    assert_true(answered(w, 200));
+}
+
+/* Pushes of many names, which have owners all over the ring. */
+static uint32_t
+owners_of_many(struct world *w, uint32_t n, uint32_t *calls)
+{
+    uint32_t who = 0;
+
+    *calls = 0;
+    for (uint32_t i = 0; i < 64; i++) {
+        char path[64];
+        struct pw_t_request r = push;
+
+        (void)snprintf(path, sizeof(path), "/ingest?name=app%u", i);
+        r.path = path;
+        pw_t_send(&w->t, &r);
+        *calls += calls_to(w, n, &who);
+        answer_everything(w, n);
+    }
+    return who;
+}
+
+static void
+test_push__tenant_with_a_shard__goes_to_its_members_alone(void **state)
+{
+    struct world w;
+    uint32_t calls, whole, part;
+    struct pw_ring_view *sub;
+
+    (void)state;
+    up(&w, &plain, 8, 2);
+    w.spread = true;
+    ring(&w, 8, 2);
+    whole = owners_of_many(&w, 8, &calls);
+    assert_int_equal(whole, 0xFE); /* everybody takes part */
+    assert_int_equal(w.d->fanout.replicate.shards.computed, 0);
+
+    pw_overrides_tenant_cold(w.t.overrides, PW_SLICE_LIT("anonymous"))
+        ->ingestion_tenant_shard_size = 3;
+    part = owners_of_many(&w, 8, &calls);
+    assert_int_equal(pw_shuffle_shard_ctl(&sub, w.view, "anonymous", 3, 0, 0), 0);
+    assert_int_equal(sub->instance_count, 3);
+    for (uint32_t i = 0; i < sub->instance_count; i++) {
+        uint32_t at = (uint32_t)(sub->instance[i].id[0] - 'a');
+
+        assert_true(at == SELF || (part >> at & 1) != 0);
+        part &= ~(1U << at);
+    }
+    assert_int_equal(part, 0);
+    pw_ring_view_free_ctl(sub);
+    assert_int_equal(w.d->fanout.replicate.shards.computed, 1);
+    ring(&w, 8, 2); /* another heartbeat, the same ring */
+    (void)owners_of_many(&w, 8, &calls);
+    assert_int_equal(w.d->fanout.replicate.shards.computed, 1);
+    down(&w);
+}
+
+static void
+test_push__a_read_only_member__takes_nothing(void **state)
+{
+    struct world w;
+    uint32_t calls;
+
+    (void)state;
+    up(&w, &plain, 4, 2);
+    w.spread = w.read_only[2] = true;
+    ring(&w, 4, 2);
+    assert_int_equal(owners_of_many(&w, 4, &calls), 0xA);
     down(&w);
 }
 
@@ -698,6 +798,8 @@ main(void)
         cmocka_unit_test(test_push__alone_with_one_replica__straight_into_the_lane),
         cmocka_unit_test(test_push__the_ring_is_not_known_yet__nothing_is_stored),
         cmocka_unit_test(test_push__members_without_a_link__refused_clearly_when_they_are_needed),
+        cmocka_unit_test(test_push__tenant_with_a_shard__goes_to_its_members_alone),
+        cmocka_unit_test(test_push__a_read_only_member__takes_nothing),
         cmocka_unit_test(test_push__one_owner_refuses__200_and_two_that_do_are_the_answer),
         cmocka_unit_test(test_push__our_own_head_is_full__peers_make_the_quorum),
         cmocka_unit_test(test_push__a_status_nobody_knows__an_internal_error_of_that_owner),

@@ -332,11 +332,9 @@ check_seeds(struct sum *sum, const json_t *list)
 
     json_array_foreach(list, i, o)
     {
-        int64_t seed = 0;
-        int rc = pw_shuffle_shard_seed(str_of(o, "identifier"), str_of(o, "zone"), &seed);
-
         expect_u64(sum, "shard seed", (uint64_t)strtoll(str_of(o, "seed"), NULL, 10),
-                   rc == 0 ? (uint64_t)seed : 0);
+                   (uint64_t)pw_shuffle_shard_seed(pw_slice_str(str_of(o, "identifier")),
+                                                   str_of(o, "zone")));
     }
 }
 
