@@ -133,7 +133,7 @@ struct pw_config {
     char data_path[PW_CONFIG_TEXT_BYTES];
     char ingester_wal_dir[PW_CONFIG_TEXT_BYTES]; /* "": wal in data_path */
     uint32_t ingester_wal_sync;                  /* enum pw_config_wal_sync */
-    uint64_t ingester_wal_segment_bytes, ingester_wal_buffer_bytes;
+    uint64_t ingester_wal_segment_bytes, ingester_wal_buffer_bytes, ingester_wal_realtime_priority;
     bool retention_disable;
     int64_t retention_period_ms, retention_min_age_ms;
     uint64_t retention_min_free_gb;

@@ -2,7 +2,8 @@
  *
  * Purpose  a record is in the log, synced, before its push is answered. The polling core copies the
  *          durable form into a lane; the log's own thread writes what is there with one write and one
- *          sync (group commit) and says up to which sequence. At start the logs of the process before
+ *          sync (group commit) and says up to which sequence. Where pushes are many it gathers them for
+ *          up to PW_WAL_GATHER_US from the beginning of one commit to the next. At start the logs of the process before
  *          are replayed into the heads (wal_replay.h). Segments are let go when blocks hold them.
  * Owner    struct pw_wal: poller side by the ingester's lcore, writer side by its thread.
  *          struct pw_wal_dir: the control thread; it holds the directory's lock.
@@ -43,6 +44,7 @@ struct pw_wal_cfg {
     uint64_t segment_bytes;           /* a larger record gets a larger segment */
     size_t buffer_bytes;              /* a power of two, PW_LANE_BYTES_MIN..MAX */
     uint64_t hash_key;                /* taken when the directory has none yet */
+    uint32_t realtime_priority;       /* of the writers, SCHED_FIFO; 0: ordinary threads */
     bool threads;                     /* false in tests: they call pw_wal_step_cold themselves */
     void (*thread_begins)(void *ctx); /* on each of the log's threads, such as to pin it; or NULL */
     void *ctx;

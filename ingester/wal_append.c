@@ -56,6 +56,7 @@ pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bool borrow)
     w->reserved = bytes;
     w->reserved_raw = raw != 0;
     w->waits = w->dir->cfg.sync == PW_WAL_SYNC_GROUP || borrow;
+    w->hastens = w->dir->cfg.sync == PW_WAL_SYNC_NONE && borrow;
     return 0;
 }
 
@@ -67,7 +68,7 @@ pw_wal_commit(struct pw_wal *w)
     PW_INVARIANT(w->reserved != 0);
     pw_lane_commit(w->lane, PW_WAL_TYPE_RECORD, (uint32_t)w->reserved);
     w->lingering += w->reserved;
-    w->urgent |= w->waits;
+    w->urgent |= w->hastens;
     w->reserved = 0;
     if (w->reserved_raw) {
         bump(&w->raw_records);

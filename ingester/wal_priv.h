@@ -26,6 +26,8 @@ enum {
     PW_WAL_TRIES = 2,             /* segments tried for one commit before it fails */
     PW_WAL_PROBE_MS = 200,        /* between two looks whether the disk does better */
     PW_WAL_LINGER_MS = 5,         /* between two writes where nobody waits for them */
+    PW_WAL_GATHER_US = 2000,      /* between the beginnings of two commits, at most, */
+    PW_WAL_GATHER_STEP_US = 1000, /* and this much for each record of the first but one */
     PW_WAL_NAME_MAX = 32,
 };
 
@@ -77,14 +79,15 @@ struct pw_wal {
     /* --- the polling core's --- */
     alignas(64) uint64_t reserved; /* bytes of the open reservation; 0: none */
     bool reserved_raw, waits;
-    bool urgent;               /* one of those not flushed waits */
+    bool hastens; /* somebody waits for it, and the writer does not know: it is not to linger */
+    bool urgent;  /* one of those not flushed does */
     uint64_t lingering;        /* bytes committed since the writer last was to hurry */
     _Atomic uint64_t sequence; /* of the last committed; read by /metrics */
     _Atomic uint64_t refused_full, refused_error, raw_records;
 
     /* --- between them --- */
     alignas(64) _Atomic uint32_t sleeping; /* the writer waits on this word: enum pw_wal_sleep */
-    _Atomic bool hurry;                    /* somebody waits for what is in the lane, or much is */
+    _Atomic bool hurry;                    /* what is in the lane hastens, or it is much */
     _Atomic int state;                     /* 0, PW_ENOSPC, PW_EIO: why nothing can be stored */
     _Atomic bool stop;
 

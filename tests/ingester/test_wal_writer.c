@@ -9,26 +9,28 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HASH_KEY = 77, RECORDS = 300, WAITS = 60, RECORD_CAP = 1 << 20, HANG_S = 8 };
+enum { HASH_KEY = 77, RECORDS = 300, WAITS = 60, BURSTS = 20, RECORD_CAP = 1 << 20, HANG_S = 8 };
 
 struct fixture {
     char path[32];
     struct pw_wal_dir *dir;
     struct pw_wal *log;
     struct rb_profile *profile;
+    bool waits; /* each of them */
     uint8_t why_bytes[512];
     void *buf;
 };
 
 static void
-up(struct fixture *x)
+up(struct fixture *x, enum pw_wal_sync sync)
 {
     struct pw_text why;
     struct pw_wal_cfg cfg = {
         .fs = pw_fs_os(),
         .path = x->path,
         .cores = 1,
-        .sync = PW_WAL_SYNC_NONE,
+        .sync = sync,
+        .realtime_priority = 1, /* it need not be allowed */
         .segment_bytes = 1 << 20,
         .buffer_bytes = 1 << 20,
         .hash_key = HASH_KEY,
@@ -36,6 +38,7 @@ up(struct fixture *x)
     };
     const bool replayed[1] = {false};
 
+    x->waits = sync == PW_WAL_SYNC_GROUP;
     strcpy(x->path, "/tmp/pyrowire-wal.XXXXXX");
     assert_non_null(mkdtemp(x->path));
     pw_text_fixed(&why, x->why_bytes, sizeof(x->why_bytes));
@@ -89,7 +92,7 @@ push(struct fixture *x, uint32_t i, bool borrow)
     assert_int_equal(rc, 0);
     uint64_t sequence = pw_wal_commit(x->log);
 
-    assert_int_equal(pw_wal_waits(x->log), borrow);
+    assert_int_equal(pw_wal_waits(x->log), borrow || x->waits);
     pw_wal_flush(x->log);
     return sequence;
 }
@@ -120,7 +123,7 @@ test_writer__nobody_waits__many_records_a_write(void **state)
     struct fixture x;
     uint64_t last = 0;
 
-    up(&x);
+    up(&x, PW_WAL_SYNC_NONE);
     for (uint32_t i = 0; i < RECORDS; i++) {
         last = push(&x, i, false);
     }
@@ -134,9 +137,40 @@ test_writer__one_of_them_waits__settled_while_it_lingers(void **state)
 {
     struct fixture x;
 
-    up(&x);
+    up(&x, PW_WAL_SYNC_NONE);
     for (uint32_t i = 0; i < WAITS; i++) {
         (void)await(&x, push(&x, i, i % 3 == 0));
+    }
+    down(&x);
+}
+
+static void
+test_writer__all_wait__each_burst_settled_in_shared_commits(void **state)
+{
+    struct fixture x;
+    uint64_t last = 0;
+    uint64_t commits = 0;
+
+    up(&x, PW_WAL_SYNC_GROUP);
+    for (uint32_t i = 0; i < BURSTS; i++) {
+        for (uint32_t k = 0; k < RECORDS / BURSTS; k++) {
+            last = push(&x, i * RECORDS + k, false);
+        }
+        commits = await(&x, last);
+    }
+    assert_int_equal(last, RECORDS);
+    assert_true(commits < RECORDS);
+    down(&x);
+}
+
+static void
+test_writer__all_wait_one_by_one__each_settled(void **state)
+{
+    struct fixture x;
+
+    up(&x, PW_WAL_SYNC_GROUP);
+    for (uint32_t i = 0; i < WAITS; i++) {
+        (void)await(&x, push(&x, i, false));
     }
     down(&x);
 }
@@ -147,6 +181,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writer__nobody_waits__many_records_a_write),
         cmocka_unit_test(test_writer__one_of_them_waits__settled_while_it_lingers),
+        cmocka_unit_test(test_writer__all_wait__each_burst_settled_in_shared_commits),
+        cmocka_unit_test(test_writer__all_wait_one_by_one__each_settled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
