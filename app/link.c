@@ -155,7 +155,7 @@ pw_app_link_bind_control_ctl(struct pw_app *app, struct pw_text *why)
 {
     struct pw_app_door *door = pw_app_control_door(app);
     struct pw_config_addr a;
-    uint32_t ip = 0;
+    uint8_t ip[16] = {0};
     uint16_t udp = 0;
     int rc;
 
@@ -166,8 +166,9 @@ pw_app_link_bind_control_ctl(struct pw_app *app, struct pw_text *why)
     /* With a port the workers are asked, and this socket asks alone. */
     if (!app->nic.has_port) {
         udp = (uint16_t)app->cfg->link_port;
-        if (pw_config_cidr(app->cfg->http_listen_address, &a) == 0 && a.family == 4) {
-            ip = pw_load_be32(a.addr);
+        if (pw_config_cidr(app->cfg->http_listen_address, &a) == 0) {
+            ip[10] = ip[11] = a.family == 4 ? 0xFF : 0;
+            memcpy(a.family == 4 ? ip + 12 : ip, a.addr, a.family == 4 ? 4 : 16);
         }
     }
     rc = pw_link_socket_create_ctl(&app->link_socket, door->link, ip, udp, &app->clock);
@@ -193,16 +194,16 @@ pw_app_link_destroy_ctl(struct pw_app *app)
 static void
 neighbours(struct pw_app *app, uint64_t now_us)
 {
-    if (app->link_ifindex == 0 || !port(app)->kernel_owns_addr ||
+    if (app->link_ifindex == 0 || (!port(app)->kernel_owns_addr && !port(app)->kernel_owns_addr6) ||
         now_us - app->link_neighbours_us < NEIGHBOUR_EVERY_US) {
         return;
     }
     app->link_neighbours_us = now_us;
     for (uint32_t i = 0; i < app->workers; i++) {
         uint8_t mac[6];
-        uint32_t ip;
+        uint8_t ip[16];
 
-        if (!pw_worker_wants_neighbour_ctl(carrier(app, i), &ip)) {
+        if (!pw_worker_wants_neighbour_ctl(carrier(app, i), ip)) {
             continue;
         }
         int rc = pw_neigh_lookup_ctl(app->link_ifindex, ip, mac);

@@ -1,5 +1,6 @@
 #include "dataplane/ether_arp.h"
 
+#include "dataplane/ip6.h"
 #include "dataplane/worker_priv.h"
 
 #include <rte_mbuf.h>
@@ -88,19 +89,20 @@ arp_send(struct pw_worker *w, uint16_t op, uint32_t ip, const uint8_t mac[6])
 
 enum { WISH_NONE, WISH_ASKED, WISH_ANSWERED };
 
-/* 0 when the kernel's answer for hop is here, else it is asked, if it is not busy with another. */
-static int
-wish(struct pw_worker *w, uint32_t hop, uint8_t mac[6])
+int
+pw_neigh_ask_kernel(struct pw_worker *w, const uint8_t hop[16], uint8_t mac[6])
 {
     struct pw_neigh_wish *x = &w->wish;
     unsigned state = atomic_load_explicit(&x->state, memory_order_acquire);
     int rc = PW_EAGAIN;
 
     if (state == WISH_ANSWERED) {
-        if (x->known) {
-            pw_neigh_learn(&w->neigh, x->ip, x->mac, w->now_tick);
+        if (x->known && pw_ip6_mapped(x->ip)) {
+            pw_neigh_learn(&w->neigh, pw_load_be32(x->ip + 12), x->mac, w->now_tick);
+        } else if (x->known) {
+            pw_neigh6_learn(&w->neigh6, x->ip, x->mac, w->now_tick);
         }
-        if (x->known && x->ip == hop) {
+        if (x->known && pw_ip6_equal(x->ip, hop)) {
             memcpy(mac, x->mac, 6);
             rc = 0;
         }
@@ -108,19 +110,19 @@ wish(struct pw_worker *w, uint32_t hop, uint8_t mac[6])
         atomic_store_explicit(&x->state, WISH_NONE, memory_order_relaxed);
     }
     if (rc != 0 && state == WISH_NONE) {
-        x->ip = hop;
+        memcpy(x->ip, hop, 16);
         atomic_store_explicit(&x->state, WISH_ASKED, memory_order_release);
     }
     return rc;
 }
 
 bool
-pw_worker_wants_neighbour_ctl(struct pw_worker *w, uint32_t *ip)
+pw_worker_wants_neighbour_ctl(struct pw_worker *w, uint8_t ip[16])
 {
     if (atomic_load_explicit(&w->wish.state, memory_order_acquire) != WISH_ASKED) {
         return false;
     }
-    *ip = w->wish.ip;
+    memcpy(ip, w->wish.ip, 16);
     return true;
 }
 
@@ -152,7 +154,10 @@ pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6])
     /* Where the kernel owns the address it is the kernel's business to ask; what it learns comes to us
      * through the control thread and through frames. */
     if (!w->address_is_ours) {
-        return wish(w, hop, mac);
+        uint8_t mapped[16];
+
+        pw_ip6_map(mapped, hop);
+        return pw_neigh_ask_kernel(w, mapped, mac);
     }
     bool waiting = n->asked && w->now_tick - n->tick < ARP_ASK_AGAIN_TICKS;
 

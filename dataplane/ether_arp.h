@@ -62,4 +62,8 @@ PW_MUST_USE int pw_neigh_resolve(struct pw_worker *w, uint32_t ip, uint8_t mac[6
 /* An ARP frame, Ethernet header included. Borrows m; counts and answers. */
 void pw_arp_input(struct pw_worker *w, const struct rte_mbuf *m);
 
+/* Where the kernel owns the address: 0 when its answer for hop (IPv4 as ::ffff:a.b.c.d) is here; PW_EAGAIN: it is asked,
+ * unless it is busy with another (pw_worker_wants_neighbour_ctl). */
+PW_MUST_USE int pw_neigh_ask_kernel(struct pw_worker *w, const uint8_t hop[16], uint8_t mac[6]);
+
 #endif

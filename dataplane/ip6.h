@@ -28,6 +28,7 @@ enum {
 enum pw_ip6_next {
     PW_IP6_NEXT_HOP_BY_HOP = 0,
     PW_IP6_NEXT_TCP = 6,
+    PW_IP6_NEXT_UDP = 17,
     PW_IP6_NEXT_ROUTING = 43,
     PW_IP6_NEXT_FRAGMENT = 44,
     PW_IP6_NEXT_ICMP6 = 58,
@@ -63,6 +64,23 @@ static inline bool
 pw_ip6_multicast(const uint8_t a[16])
 {
     return a[0] == 0xFF;
+}
+
+/* ::ffff:a.b.c.d, as which IPv4 addresses stand where both may (RFC 4291 2.5.5.2). */
+static inline bool
+pw_ip6_mapped(const uint8_t a[16])
+{
+    static const uint8_t prefix[12] = {[10] = 0xFF, [11] = 0xFF};
+
+    return memcmp(a, prefix, sizeof(prefix)) == 0;
+}
+
+static inline void
+pw_ip6_map(uint8_t a[16], uint32_t ip4)
+{
+    memset(a, 0, 10);
+    a[10] = a[11] = 0xFF;
+    pw_store_be32(a + 12, ip4);
 }
 
 /* "::" */

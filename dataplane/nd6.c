@@ -135,9 +135,12 @@ pw_neigh6_resolve(struct pw_worker *w, const uint8_t ip[16], uint8_t mac[6])
         memcpy(mac, n->mac, 6);
         return 0;
     }
+    if (!w->ip6.is_ours) {
+        return pw_neigh_ask_kernel(w, hop, mac);
+    }
     bool waiting = n->asked && w->now_tick - n->tick < ASK_AGAIN_TICKS;
 
-    if (w->ip6.is_ours && !waiting) {
+    if (!waiting) {
         n->asked = true;
         n->tick = w->now_tick;
         solicit(w, hop);

@@ -36,8 +36,8 @@ void pw_neigh6_learn(struct pw_neigh6_table *t, const uint8_t ip[16], const uint
 /* NULL: not known. */
 const struct pw_neigh6 *pw_neigh6_find(const struct pw_neigh6_table *t, const uint8_t ip[16]);
 /* MAC of the next hop to ip: the address itself on our prefix or link-local, else the gateway. 0;
- * PW_EAGAIN: a solicitation was sent, ask again later (at most one a second; none where the kernel owns the
- * address); PW_ENOENT: not on our link and no gateway. */
+ * PW_EAGAIN: a solicitation was sent, ask again later (at most one a second; where the kernel owns the
+ * address it is asked instead); PW_ENOENT: not on our link and no gateway. */
 PW_MUST_USE int pw_neigh6_resolve(struct pw_worker *w, const uint8_t ip[16], uint8_t mac[6]);
 
 /* A neighbour solicitation or advertisement, checksum checked. Borrows m; counts and answers. */

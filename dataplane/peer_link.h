@@ -80,7 +80,7 @@ struct pw_link_cfg {
         secret;    /* of -link.secret-file; read by create alone. Empty: insecure must be set */
     bool insecure; /* neither authenticated nor encrypted: anybody may call. secret is ignored */
     bool no_cryptodev;     /* AES-GCM by libcrypto instead of DPDK's drivers: tests without EAL */
-    uint16_t packet_bytes; /* 1472: largest datagram, both ways */
+    uint16_t packet_bytes; /* 1472: largest datagram, both ways; to an IPv6 peer 20 less */
     uint32_t peers_max;    /* 16 */
     uint32_t sessions_max; /* 64: of others to us */
     uint64_t

@@ -1,13 +1,14 @@
-/* dataplane/udp.h - UDP (RFC 768) over IPv4 for one user of a worker: the peer link.
+/* dataplane/udp.h - UDP (RFC 768) over IPv4 and IPv6 for one user of a worker: the peer link.
  *
  * Purpose  datagrams to ports of ours go to whom they are bound to; datagrams go out.
  * Owner    the worker's lcore; bind before it polls.
  * Context  hot.
- * Units    IPv4 addresses in host byte order; bytes.
+ * Units    addresses of 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; bytes.
  * Errors   what is refused is counted in drop.def.
  * Limits   one user; ports in a row.
  *
- * The checksum is neither written nor verified (RFC 768 allows that over IPv4): the payload authenticates itself.
+ * Over IPv4 the checksum is neither written nor verified (RFC 768 allows that): the payload authenticates itself. Over IPv6 it
+ * is both (RFC 8200 8.1).
  */
 #ifndef PW_DATAPLANE_UDP_H
 #define PW_DATAPLANE_UDP_H
@@ -18,11 +19,12 @@
 struct pw_worker;
 struct rte_mbuf;
 struct pw_ip4;
+struct pw_ip6;
 
 enum { PW_UDP_BYTES = 8, PW_UDP_HEADERS_BYTES = 14 + 20 + 8, PW_IP4_PROTO_UDP = 17 };
 
 struct pw_udp_datagram {
-    uint32_t ip; /* theirs */
+    uint8_t ip[16]; /* theirs */
     uint16_t port;
     uint16_t local_port;
     uint8_t *bytes; /* may be written */
@@ -41,16 +43,17 @@ struct pw_udp_user {
     uint32_t (*rest_us)(void *ctx);
 };
 
-/* PW_EEXIST: there is one; PW_EINVAL: no IPv4 address. */
+/* PW_EEXIST: there is one; PW_EINVAL: no address. */
 PW_MUST_USE int pw_udp_bind_ctl(struct pw_worker *w, const struct pw_udp_user *u);
 
 /* The packet at ip in m. Borrows m. */
 void pw_udp_input(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip);
+void pw_udp_input6(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip6 *ip);
 
 /* An empty frame whose payload may be written at *payload, up to *room; NULL: no buffer, or too many frames
  * wait for the port. */
 struct rte_mbuf *pw_udp_frame(struct pw_worker *w, uint8_t **payload, uint32_t *room);
-/* Takes m. 0; PW_EAGAIN: the neighbour is being looked for, the datagram is gone; PW_ENOENT: no way there. */
+/* Takes m. Over IPv6 the room is 20 bytes less. 0; PW_EAGAIN: the neighbour is being looked for, the datagram is gone; PW_ENOENT: no way there. */
 int pw_udp_send(struct pw_worker *w, struct rte_mbuf *m, const struct pw_udp_datagram *d);
 
 #endif

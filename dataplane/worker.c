@@ -269,7 +269,9 @@ parse_ip6(struct pw_worker *w, struct rte_mbuf *m, struct pw_segment *seg)
         return false;
     }
     if (ip.next_header != PW_IP6_NEXT_TCP) {
-        if (ip.next_header == PW_IP6_NEXT_ICMP6) {
+        if (ip.next_header == PW_IP6_NEXT_UDP) {
+            pw_udp_input6(w, m, &ip);
+        } else if (ip.next_header == PW_IP6_NEXT_ICMP6) {
             pw_icmp6_input(w, m, &ip);
         } else {
             pw_worker_drop(w, PW_DROP_IP6_PROTOCOL);

@@ -80,9 +80,9 @@ uint32_t pw_worker_drain(struct pw_worker *w);
 /* Connections whose application still has them (TIME_WAIT and half-open ones are not counted). */
 uint32_t pw_worker_open_count(const struct pw_worker *w);
 
-/* A neighbour this worker needs where the kernel owns the address: true and its address in *ip. Control thread; answer
- * it with pw_worker_neighbour_ctl, mac NULL when the kernel does not know (yet). */
-bool pw_worker_wants_neighbour_ctl(struct pw_worker *w, uint32_t *ip);
+/* A neighbour this worker needs where the kernel owns the address: true and its address in ip, IPv4 as ::ffff:a.b.c.d.
+ * Control thread; answer it with pw_worker_neighbour_ctl, mac NULL when the kernel does not know (yet). */
+bool pw_worker_wants_neighbour_ctl(struct pw_worker *w, uint8_t ip[16]);
 void pw_worker_neighbour_ctl(struct pw_worker *w, const uint8_t mac[6]);
 
 /* Cycles inside rx_burst and tx_burst, in polls that did work; for pw_loop_add_driver_ctl. */

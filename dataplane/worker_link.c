@@ -19,13 +19,12 @@ static bool
 input(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d)
 {
     struct pw_worker_link *b = ctx;
-    struct pw_link_addr from = {
-        .ip = {[10] = 0xFF, [11] = 0xFF}, .port = d->port, .local = d->local_port};
+    struct pw_link_addr from = {.port = d->port, .local = d->local_port};
     /* Who begins a session tells where it lives now; who goes on with one has been heard before. */
     bool begins = d->len > 1 && d->bytes[1] != PW_LINK_PACKET_DATA;
 
     (void)w;
-    pw_store_be32(from.ip + 12, d->ip);
+    memcpy(from.ip, d->ip, sizeof(from.ip));
     pw_link_input(b->link, &from, d->bytes, d->len, time_us(b));
     return begins;
 }
@@ -58,12 +57,11 @@ flush(void *ctx, struct pw_worker *w)
             rte_pktmbuf_free(m);
             break;
         }
-        (void)pw_udp_send(
-            w, m,
-            &(struct pw_udp_datagram){.ip = pw_load_be32(to.ip + 12),
-                                      .port = to.port,
-                                      .local_port = to.local == 0 ? b->port : to.local,
-                                      .len = (uint32_t)n});
+        struct pw_udp_datagram d = {
+            .port = to.port, .local_port = to.local == 0 ? b->port : to.local, .len = (uint32_t)n};
+
+        memcpy(d.ip, to.ip, sizeof(d.ip));
+        (void)pw_udp_send(w, m, &d);
         work++;
     }
     return work;

@@ -4,8 +4,8 @@
  * Owner    the worker's lcore; the binding lives as long as both.
  * Context  bind: control thread, before the worker polls.
  * Units    -
- * Errors   PW_EINVAL: the worker has no IPv4 address; PW_EMSGSIZE: the link's datagrams exceed its MTU.
- * Limits   IPv4; one link a worker.
+ * Errors   PW_EINVAL: the worker has no address; PW_EMSGSIZE: the link's datagrams exceed its MTU.
+ * Limits   one link a worker.
  */
 #ifndef PW_DATAPLANE_WORKER_LINK_H
 #define PW_DATAPLANE_WORKER_LINK_H

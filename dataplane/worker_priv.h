@@ -50,7 +50,7 @@ struct pw_worker_ip6 {
  * thread (1 to 2), taken by the owner (2 to 0). One at a time: whoever waits sends again anyway. */
 struct pw_neigh_wish {
     atomic_uint state;
-    uint32_t ip;
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
     bool known;
     uint8_t mac[6];
 };

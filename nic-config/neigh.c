@@ -30,27 +30,31 @@ nl_open(void)
 }
 
 struct neigh_request {
-    struct nlmsghdr nh;
+    struct nlmsghdr nh; /* its length ends behind the address */
     struct ndmsg nd;
     struct rtattr dst;
-    uint32_t addr_be;
+    uint8_t addr[16]; /* 4 of them for IPv4 */
 };
 
 static struct neigh_request
-neigh_request(uint16_t type, uint16_t flags, uint32_t ifindex, uint32_t addr)
+neigh_request(uint16_t type, uint16_t flags, uint32_t ifindex, const uint8_t addr[16])
 {
-    return (struct neigh_request){
-        .nh = {.nlmsg_len = sizeof(struct neigh_request),
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    const bool ip4 = memcmp(addr, mapped, sizeof(mapped)) == 0;
+    const unsigned bytes = ip4 ? 4 : 16;
+    struct neigh_request req = {
+        .nh = {.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(struct ndmsg)) + RTA_LENGTH(bytes)),
                .nlmsg_type = type,
                .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
                .nlmsg_seq = 1},
-        .nd = {.ndm_family = AF_INET, .ndm_ifindex = (int)ifindex},
-        .dst = {.rta_len = RTA_LENGTH(sizeof(uint32_t)), .rta_type = NDA_DST},
-        .addr_be = htonl(addr),
+        .nd = {.ndm_family = ip4 ? AF_INET : AF_INET6, .ndm_ifindex = (int)ifindex},
+        .dst = {.rta_len = (uint16_t)RTA_LENGTH(bytes), .rta_type = NDA_DST},
     };
+
+    memcpy(req.addr, ip4 ? addr + 12 : addr, bytes);
+    return req;
 }
-_Static_assert(sizeof(struct neigh_request) ==
-                   NLMSG_HDRLEN + sizeof(struct ndmsg) + RTA_LENGTH(sizeof(uint32_t)),
+_Static_assert(sizeof(struct neigh_request) == NLMSG_HDRLEN + sizeof(struct ndmsg) + RTA_LENGTH(16),
                "the request has no holes");
 
 /* 0 or a negative pw_err from an NLMSG_ERROR; PW_EIO when it is cut short. */
@@ -126,7 +130,7 @@ parse_neigh(const struct nlmsghdr *nh, uint8_t mac[6])
 }
 
 int
-pw_neigh_lookup_ctl(uint32_t ifindex, uint32_t addr, uint8_t mac[6])
+pw_neigh_lookup_ctl(uint32_t ifindex, const uint8_t addr[16], uint8_t mac[6])
 {
     struct neigh_request req = neigh_request(RTM_GETNEIGH, 0, ifindex, addr);
     uint8_t buf[NEIGH_BUF_BYTES] __attribute__((aligned(8)));
@@ -137,8 +141,8 @@ pw_neigh_lookup_ctl(uint32_t ifindex, uint32_t addr, uint8_t mac[6])
     if (fd < 0) {
         return PW_EIO;
     }
-    n = send(fd, &req, sizeof(req), 0);
-    n = n == (ssize_t)sizeof(req) ? recv(fd, buf, sizeof(buf), 0) : -1;
+    n = send(fd, &req, req.nh.nlmsg_len, 0);
+    n = n == (ssize_t)req.nh.nlmsg_len ? recv(fd, buf, sizeof(buf), 0) : -1;
     close(fd);
     if (n < 0 || !NLMSG_OK(nh, (size_t)n)) {
         return PW_EIO;
@@ -150,7 +154,7 @@ pw_neigh_lookup_ctl(uint32_t ifindex, uint32_t addr, uint8_t mac[6])
 }
 
 int
-pw_neigh_probe_ctl(uint32_t ifindex, uint32_t addr)
+pw_neigh_probe_ctl(uint32_t ifindex, const uint8_t addr[16])
 {
     /* NTF_USE: "as if a packet were sent", without changing an entry that is there. */
     struct neigh_request req = neigh_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, ifindex, addr);
@@ -163,8 +167,8 @@ pw_neigh_probe_ctl(uint32_t ifindex, uint32_t addr)
         return PW_EIO;
     }
     req.nd.ndm_flags = NTF_USE;
-    n = send(fd, &req, sizeof(req), 0);
-    n = n == (ssize_t)sizeof(req) ? recv(fd, buf, sizeof(buf), 0) : -1;
+    n = send(fd, &req, req.nh.nlmsg_len, 0);
+    n = n == (ssize_t)req.nh.nlmsg_len ? recv(fd, buf, sizeof(buf), 0) : -1;
     close(fd);
     if (n < 0 || !NLMSG_OK(nh, (size_t)n) || nh->nlmsg_type != NLMSG_ERROR) {
         return PW_EIO;
@@ -173,7 +177,7 @@ pw_neigh_probe_ctl(uint32_t ifindex, uint32_t addr)
 }
 
 int
-pw_neigh_resolve_ctl(uint32_t ifindex, uint32_t addr, uint32_t wait_ms, uint8_t mac[6])
+pw_neigh_resolve_ctl(uint32_t ifindex, const uint8_t addr[16], uint32_t wait_ms, uint8_t mac[6])
 {
     int err = pw_neigh_lookup_ctl(ifindex, addr, mac);
 

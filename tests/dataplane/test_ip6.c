@@ -199,6 +199,8 @@ test_ip6_check__each_lie__counted_under_its_name(void **state)
     c = with(24, 0xFF), c.b[PW_ETHER_BYTES + 25] = 0x05, input_frame(f, c); /* another group */
     assert_int_equal(pw_worker_drops(f->w, "ip6_not_ours"), 2);
     input_frame(f, with(6, 17));
+    assert_int_equal(pw_worker_drops(f->w, "udp_checksum") + pw_worker_drops(f->w, "udp_short"), 1);
+    input_frame(f, with(6, 132));
     input_frame(f, with(6, 59));
     assert_int_equal(pw_worker_drops(f->w, "ip6_protocol"), 2);
     input_frame(f, with(6, 44));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Three appliances in network namespaces on one bridge, three replicas: kill -9 one, cut one off, under load.
 
-usage: cluster.py PYROWIRE [--rounds N] [--seed S] [--name N] [--no-nic | --link-port kernel|own]
+usage: cluster.py PYROWIRE [--rounds N] [--seed S] [--name N] [--no-nic | --link-port kernel|own|kernel6|own6]
 Each push is a profile of one function of its own with the value 1, sent to the appliances in turn. By turns a
 round kills one of the three and starts it again on its data, or takes its link off the bridge and puts it
 back. What must hold in every round:
@@ -12,7 +12,7 @@ back. What must hold in every round:
   - the third answers again, and all three see each other.
 --no-nic: kernel sockets alone instead of a DPDK port in each namespace.
 --link-port: each has a second cable, to a bridge of its own, for replication: -link.netdev with the address that the
-  kernel has there, or one of the appliance's own beside it. Then every datagram of links must have been seen on
+  kernel has there, or one of the appliance's own beside it, IPv4 or IPv6 alone. Then every datagram of links must have been seen on
   the second bridge, and none on the first. Needs root. Standard library only.
 """
 import argparse, http.client, os, random, select, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
@@ -26,12 +26,15 @@ ap.add_argument('--rounds', type=int, default=20)
 ap.add_argument('--seed', type=int, default=int(time.time()))
 ap.add_argument('--name', default='clu', help='of the namespaces and the bridge: up to 4 letters')
 ap.add_argument('--no-nic', action='store_true')
-ap.add_argument('--link-port', choices=['kernel', 'own'])
+ap.add_argument('--link-port', choices=['kernel', 'own', 'kernel6', 'own6'])
 ap.add_argument('--option', action='append', default=[], help='more options of the appliances')
 args = ap.parse_args()
 random.seed(args.seed)
 NET = '10.214.%d.' % (1 + sum(args.name.encode()) % 250)
-LINK_NET, LINK_UDP = NET.replace('.214.', '.215.'), 4041
+IP6 = bool(args.link_port) and args.link_port.endswith('6')
+LINK_NET, LINK_BITS, LINK_UDP = ('fd00:215:%x::' % (sum(args.name.encode()) % 250), 64, 4041) if IP6 else (
+    NET.replace('.214.', '.215.'), 24, 4041)
+OWN = (args.link_port or '').startswith('own')
 
 
 def sh(*argv, check=True):
@@ -55,12 +58,12 @@ class Node(Appliance):
         if args.link_port:
             self.link = 'pw%s%dl' % (args.name, i)
             self.cables.append((self.link + 'h', bridge + 'l'))
-            self.add_cable(self.link + 'h', self.link, bridge + 'l', LINK_NET + str(i + (args.link_port == 'own') * 10))
+            self.add_cable(self.link + 'h', self.link, bridge + 'l', LINK_NET + str(i + OWN * 10), LINK_BITS)
         where = ['-server.http-listen-address=' + address] if args.no_nic else ['-nic.netdev=' + self.nic]
         if args.link_port:
             where += ['-link.netdev=' + self.link]
-        if args.link_port == 'own':
-            where += ['-link.address=%s%d/24' % (LINK_NET, i), '-dataplane.idle=spin']
+        if OWN:
+            where += ['-link.address%s=%s%d/%d' % ('6' if IP6 else '', LINK_NET, i, LINK_BITS), '-dataplane.idle=spin']
         super().__init__(
             ['ip', 'netns', 'exec', self.ns, args.pyrowire], address, 4040, open(self.path, 'ab'), where=where, start=False,
             options=['-nic.hugepages=off', '-dataplane.rx-buffer-bytes=8MiB', '-dataplane.connections-max=256',
@@ -72,10 +75,10 @@ class Node(Appliance):
                      '-memberlist.advertise-addr=' + address, *['-memberlist.join=%s%d:7946' % (NET, k) for k in (1, 2, 3)],
                      '-link.secret-file=' + secret, *args.option])
 
-    def add_cable(self, cable, nic, to, address):
+    def add_cable(self, cable, nic, to, address, bits=24):
         sh('ip', 'link', 'add', cable, 'numrxqueues', '1', 'numtxqueues', '1', 'type', 'veth', 'peer', 'name', nic,
            'numrxqueues', '1', 'numtxqueues', '1', 'netns', self.ns)
-        sh('ip', '-n', self.ns, 'addr', 'add', address + '/24', 'dev', nic)
+        sh('ip', '-n', self.ns, 'addr', 'add', '%s/%d' % (address, bits), 'dev', nic, *['nodad'][:bits > 32])
         sh('ip', '-n', self.ns, 'link', 'set', nic, 'up')
         sh('ethtool', '-K', cable, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off', check=False)
         sh('ip', 'netns', 'exec', self.ns, 'ethtool', '-K', nic, 'tx', 'off', 'rx', 'off', 'tso', 'off', 'gso', 'off',
@@ -127,7 +130,8 @@ class Watch:
         while not self.stop:
             for s in select.select(list(sockets), [], [], 0.2)[0]:
                 f = s.recv(2048)
-                if f[12:14] == b'\x08\x00' and f[23] == 17 and LINK_UDP in struct.unpack('!HH', f[34:38]):
+                at = 34 if f[12:14] == b'\x08\x00' and f[23] == 17 else 54 if f[12:14] == b'\x86\xdd' and f[20] == 17 else 0
+                if at and LINK_UDP in struct.unpack('!HH', f[at:at + 4]):
                     self.seen[sockets[s]] += 1
         for s in sockets:
             s.close()

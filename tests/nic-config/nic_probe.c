@@ -240,14 +240,15 @@ static int
 run_neigh(const char *netdev, const char *addr)
 {
     uint32_t ifindex = if_nametoindex(netdev), gateway = 0;
+    uint8_t ip[16] = {[10] = 0xFF, [11] = 0xFF};
     struct in_addr in;
     uint8_t mac[6];
     int err;
 
-    if (inet_aton(addr, &in) == 0) {
+    if (inet_pton(AF_INET, addr, ip + 12) != 1 && inet_pton(AF_INET6, addr, ip) != 1) {
         return 2;
     }
-    err = pw_neigh_resolve_ctl(ifindex, ntohl(in.s_addr), 1000, mac);
+    err = pw_neigh_resolve_ctl(ifindex, ip, 1000, mac);
     if (err == 0) {
         printf("mac=%02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3], mac[4],
                mac[5]);
