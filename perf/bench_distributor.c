@@ -11,8 +11,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { SEGMENT = 1448, PIECES_MAX = 256, HEADERS = 3 };
+enum { SEGMENT = 1448, PIECES_MAX = 256, HEADERS = 3, LANE_BYTES = 8 << 20, HUGE_BYTES = 2 << 20 };
 
 struct state {
     struct mix mix;
@@ -177,6 +178,25 @@ step_refused(void *arg)
     pw_distributor_request(s->d, &req);
 }
 
+/* In the appliance lanes lie in hugepages. Without EAL they do not, and writing one of 8 MiB round and round through
+ * a TLB that does not hold it cost a seventh of the push. */
+static int
+open_lane(struct pw_lane **lane)
+{
+    int rc = pw_lane_create_ctl(lane, LANE_BYTES, -1);
+    uintptr_t first, end;
+
+    if (rc != 0) {
+        return rc;
+    }
+    first = pw_align_up((uintptr_t)*lane, HUGE_BYTES);
+    end = ((uintptr_t)*lane + LANE_BYTES) & ~(uintptr_t)(HUGE_BYTES - 1);
+    if (madvise((void *)first, end - first, MADV_HUGEPAGE) != 0) {
+        fprintf(stderr, "bench: no huge pages for the lane\n");
+    }
+    return 0;
+}
+
 static void
 up(struct state *s, struct pw_http_server *http, struct pw_clock clock)
 {
@@ -208,8 +228,7 @@ up(struct state *s, struct pw_http_server *http, struct pw_clock clock)
         .overrides = &s->snapshot,
         .http = http,
     };
-    if (pw_lane_create_ctl(&s->out, 4 << 20, -1) != 0 ||
-        pw_lane_create_ctl(&s->back, 1 << 20, -1) != 0 ||
+    if (open_lane(&s->out) != 0 || pw_lane_create_ctl(&s->back, 1 << 20, -1) != 0 ||
         pw_distributor_create_ctl(&s->d, &cfg) != 0) {
         fprintf(stderr, "bench: no memory\n");
         exit(1);
