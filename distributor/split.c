@@ -277,25 +277,6 @@ work_init(struct work *w)
     return PW_REASON_NONE;
 }
 
-/* The usual profile: all samples in one group, none with a span. */
-static enum pw_reason
-deal_all(struct work *w)
-{
-    uint32_t n = w->src->profile->sample_count;
-    uint32_t *sample = pw_scratch_array(w->scratch, n, sizeof(*sample));
-
-    if (sample == NULL) {
-        return no_memory(w->err);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        sample[i] = i;
-        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 16384);
-    }
-    w->out->group[0].sample = sample;
-    w->out->group[0].sample_count = n;
-    return PW_REASON_NONE;
-}
-
 /* Deals the samples out to their groups: a counting sort that keeps their order. */
 static enum pw_reason
 deal_samples(struct work *w)
@@ -366,5 +347,9 @@ pw_split(struct pw_split *out, const struct pw_split_source *src, struct pw_scra
         return reason;
     }
     out->whole = src->profile->label_set_count == 1 && out->group_count == 1 && !w.spans;
-    return out->whole ? deal_all(&w) : deal_samples(&w);
+    if (!out->whole) {
+        return deal_samples(&w);
+    }
+    out->group[0].sample_count = src->profile->sample_count; /* the usual profile */
+    return PW_REASON_NONE;
 }

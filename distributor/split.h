@@ -18,7 +18,7 @@
 
 struct pw_split_group {
     struct pw_labels labels; /* final, sorted; __delta__ and __order__ still in it */
-    uint32_t *sample;        /* indices into profile->sample */
+    uint32_t *sample;        /* indices into profile->sample; NULL: all of them */
     uint32_t *span;          /* NULL when no sample of the profile has one */
     uint32_t sample_count;
     uint32_t pad;

@@ -55,7 +55,8 @@ struct pw_sample {
     };
     uint32_t value_count; /* as sent; values at value[value_first ...] */
     uint32_t value_first;
-    uint32_t ids_off; /* its ids in bytes: minimal varints in one piece; ids_len 0: they are not */
+    /* Its ids in bytes: minimal varints in one piece, after normalise of index + 1; ids_len 0: they are not. */
+    uint32_t ids_off;
     uint32_t ids_len;
 };
 
@@ -98,15 +99,6 @@ static_assert(sizeof(struct pw_location) == 32 && sizeof(struct pw_function) == 
 /* The walk fills the three with one store. */
 static_assert(offsetof(struct pw_function, filename_ref) == 16, "references lie together");
 
-/* One distinct stack after normalise; samples with different label sets can share it. */
-struct pw_stack {
-    uint64_t hash;      /* keyed, of the content of its locations in order, and of their number */
-    uint32_t loc_first; /* into loc_ids, leaf first */
-    uint32_t loc_count;
-    uint32_t ids_off; /* the same as varints of index + 1 in bytes; ids_len 0: nowhere */
-    uint32_t ids_len;
-};
-
 /* One distinct set of string labels of samples: pairs sorted by (key, str) text, str never empty. */
 struct pw_label_set {
     uint32_t pair_first; /* into label_set_pairs */
@@ -143,7 +135,9 @@ struct pw_profile {
     uint32_t line_count;
     struct pw_function *function;
     uint32_t function_count;
-    struct pw_stack *stack; /* after normalise */
+    /* After normalise the distinct stacks; samples with different label sets can share one. */
+    uint64_t *stack_hash; /* keyed, of the content of its locations in order, and of their number */
+    uint32_t *stack_sample; /* the first sample that has it */
     uint32_t stack_count;
     struct pw_label_set
         *label_set; /* after normalise; [0] is the empty set when any sample has it */
@@ -167,6 +161,9 @@ struct pw_profile {
     uint32_t string_hashed;        /* the first so many entries of string_hash are filled */
     uint32_t wide_first, wide_end; /* among those, where the ones that are not ASCII lie */
     uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
+    uint32_t depth_max, labels_max;                            /* of samples */
+    uint32_t values_least, values_max;                         /* of samples */
+    uint32_t sample_label_count;                               /* of all samples */
     bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
     bool zero_location_id, zero_function_id;
 
@@ -242,7 +239,7 @@ int pw_profile_stitch_go(struct pw_profile *p);
 
 /* After normalise: at least what the locations of s take as varints. */
 static inline size_t
-pw_profile_stack_wire(const struct pw_profile *p, const struct pw_stack *s)
+pw_profile_stack_wire(const struct pw_profile *p, const struct pw_sample *s)
 {
     return PW_LIKELY(s->ids_len != 0) ? s->ids_len : (size_t)s->loc_count * p->id_bytes;
 }

@@ -524,6 +524,7 @@ pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
     x->ids_len = s.id_fields == 1 ? (uint32_t)s.id_bytes : 0;
     w->value_count = s.values;
     w->label_count = s.labels;
+    pw_walk_note_sample(p, x);
     if (s.id_fields > 1 || s.value_fields > 1) {
         pw_fast_repack(w, &s, bytes.len);
     }

@@ -171,12 +171,11 @@ resolve_stack(struct pw_profile *p, const struct pw_id_map *locations, const str
 }
 
 struct sample_tables {
-    uint32_t *stack_slot;  /* index + 1 into p->stack */
-    uint32_t *stack_first; /* by stack: the first sample that has it */
-    uint32_t *merge_slot;  /* index + 1 into p->sample of the others, by stack and label set */
-    uint64_t *raw_hash;    /* label refs as sent, and the set they make: slot by slot */
-    uint32_t *raw_set;     /* index + 1 into p->label_set */
-    uint32_t *set_slot;    /* index + 1 into p->label_set */
+    uint32_t *stack_slot; /* index + 1 into p->stack_hash */
+    uint32_t *merge_slot; /* index + 1 into p->sample of the others, by stack and label set */
+    uint64_t *raw_hash;   /* label refs as sent, and the set they make: slot by slot */
+    uint32_t *raw_set;    /* index + 1 into p->label_set */
+    uint32_t *set_slot;   /* index + 1 into p->label_set */
     uint64_t *set_hash;
     uint64_t mask;
     uint64_t stack_mask; /* at most a quarter full: every sample looks here */
@@ -200,31 +199,27 @@ static bool
 sample_tables_init(struct pw_profile *p, struct sample_tables *t)
 {
     struct pw_scratch *s = p->scratch;
-    uint32_t labels = 0;
+    uint32_t labels = p->sample_label_count;
 
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        labels += p->sample[i].label_count;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
     t->mask = pw_table_size(p->sample_count) - 1;
     t->stack_mask = 2 * t->mask + 1;
     p->label_set =
         pw_scratch_array(s, labels == 0 ? 1 : p->sample_count + 1, sizeof(*p->label_set));
     p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
-    p->stack = pw_scratch_array(s, p->sample_count, sizeof(*p->stack));
+    p->stack_hash = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_hash));
+    p->stack_sample = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_sample));
     t->mark = s->used;
     t->stack_slot = pw_zeroed_slots(s, t->stack_mask + 1);
-    t->stack_first = pw_scratch_array(s, p->sample_count, sizeof(*t->stack_first));
-    t->merge_slot = pw_zeroed_slots(s, t->mask + 1);
     if (labels != 0) {
+        t->merge_slot = pw_zeroed_slots(s, t->mask + 1);
         t->raw_hash = pw_scratch_array(s, t->mask + 1, sizeof(*t->raw_hash));
         t->raw_set = pw_zeroed_slots(s, t->mask + 1);
         t->set_slot = pw_zeroed_slots(s, t->mask + 1);
         t->set_hash = pw_scratch_array(s, p->sample_count + 1, sizeof(*t->set_hash));
     }
-    return t->stack_slot && t->stack_first && t->merge_slot && p->label_set && p->stack &&
-           p->label_set_pair &&
-           (labels == 0 || (t->raw_hash && t->raw_set && t->set_slot && t->set_hash));
+    return t->stack_slot && p->label_set && p->stack_hash && p->stack_sample && p->label_set_pair &&
+           (labels == 0 ||
+            (t->merge_slot && t->raw_hash && t->raw_set && t->set_slot && t->set_hash));
 }
 
 static int
@@ -330,8 +325,8 @@ add_values(struct pw_profile *p, const struct pw_sample *to, const struct pw_sam
     }
 }
 
-/* The stack of s: a known one, or a new one whose first sample will be at index n. */
-static bool
+/* Whether the stack of s, whose hash is that of sample n, is new: then n is its first sample. */
+static inline bool
 intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s, uint64_t hash,
              uint32_t n)
 {
@@ -339,18 +334,16 @@ intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s,
 
     for (; t->stack_slot[i] != 0; i = (i + 1) & t->stack_mask) {
         s->stack = t->stack_slot[i] - 1;
-        if (p->stack[s->stack].hash == hash) {
+        if (p->stack_hash[s->stack] == hash) {
             return false;
         }
     }
     s->stack = p->stack_count++;
     t->stack_slot[i] = s->stack + 1;
-    t->stack_first[s->stack] = n;
-    p->stack[s->stack] = (struct pw_stack){.hash = hash,
-                                           .loc_first = s->loc_first,
-                                           .loc_count = s->loc_count,
-                                           .ids_off = s->ids_off,
-                                           .ids_len = s->ids_len};
+    p->stack_hash[s->stack] = hash; /* at or before the hashes that are still to be read */
+    p->stack_sample[s->stack] = n;
+    p->stack_wire_bytes += pw_profile_stack_wire(p, s);
+    p->depth_bits |= s->loc_count;
     return true;
 }
 
@@ -359,8 +352,8 @@ intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s,
 static bool
 merge_sample(struct pw_profile *p, struct sample_tables *t, const struct pw_sample *s, uint32_t n)
 {
-    const struct pw_sample *o = &p->sample[t->stack_first[s->stack]];
-    uint64_t i = pw_hash_mix(p->stack[s->stack].hash, s->label_set) & t->mask;
+    const struct pw_sample *o = &p->sample[p->stack_sample[s->stack]];
+    uint64_t i = pw_hash_mix(p->stack_hash[s->stack], s->label_set) & t->mask;
 
     if (o->label_set == s->label_set) {
         add_values(p, o, s);
@@ -381,7 +374,7 @@ merge_sample(struct pw_profile *p, struct sample_tables *t, const struct pw_samp
 static void
 drop_empty_set(struct pw_profile *p, const struct sample_tables *t)
 {
-    if (t->empty_set_used || p->label_set_count == 0) {
+    if (t->empty_set_used) {
         return;
     }
     p->label_set++;
@@ -392,37 +385,69 @@ drop_empty_set(struct pw_profile *p, const struct sample_tables *t)
     }
 }
 
-bool
-pw_profile_merge_samples(struct pw_profile *p, const struct pw_id_map *locations, bool any_dropped)
+/* The samples that are kept, one after another, and the hashes of their stacks at p->stack_hash. */
+static void
+hash_samples(struct pw_profile *p, const struct pw_id_map *locations, const uint64_t *loc_hash,
+             bool plain)
 {
-    struct sample_tables t = {0};
-    const uint64_t *loc_hash;
     uint64_t all_bits = 0;
-    bool plain;
     uint32_t n = 0;
 
-    if (!widen_ids(p) || !sample_tables_init(p, &t) || (loc_hash = location_hashes(p)) == NULL) {
-        return false;
-    }
-    plain = stacks_are_plain(p, any_dropped);
-    p->id_bytes = varint_bytes(p->location_count);
-    p->label_set[0] = (struct pw_label_set){0};
-    p->label_set_count = 1;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample *s = &p->sample[i];
-        uint64_t hash;
         int64_t bits;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
         if (!values_count(p, s, &bits) || (!plain && !resolve_stack(p, locations, s))) {
             continue;
         }
-        hash = stack_hash(p, loc_hash, s);
-        s->ids_len = plain ? s->ids_len : 0; /* else ids are not what their index says */
         all_bits |= (uint64_t)bits;
-        s->label_set = s->label_count == 0 ? 0 : resolve_label_set(p, &t, s);
-        t.empty_set_used |= s->label_set == 0;
-        if (intern_stack(p, &t, s, hash, n) || !merge_sample(p, &t, s, n)) {
+        p->stack_hash[n] = stack_hash(p, loc_hash, s);
+        if (n != i) {
+            p->sample[n] = *s;
+        }
+        if (!plain) {
+            p->sample[n].ids_len = 0; /* ids are not what their index says */
+        }
+        n++;
+    }
+    p->sample_count = n;
+    p->value_bits |= all_bits;
+}
+
+/* Of no sample with a label: as many are left as there are stacks. */
+static void
+merge_unlabelled(struct pw_profile *p, struct sample_tables *t)
+{
+    for (uint32_t i = 0; i < p->sample_count; i++) {
+        struct pw_sample *s = &p->sample[i];
+        uint32_t n = p->stack_count;
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        s->label_set = 0;
+        if (!intern_stack(p, t, s, p->stack_hash[i], n)) {
+            add_values(p, &p->sample[s->stack], s);
+        } else if (n != i) {
+            p->sample[n] = *s;
+        }
+    }
+    t->empty_set_used = p->sample_count != 0;
+    p->sample_count = p->stack_count;
+}
+
+static void
+merge_labelled(struct pw_profile *p, struct sample_tables *t)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < p->sample_count; i++) {
+        struct pw_sample *s = &p->sample[i];
+        uint64_t hash = p->stack_hash[i];
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 256);
+        s->label_set = s->label_count == 0 ? 0 : resolve_label_set(p, t, s);
+        t->empty_set_used |= s->label_set == 0;
+        if (intern_stack(p, t, s, hash, n) || !merge_sample(p, t, s, n)) {
             if (n != i) {
                 p->sample[n] = *s;
             }
@@ -430,11 +455,25 @@ pw_profile_merge_samples(struct pw_profile *p, const struct pw_id_map *locations
         }
     }
     p->sample_count = n;
-    p->value_bits |= all_bits; /* and sums */
-    for (uint32_t i = 0; i < p->stack_count; i++) {
-        p->stack_wire_bytes += pw_profile_stack_wire(p, &p->stack[i]);
-        p->depth_bits |= p->stack[i].loc_count;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+}
+
+bool
+pw_profile_merge_samples(struct pw_profile *p, const struct pw_id_map *locations, bool any_dropped)
+{
+    struct sample_tables t = {0};
+    const uint64_t *loc_hash;
+
+    if (!widen_ids(p) || !sample_tables_init(p, &t) || (loc_hash = location_hashes(p)) == NULL) {
+        return false;
+    }
+    p->id_bytes = varint_bytes(p->location_count);
+    p->label_set[0] = (struct pw_label_set){0};
+    p->label_set_count = 1;
+    hash_samples(p, locations, loc_hash, stacks_are_plain(p, any_dropped));
+    if (p->sample_label_count == 0) {
+        merge_unlabelled(p, &t);
+    } else {
+        merge_labelled(p, &t);
     }
     drop_empty_set(p, &t);
     pw_scratch_rewind(p->scratch, t.mark);

@@ -263,6 +263,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     s->label_count = w->label_count - s->label_first;
     s->value_count = w->value_count - s->value_first;
     p->sample_count++; /* ids_len stays 0 */
+    pw_walk_note_sample(p, s);
     rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
     rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);
     *size += pw_len_field_size(rest);
@@ -555,6 +556,7 @@ pw_walk_finish(struct pw_walk *w)
     p->period_type = (struct pw_value_type){.type_ref = (int64_t)w->period_type[1],
                                             .unit_ref = (int64_t)w->period_type[2]};
     p->string_hashed = p->string_count;
+    p->sample_label_count = w->label_count;
     find_stretch(w);
     p->encoded_bytes = (uint64_t)((int64_t)p->bytes.len - w->shrink) + size;
 }

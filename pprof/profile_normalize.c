@@ -121,6 +121,7 @@ static bool
 prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
 {
     const uint64_t *sh = p->string_hash;
+    uint64_t number = 0;
 
     if (!pw_id_map_init(ids, p, p->function_count, p->dense_functions)) {
         return false;
@@ -135,16 +136,18 @@ prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
             pw_id_map_put(ids, f->id, i);
         }
         f->hash = pw_hash_mix(name, place); /* where its id was */
+        number |= (uint64_t)f->start_line;
     }
+    p->number_bits = number;
     return true;
 }
 
 /* Resolves the functions of a location's lines; false when one is unknown. */
-static bool
-resolve_lines(struct pw_profile *p, const struct pw_id_map *functions, struct pw_location *l)
+static inline bool
+resolve_lines(struct pw_profile *p, const struct pw_id_map *functions, struct pw_location *l,
+              uint64_t h)
 {
     struct pw_line *line = p->line + l->line_first;
-    uint64_t h = l->hash;
 
     for (uint32_t i = 0; i < l->line_count; i++) {
         uint32_t f = pw_id_map_get(functions, line[i].function_id);
@@ -161,7 +164,7 @@ resolve_lines(struct pw_profile *p, const struct pw_id_map *functions, struct pw
 }
 
 /* Steps 5 and 6 for one location. */
-static bool
+static inline bool
 resolve_location(struct pw_profile *p, const struct pw_id_map *mappings,
                  const struct pw_id_map *functions, struct pw_location *l, uint32_t *stub)
 {
@@ -180,40 +183,31 @@ resolve_location(struct pw_profile *p, const struct pw_id_map *mappings,
     }
     l->hash = pw_hash_mix(p->mapping[m].hash ^ l->line_count,
                           l->address * 2 + l->is_folded + (l->address >> 63));
-    return resolve_lines(p, functions, l);
+    return resolve_lines(p, functions, l, l->hash);
 }
 
-/* For the widths of a record's columns. */
-static void
-record_bits(struct pw_profile *p)
+/* For the width of a record's column of lines. */
+static uint64_t
+line_bits(const struct pw_profile *p)
 {
-    uint64_t number = 0, address = 0;
+    uint64_t number = 0;
 
-    for (uint32_t i = 0; i < p->function_count; i++) {
-        number |= (uint64_t)p->function[i].start_line;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
     for (uint32_t i = 0; i < p->line_count; i++) {
         number |= (uint64_t)p->line[i].line;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
-    for (uint32_t i = 0; i < p->location_count; i++) {
-        address |= p->location[i].address;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
-    p->number_bits = number;
-    p->address_bits = address;
+    return number;
 }
 
-static bool
-prepare_locations(struct pw_profile *p, const struct pw_id_map *mappings,
+/* Of the ids only the maps say whether they are dense; this way the compiler knows it, and most profiles
+ * need no look at a table. */
+static inline __attribute__((always_inline)) void
+resolve_locations(struct pw_profile *p, const struct pw_id_map *mappings,
                   const struct pw_id_map *functions, struct pw_id_map *ids, bool *any_dropped)
 {
     uint32_t stub = PW_ID_NOT_FOUND;
+    uint64_t address = 0;
 
-    if (!pw_id_map_init(ids, p, p->location_count, p->dense_locations)) {
-        return false;
-    }
     for (uint32_t i = 0; i < p->location_count; i++) {
         struct pw_location *l = &p->location[i];
 
@@ -227,8 +221,27 @@ prepare_locations(struct pw_profile *p, const struct pw_id_map *mappings,
             l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
             l->line_count = 0;
         }
+        address |= l->address;
     }
-    record_bits(p);
+    p->address_bits = address;
+    p->number_bits |= line_bits(p);
+}
+
+static bool
+prepare_locations(struct pw_profile *p, const struct pw_id_map *mappings,
+                  const struct pw_id_map *functions, struct pw_id_map *ids, bool *any_dropped)
+{
+    if (!pw_id_map_init(ids, p, p->location_count, p->dense_locations)) {
+        return false;
+    }
+    if (mappings->slot == NULL && functions->slot == NULL && ids->slot == NULL) {
+        const struct pw_id_map m = {.count = mappings->count}, f = {.count = functions->count};
+        struct pw_id_map l = {.count = ids->count};
+
+        resolve_locations(p, &m, &f, &l, any_dropped);
+    } else {
+        resolve_locations(p, mappings, functions, ids, any_dropped);
+    }
     return true;
 }
 

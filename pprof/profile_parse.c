@@ -321,6 +321,7 @@ attempt(struct pw_walk *w, struct pw_scratch *scratch, uint64_t hash_key, struct
     p->hash_key = hash_key;
     pw_text_key_init(&p->text_key, hash_key);
     p->dense_functions = p->dense_mappings = p->dense_locations = true;
+    p->values_least = UINT32_MAX;
     ok = walk(w);
     scratch->cap = cap; /* less while tables lie at its end */
     if (!ok) {
@@ -398,6 +399,8 @@ pw_profile_keep_types(struct pw_profile *p, const bool *keep)
 {
     uint32_t n = 0;
 
+    p->values_least = UINT32_MAX;
+    p->values_max = 0;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         int64_t *v = p->value + p->sample[i].value_first;
         uint32_t kept = 0;
@@ -408,6 +411,8 @@ pw_profile_keep_types(struct pw_profile *p, const bool *keep)
             }
         }
         p->sample[i].value_count = kept;
+        p->values_least = kept < p->values_least ? kept : p->values_least;
+        p->values_max = kept > p->values_max ? kept : p->values_max;
     }
     for (uint32_t t = 0; t < p->sample_type_count; t++) {
         if (keep[t]) {

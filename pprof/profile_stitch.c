@@ -92,18 +92,6 @@ table_slot(const struct table *t, const struct stitch *st, const uint8_t *bytes)
     return &t->slot[i];
 }
 
-static bool
-depth_reaches(const struct pw_profile *p, uint32_t depth)
-{
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        if (p->sample[i].loc_count >= depth) {
-            return true;
-        }
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
-    return false;
-}
-
 /* Whether the profile is of a kind whose stacks are cut, and one is deep enough to have been. */
 static bool
 looks_cut(const struct pw_profile *p)
@@ -117,8 +105,8 @@ looks_cut(const struct pw_profile *p)
         heap |= pw_slice_eq_str(type, "alloc_objects") || pw_slice_eq_str(type, "alloc_space") ||
                 pw_slice_eq_str(type, "inuse_objects") || pw_slice_eq_str(type, "inuse_space");
     }
-    return (cpu && depth_reaches(p, CPU_DEPTH_MIN)) ||
-           (heap && !depth_reaches(p, HEAP_DEPTH_END) && depth_reaches(p, HEAP_DEPTH_MIN));
+    return (cpu && p->depth_max >= CPU_DEPTH_MIN) ||
+           (heap && p->depth_max < HEAP_DEPTH_END && p->depth_max >= HEAP_DEPTH_MIN);
 }
 
 static bool

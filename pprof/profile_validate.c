@@ -35,6 +35,9 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
     uint32_t depth = lim->stacktrace_depth_max == 0 ? UINT32_MAX : lim->stacktrace_depth_max;
     uint32_t labels = lim->sample_labels_max == 0 ? UINT32_MAX : lim->sample_labels_max;
 
+    if (p->depth_max <= depth && p->labels_max <= labels) {
+        return true;
+    }
     for (uint32_t i = 0; i < p->sample_count; i++) {
         struct pw_sample *s = &p->sample[i];
 
@@ -50,6 +53,7 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
             return false;
         }
     }
+    p->depth_max = p->depth_max < depth ? p->depth_max : depth;
     return true;
 }
 
@@ -74,13 +78,8 @@ cut_strings(struct pw_profile *p, uint32_t max)
 static bool
 value_counts_match(const struct pw_profile *p)
 {
-    bool ok = true;
-
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        ok &= p->sample[i].value_count == p->sample_type_count;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
-    return ok;
+    return p->sample_count == 0 ||
+           (p->values_least == p->sample_type_count && p->values_max == p->sample_type_count);
 }
 
 /* Row 11, when some reference is known to be out of range or negative: which one comes first.

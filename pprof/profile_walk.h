@@ -92,6 +92,16 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
     }
 }
 
+/* A sample that is whole: what nobody then has to go through all of them for. */
+static inline void
+pw_walk_note_sample(struct pw_profile *p, const struct pw_sample *s)
+{
+    p->depth_max = s->loc_count > p->depth_max ? s->loc_count : p->depth_max;
+    p->labels_max = s->label_count > p->labels_max ? s->label_count : p->labels_max;
+    p->values_max = s->value_count > p->values_max ? s->value_count : p->values_max;
+    p->values_least = s->value_count < p->values_least ? s->value_count : p->values_least;
+}
+
 /* The reference decoder names the message in some of its texts; the wire reader does not know it. */
 const char *pw_walk_named(struct pw_walk *w, const char *message, const char *err);
 /* False, and the fault worded, when a known top-level field has another wire type than its own. */

@@ -131,8 +131,9 @@ enum { PW_RECORD_LOCS_SLACK = 64 };
 struct pw_record_group {
     const struct pw_labels *labels; /* final, sorted, stripped */
     uint8_t uuid[16];
-    const uint32_t *sample; /* indices into p->sample; samples of equal stack and span are summed */
-    const uint32_t *span;   /* per entry of sample: index + 1 into spans, 0 for none; NULL: none */
+    /* Indices into p->sample; samples of equal stack and span are summed. NULL: all of them, in order. */
+    const uint32_t *sample;
+    const uint32_t *span; /* per entry of sample: index + 1 into spans, 0 for none; NULL: none */
     uint32_t sample_count;
     uint32_t pad;
 };

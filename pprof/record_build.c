@@ -288,11 +288,15 @@ number_stacks(struct pw_record_writer *w)
     const struct pw_profile *p = w->src->profile;
     uint32_t count = 0;
 
+    if (w->straight) {
+        w->rec->stacks_count = p->stack_count;
+        return;
+    }
     for (uint32_t g = 0; g < w->src->group_count; g++) {
         const struct pw_record_group *group = &w->src->group[g];
 
         for (uint32_t i = 0; i < group->sample_count; i++) {
-            uint32_t stack = p->sample[group->sample[i]].stack;
+            uint32_t stack = pw_record_sample_of(w, group, i)->stack;
 
             PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 2048);
             if (w->stack_at[stack] == 0) {
@@ -304,9 +308,18 @@ number_stacks(struct pw_record_writer *w)
     w->rec->stacks_count = count;
 }
 
+/* The first sample of stack i of the record. */
+static inline const struct pw_sample *
+stack_sample(const struct pw_record_writer *w, uint32_t i)
+{
+    const struct pw_profile *p = w->src->profile;
+
+    return &p->sample[w->straight ? i : p->stack_sample[w->stack_from[i]]];
+}
+
 /* The list of one stack to `to`, behind which there are COPY_BLOCK bytes to spill over; its end. */
 static uint8_t *
-write_locs(const struct pw_profile *p, const struct pw_stack *s, uint8_t *to)
+write_locs(const struct pw_profile *p, const struct pw_sample *s, uint8_t *to)
 {
     const uint8_t *from = p->bytes.ptr + s->ids_off;
 
@@ -338,11 +351,11 @@ write_stacks(struct pw_record_writer *w)
     uint64_t *hash = pw_record_section(w, n, sizeof(*hash), &r->stack_hashes_off);
     uint32_t *at = pw_record_section(w, (size_t)n + 1, sizeof(*at), &r->stack_locs_off);
     void *depth = pw_record_section(w, n, width, &r->stack_depths_off);
-    size_t bytes = 0;
+    size_t bytes = w->straight ? p->stack_wire_bytes : 0;
     uint8_t *first, *to;
 
-    for (uint32_t i = 0; i < n; i++) {
-        bytes += pw_profile_stack_wire(p, &p->stack[w->stack_from[i]]);
+    for (uint32_t i = 0; i < n && !w->straight; i++) {
+        bytes += pw_profile_stack_wire(p, stack_sample(w, i));
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
@@ -350,9 +363,9 @@ write_stacks(struct pw_record_writer *w)
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const struct pw_stack *s = &p->stack[w->stack_from[i]];
+        const struct pw_sample *s = stack_sample(w, i);
 
-        hash[i] = s->hash;
+        hash[i] = p->stack_hash[w->straight ? i : w->stack_from[i]];
         at[i] = (uint32_t)(to - first);
         pw_record_put_uint(depth, width, i, s->loc_count);
         to = write_locs(p, s, to);
@@ -374,6 +387,9 @@ writer_tables(struct pw_record_writer *w)
     uint32_t stacks = w->src->profile->stack_count, most = 0;
     uint64_t size = 16;
 
+    if (w->straight) {
+        return true;
+    }
     for (uint32_t g = 0; g < w->src->group_count; g++) {
         const struct pw_record_group *group = &w->src->group[g];
 
@@ -392,6 +408,18 @@ writer_tables(struct pw_record_writer *w)
     w->stack_from = w->sample_at + stacks;
     pw_fiber_clear(scratch->fiber, w->stack_at, 2ULL * stacks * sizeof(*w->stack_at));
     return true;
+}
+
+/* Samples of a profile without label sets are merged by their stacks: each has one of its own, in
+ * order. */
+static bool
+is_straight(const struct pw_record_source *src)
+{
+    const struct pw_profile *p = src->profile;
+
+    return src->group_count == 1 && src->group->sample == NULL && src->group->span == NULL &&
+           src->group->sample_count == p->sample_count && p->stack_count == p->sample_count &&
+           p->label_set_count == 1;
 }
 
 static bool
@@ -423,8 +451,12 @@ int64_t
 pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
 {
     const struct pw_profile *p = src->profile;
-    struct pw_record_writer w = {
-        .src = src, .rec = out, .base = out, .cap = cap, .used = sizeof(*w.rec)};
+    struct pw_record_writer w = {.src = src,
+                                 .rec = out,
+                                 .base = out,
+                                 .cap = cap,
+                                 .used = sizeof(*w.rec),
+                                 .straight = is_straight(src)};
     size_t mark = p->scratch->used, bytes;
     bool ok;
 

@@ -170,7 +170,7 @@ fill_samples(struct pw_record_writer *w, const struct pw_record_group *group, st
     uint32_t types = p->sample_type_count;
 
     for (uint32_t i = 0; i < group->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[group->sample[i]];
+        const struct pw_sample *s = pw_record_sample_of(w, group, i);
         uint32_t stack = w->stack_at[s->stack] - 1;
         uint32_t span = x->span == NULL ? 0 : group->span[i];
         uint32_t at = sample_place(w, x, stack, span);
@@ -193,6 +193,42 @@ fill_samples(struct pw_record_writer *w, const struct pw_record_group *group, st
         }
     }
     return true;
+}
+
+/* Each sample is the only one of its stack. */
+static inline __attribute__((always_inline)) bool
+fill_straight(struct pw_record_writer *w, uint32_t n, struct samples *x, uint32_t stack_bytes,
+              uint32_t value_bytes)
+{
+    const struct pw_profile *p = w->src->profile;
+    uint32_t types = p->sample_type_count;
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t *from = p->value + p->sample[i].value_first;
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+        pw_record_put_uint(x->stack, stack_bytes, i, i);
+        for (uint32_t t = 0; t < types; t++) {
+            pw_record_put_uint(x->value, value_bytes, at++, (uint64_t)from[t]);
+        }
+    }
+    x->count = n;
+    return true;
+}
+
+static bool
+fill_straight_of(struct pw_record_writer *w, uint32_t n, struct samples *x)
+{
+    uint32_t value_bytes = x->value_bytes;
+
+    if (x->stack_bytes != 2) {
+        return fill_straight(w, n, x, x->stack_bytes, value_bytes);
+    }
+    return value_bytes == 1   ? fill_straight(w, n, x, 2, 1)
+           : value_bytes == 2 ? fill_straight(w, n, x, 2, 2)
+           : value_bytes == 4 ? fill_straight(w, n, x, 2, 4)
+                              : fill_straight(w, n, x, 2, 8);
 }
 
 static bool
@@ -236,7 +272,7 @@ try_samples(struct pw_record_writer *w, const struct pw_record_group *group,
         pw_fiber_clear(w->src->profile->scratch->fiber, w->sample_slot,
                        size * sizeof(*w->sample_slot));
     }
-    if (!fill_samples_of(w, group, &x)) {
+    if (!(w->straight ? fill_straight_of(w, (uint32_t)n, &x) : fill_samples_of(w, group, &x))) {
         return 0;
     }
     if (x.count < n) { /* nothing of what lay there leaves with the record */

@@ -21,12 +21,21 @@ struct pw_record_writer {
     uint8_t *base;
     size_t used;
     size_t cap;
-    uint32_t *stack_at;    /* by stack of the profile: index + 1 in the record */
-    uint32_t *stack_from;  /* by stack of the record: which of the profile */
+    bool straight; /* one series of every sample, no two of one stack: tables go over as they are */
+    uint32_t *stack_at;    /* by stack of the profile: index + 1 in the record; unless straight */
+    uint32_t *stack_from;  /* by stack of the record: which of the profile; unless straight */
     uint32_t *sample_at;   /* by stack of the record: the last sample without a span that has it */
     uint32_t *sample_slot; /* samples with a span, by stack and span: index + 1 in the series */
     uint64_t slot_mask;
 };
+
+/* The i-th sample of a group. */
+static inline const struct pw_sample *
+pw_record_sample_of(const struct pw_record_writer *w, const struct pw_record_group *group,
+                    uint32_t i)
+{
+    return &w->src->profile->sample[group->sample == NULL ? i : group->sample[i]];
+}
 
 /* Room for n * size bytes, aligned. */
 static inline void *

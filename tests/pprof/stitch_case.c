@@ -69,6 +69,7 @@ stitch_case_add(struct stitch_case *c, const uint64_t *ids, uint32_t n)
     c->came_first[p->sample_count] = c->ids_count;
     c->came_count[p->sample_count] = n;
     p->sample[p->sample_count++] = (struct pw_sample){.loc_first = c->ids_count, .loc_count = n};
+    p->depth_max = n > p->depth_max ? n : p->depth_max; /* the walk keeps it */
     c->ids_count += n;
     p->loc_ids_count = c->ids_count;
     return true;

@@ -40,7 +40,7 @@ digest(const struct pw_profile *p)
         }
     }
     for (uint32_t i = 0; i < p->stack_count; i++) {
-        h = mix(h, p->stack[i].hash);
+        h = mix(h, p->stack_hash[i]);
     }
     for (uint32_t i = 0; i < p->string_count; i++) {
         h = mix(h, p->string_hash[i]);

@@ -224,7 +224,7 @@ test_normalize__hashes__of_content(void **state)
 
     build_usual(&fx->wire);
     fixture_ready(fx);
-    first = fx->p.stack[fx->p.sample[0].stack].hash;
+    first = fx->p.stack_hash[fx->p.sample[0].stack];
 
     fx->wire.len = 0;
     build_symbols(&fx->wire);
@@ -235,10 +235,10 @@ test_normalize__hashes__of_content(void **state)
     add(fx, (struct build_sample){.loc = {40}, .locs = 1, .value = {1, 1}, .values = 2});
     add(fx, (struct build_sample){.loc = {1}, .locs = 1, .value = {1, 1}, .values = 2});
     fixture_ready(fx);
-    again = fx->p.stack[fx->p.sample[0].stack].hash;
+    again = fx->p.stack_hash[fx->p.sample[0].stack];
     assert_true(first == again);
     for (int i = 0; i < 4; i++) {
-        others[i] = fx->p.stack[fx->p.sample[i + 1].stack].hash;
+        others[i] = fx->p.stack_hash[fx->p.sample[i + 1].stack];
         assert_true(others[i] != first);
         for (int j = 0; j < i; j++) {
             assert_true(others[i] != others[j]);
@@ -278,8 +278,8 @@ test_normalize__stack_hash__every_depth_distinct(void **state)
         fixture_ready(fx);
         assert_int_equal(fx->p.sample_count, DEPTH + wide);
         for (uint32_t d = 0; d < DEPTH; d++) {
-            narrow[d] = wide ? narrow[d] : fx->p.stack[fx->p.sample[d].stack].hash;
-            assert_true(fx->p.stack[fx->p.sample[d].stack].hash == narrow[d]);
+            narrow[d] = wide ? narrow[d] : fx->p.stack_hash[fx->p.sample[d].stack];
+            assert_true(fx->p.stack_hash[fx->p.sample[d].stack] == narrow[d]);
         }
     }
 }
