@@ -99,6 +99,7 @@ struct pw_app {
      * old one when every loop has made a turn since; query threads read it under the mutex. */
     _Atomic(const struct pw_overrides *) overrides;
     struct pw_rate_table *rates; /* token buckets that all distributors share */
+    _Atomic uint32_t ingesters_known; /* of the ring, ACTIVE and heard of; 0 before it is there */
     pthread_mutex_t overrides_mutex;
 
     /* The rings. The gossip's thread, the control thread and query threads use it, one at a time:

@@ -4,6 +4,7 @@
 #include "app/ring_priv.h"
 #include "base/log.h"
 #include "distributor/rate.h"
+#include "ingester/series_limit.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -420,11 +421,11 @@ pw_app_ring_forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const char
 
 /* --- The control thread ------------------------------------------------------------------------ */
 
-/* Distributors that are ACTIVE and heard of: a tenant's rate is divided among them (ring.md 1.6). */
+/* Distributors that are ACTIVE and heard of: a tenant's rate is divided among them (ring.md 1.6); ingesters: its series. */
 static void
-share_rates(struct pw_app_ring *r, struct pw_ring_now now)
+share_limits(struct pw_app_ring *r, enum pw_app_ring_kind kind, struct pw_ring_now now)
 {
-    const struct pw_one_ring *one = &r->ring[PW_APP_RING_DISTRIBUTORS];
+    const struct pw_one_ring *one = &r->ring[kind];
     const struct pw_ring_desc *d = r->store.get(r->store.ctx, one->key);
     uint32_t n = 0;
 
@@ -432,7 +433,28 @@ share_rates(struct pw_app_ring *r, struct pw_ring_now now)
         n += d->instance[i].state == PW_INSTANCE_ACTIVE &&
              now.wall_s - d->instance[i].timestamp <= one->cfg.ring.heartbeat_timeout;
     }
-    pw_rate_set_sharers(r->app->rates, n);
+    if (kind == PW_APP_RING_DISTRIBUTORS) {
+        pw_rate_set_sharers(r->app->rates, n);
+    } else {
+        atomic_store_explicit(&r->app->ingesters_known, n, memory_order_relaxed);
+    }
+}
+
+uint64_t
+pw_app_series_limit(void *ctx, struct pw_slice tenant)
+{
+    struct pw_app *app = ctx;
+    const struct pw_overrides *o = atomic_load_explicit(&app->overrides, memory_order_acquire);
+    const struct pw_limits *l = pw_overrides_get(o, tenant);
+
+    return pw_series_limit(&(struct pw_series_limit_in){
+        .local = l->max_local_series_per_tenant,
+        .global = l->max_global_series_per_tenant,
+        .shard_size = l->ingestion_tenant_shard_size,
+        .ingesters = atomic_load_explicit(&app->ingesters_known, memory_order_relaxed),
+        .replication_factor = app->cfg->ring.replication_factor,
+        .cores = app->ingesters,
+    });
 }
 
 /* With the mutex. */
@@ -447,9 +469,7 @@ poll_rings(struct pw_app_ring *r, struct pw_ring_now now)
             one->step_at_ms = pw_lifecycler_step(one->life, now);
             atomic_store_explicit(&one->heartbeats, pw_lifecycler_heartbeats(one->life),
                                   memory_order_relaxed);
-            if (i == PW_APP_RING_DISTRIBUTORS) {
-                share_rates(r, now);
-            }
+            share_limits(r, (enum pw_app_ring_kind)i, now);
         }
         publish(r, one, now);
         (void)pw_ring_board_sweep_ctl(one->board);

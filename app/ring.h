@@ -41,6 +41,9 @@ struct pw_ring_board *pw_app_ring_board(struct pw_app_ring *r);
 /* Hot, on door's thread: 200, or 503 and the line of /ready that says why, appended. */
 uint16_t pw_app_ring_ready(struct pw_app_ring *r, uint32_t door, struct pw_text *t);
 
+/* Hot, any thread that polls: how many series of the tenant may be active in one ingester core; ctx is the app. */
+uint64_t pw_app_series_limit(void *ctx, struct pw_slice tenant);
+
 /* Any thread that may block; release it. */
 const struct pw_ring_snapshot *pw_app_ring_acquire(struct pw_app_ring *r,
                                                    enum pw_app_ring_kind kind);

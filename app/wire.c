@@ -73,7 +73,8 @@ start_ingesters(struct pw_app *app)
             .lanes_count = app->doors,
             .in = in,
             .out = out,
-            .series_limit_default = app->cfg->limits.max_global_series_per_tenant,
+            .series_limit = pw_app_series_limit,
+            .series_limit_ctx = app,
         };
         int rc = pw_ingester_create_ctl(&app->ingester[i], &cfg);
 

@@ -40,7 +40,8 @@ struct pw_ingester {
     struct pw_wal *wal;
     bool wal_full;  /* its buffer, in this turn */
     bool wal_dirty; /* committed and not flushed */
-    uint64_t series_limit;
+    uint64_t (*series_limit)(void *ctx, struct pw_slice tenant);
+    void *series_limit_ctx;
     uint32_t lanes_count;
     _Atomic uint64_t
         counter[COUNTERS]; /* written by the poller, relaxed: a reader tolerates skew */
@@ -60,7 +61,8 @@ pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *c
         return PW_ENOMEM;
     }
     ing->heads = cfg->heads;
-    ing->series_limit = cfg->series_limit_default;
+    ing->series_limit = cfg->series_limit;
+    ing->series_limit_ctx = cfg->series_limit_ctx;
     ing->lanes_count = cfg->lanes_count;
     ing->wal = cfg->wal;
     for (uint32_t i = 0; i < cfg->lanes_count; i++) {
@@ -129,6 +131,14 @@ enum taken {
     TAKEN_NOT,    /* the log's buffer is full: the record stays in the lane */
 };
 
+static uint64_t
+series_limit(const struct pw_ingester *ing, const struct pw_record *rec)
+{
+    return ing->series_limit == NULL
+               ? 0
+               : ing->series_limit(ing->series_limit_ctx, pw_record_slice(rec, rec->tenant));
+}
+
 /* The head, and the log around it: room first, so that nothing is in the head that cannot be in the log;
  * a record that the head refuses leaves no trace there. */
 static enum taken
@@ -146,7 +156,7 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
     if (rc != 0) {
         return TAKEN_ANSWER;
     }
-    done->status = pw_head_append(ing->head, rec, now_ns, ing->series_limit, &info);
+    done->status = pw_head_append(ing->head, rec, now_ns, series_limit(ing, rec), &info);
     done->actual = info.actual;
     done->limit = info.limit;
     count(ing, RECORDS, done->status == 0);

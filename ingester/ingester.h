@@ -22,10 +22,12 @@ struct pw_ingester;
 struct pw_ingester_cfg {
     struct pw_head_set *heads; /* borrowed; this ingester is their writer */
     uint32_t lanes_count;
-    struct pw_lane *const *in;     /* [lanes_count], from worker w */
-    struct pw_lane *const *out;    /* [lanes_count], to worker w */
-    struct pw_wal *wal;            /* borrowed; NULL: nothing survives this process */
-    uint64_t series_limit_default; /* max_global_series_per_tenant; 0 none */
+    struct pw_lane *const *in;  /* [lanes_count], from worker w */
+    struct pw_lane *const *out; /* [lanes_count], to worker w */
+    struct pw_wal *wal;         /* borrowed; NULL: nothing survives this process */
+    /* How many series of the tenant may be active in this core, asked for every record; 0 none. NULL: none of any. */
+    uint64_t (*series_limit)(void *ctx, struct pw_slice tenant);
+    void *series_limit_ctx;
 };
 
 struct pw_ingester_stats {

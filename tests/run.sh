@@ -139,6 +139,7 @@ step loopback 600 bash tests/e2e/appliance.sh loopback
 step blocks 300 bash tests/e2e/appliance.sh blocks
 say "three appliances, one ring"
 step targets 120 python3 tests/e2e/targets.py build/app/pyrowire
+step series-limit 120 python3 tests/e2e/series_limit.py build/app/pyrowire
 step cluster 300 bash app/cluster.sh --once
 step cluster-kill $((120 + 20 * ${PW_CLUSTER_ROUNDS:-20})) python3 tests/e2e/cluster.py build/app/pyrowire \
     --rounds "${PW_CLUSTER_ROUNDS:-20}"

@@ -18,7 +18,15 @@ struct fixture {
     struct pw_lane *in[WORKERS], *out[WORKERS];
     struct rb_profile profile;
     void *buf;
+    uint64_t series_limit;
 };
+
+static uint64_t
+limit_of_t(void *ctx, struct pw_slice tenant)
+{
+    assert_true(pw_slice_eq_str(tenant, "t"));
+    return *(const uint64_t *)ctx;
+}
 
 static void
 setup(struct fixture *f, size_t head_bytes, uint64_t series_limit)
@@ -27,10 +35,14 @@ setup(struct fixture *f, size_t head_bytes, uint64_t series_limit)
                              .hash_key = KEY,
                              .tenants_max = 4,
                              .series_idle_ns = 600LL * 1000000000};
-    struct pw_ingester_cfg ic = {
-        .lanes_count = WORKERS, .in = f->in, .out = f->out, .series_limit_default = series_limit};
+    struct pw_ingester_cfg ic = {.lanes_count = WORKERS,
+                                 .in = f->in,
+                                 .out = f->out,
+                                 .series_limit = limit_of_t,
+                                 .series_limit_ctx = &f->series_limit};
 
     memset(f, 0, sizeof(*f));
+    f->series_limit = series_limit;
     assert_int_equal(pw_head_create_ctl(&f->head, &hc), 0);
     for (int i = 0; i < WORKERS; i++) {
         assert_int_equal(pw_lane_create_ctl(&f->in[i], 4 << 20, 0), 0);
