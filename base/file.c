@@ -292,3 +292,35 @@ pw_fs_write_all_cold(const struct pw_fs *fs, int fd, const void *buf, size_t n, 
     }
     return 0;
 }
+
+static int
+write_new(const struct pw_fs *fs, const char *path, struct pw_slice bytes)
+{
+    int fd = fs->open(fs->ctx, path, PW_FS_CREATE), rc, closed;
+
+    if (fd < 0) {
+        return fd;
+    }
+    rc = pw_fs_write_all_cold(fs, fd, bytes.ptr, bytes.len, 0);
+    rc = rc != 0 ? rc : fs->sync(fs->ctx, fd);
+    closed = fs->close(fs->ctx, fd);
+    return rc != 0 ? rc : closed;
+}
+
+int
+pw_fs_replace_cold(const struct pw_fs *fs, const char *path, struct pw_slice bytes)
+{
+    char tmp[PW_FS_PATH_MAX];
+    int n = snprintf(tmp, sizeof(tmp), "%s.tmp", path), rc;
+
+    if (n < 0 || (size_t)n >= sizeof(tmp)) {
+        return PW_EMSGSIZE;
+    }
+    (void)fs->unlink(fs->ctx, tmp); /* of a process that died here */
+    rc = write_new(fs, tmp, bytes);
+    rc = rc != 0 ? rc : fs->rename(fs->ctx, tmp, path);
+    if (rc != 0) {
+        (void)fs->unlink(fs->ctx, tmp);
+    }
+    return rc;
+}

@@ -59,5 +59,9 @@ PW_MUST_USE int64_t pw_fs_read_all_cold(const struct pw_fs *fs, int fd, void *bu
 /* Writes all of it; repeats short writes. A write that takes nothing is PW_EIO. */
 PW_MUST_USE int pw_fs_write_all_cold(const struct pw_fs *fs, int fd, const void *buf, size_t n,
                                      uint64_t off);
+/* path holds these bytes from now on, by way of <path>.tmp, which is synced and renamed: whoever looks, after a
+ * crash too, finds the old file or the new one, whole. Which of them a crash leaves is open until the caller has
+ * synced the directory. After an error it is the old one. */
+PW_MUST_USE int pw_fs_replace_cold(const struct pw_fs *fs, const char *path, struct pw_slice bytes);
 
 #endif

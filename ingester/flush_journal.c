@@ -248,44 +248,24 @@ print(const struct pw_journal *j, struct pw_text *t)
     pw_text_str(t, "end\n");
 }
 
-static int
-write_file(const struct pw_journal_dir *d, const char *path, const struct pw_text *t)
-{
-    int fd = d->fs->open(d->fs->ctx, path, PW_FS_CREATE), rc, closed;
-
-    if (fd < 0) {
-        return fd;
-    }
-    rc = pw_fs_write_all_cold(d->fs, fd, t->ptr, t->len, 0);
-    rc = rc != 0 ? rc : d->fs->sync(d->fs->ctx, fd);
-    closed = d->fs->close(d->fs->ctx, fd);
-    return rc != 0 ? rc : closed;
-}
-
 int
 pw_journal_write(const struct pw_journal_dir *d, struct pw_journal *j, struct pw_text *why)
 {
-    char name[PW_JOURNAL_NAME_MAX], path[PW_FS_PATH_MAX], tmp[PW_FS_PATH_MAX];
-    char ulid[PW_ULID_CHARS + 1];
+    char name[PW_JOURNAL_NAME_MAX], path[PW_FS_PATH_MAX], ulid[PW_ULID_CHARS + 1];
     struct pw_text t;
     int rc;
 
     pw_ulid_print(&j->block[0].ulid, ulid);
     snprintf(name, sizeof(name), "%s%s", prefix, ulid);
     rc = join(d, name, NULL, NULL, path);
-    snprintf(name, sizeof(name), "%s%s.tmp", prefix, ulid);
-    rc = rc != 0 ? rc : join(d, name, NULL, NULL, tmp);
     if (rc != 0) {
         return fail(why, rc, "write", path);
     }
     pw_text_init(&t, PW_JOURNAL_BYTES_MAX);
     print(j, &t);
-    (void)d->fs->unlink(d->fs->ctx, tmp);
-    rc = t.failed ? PW_ENOMEM : write_file(d, tmp, &t);
+    rc = t.failed ? PW_ENOMEM : pw_fs_replace_cold(d->fs, path, pw_slice(t.ptr, t.len));
     pw_text_fini(&t);
-    rc = rc != 0 ? rc : d->fs->rename(d->fs->ctx, tmp, path);
     if (rc != 0) {
-        (void)d->fs->unlink(d->fs->ctx, tmp);
         return fail(why, rc, "write", path);
     }
     snprintf(j->name, sizeof(j->name), "%s%s", prefix, ulid);

@@ -182,7 +182,6 @@ int
 pw_wal_marks_write(struct pw_wal_dir *d)
 {
     const struct pw_fs *fs = d->cfg.fs;
-    char tmp[PW_FS_PATH_MAX];
     char path[PW_FS_PATH_MAX];
     char *buf = malloc((size_t)d->mark_count * PW_WAL_MARK_TEXT_MAX);
     size_t n = 0;
@@ -195,18 +194,8 @@ pw_wal_marks_write(struct pw_wal_dir *d)
         n += pw_wal_mark_write(&d->mark[i], buf + n);
     }
     pw_wal_path(d, marks_name, path);
-    pw_wal_path(d, "released.tmp", tmp);
-    (void)fs->unlink(fs->ctx, tmp); /* of a process that died here */
-    int fd = fs->open(fs->ctx, tmp, PW_FS_CREATE);
-
-    rc = fd < 0 ? fd : pw_fs_write_all_cold(fs, fd, buf, n, 0);
+    rc = pw_fs_replace_cold(fs, path, pw_slice(buf, n));
     free(buf);
-    if (fd < 0) {
-        return rc;
-    }
-    rc = rc != 0 ? rc : fs->sync(fs->ctx, fd);
-    fs->close(fs->ctx, fd);
-    rc = rc != 0 ? rc : fs->rename(fs->ctx, tmp, path);
     return rc != 0 ? rc : fs->sync_dir(fs->ctx, d->path);
 }
 

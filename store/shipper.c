@@ -1,5 +1,6 @@
 #include "store/shipper.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "store/block/meta.h"
 
@@ -100,37 +101,10 @@ pw_shipped_has(const struct pw_shipped *s, const struct pw_ulid *u)
     return s->count > 0 && bsearch(u, s->ulid, s->count, sizeof(*s->ulid), by_ulid) != NULL;
 }
 
-/* Temporary file, sync, rename: a crash leaves the old bytes or the new ones. */
-static int
-replace_file(const char *path, struct pw_slice bytes)
-{
-    char temp[PATH_MAX_ + 8];
-    ssize_t n;
-    int fd;
-
-    snprintf(temp, sizeof(temp), "%s.tmp", path);
-    fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        return -errno;
-    }
-    n = write(fd, bytes.ptr, bytes.len);
-    if (n != (ssize_t)bytes.len || fsync(fd) != 0) {
-        int err = n >= 0 && n != (ssize_t)bytes.len ? PW_ENOSPC : -errno;
-
-        close(fd);
-        unlink(temp);
-        return err;
-    }
-    if (close(fd) != 0 || rename(temp, path) != 0) {
-        return -errno;
-    }
-    return 0;
-}
-
 /* Blocks that are no longer on this disk are left out: the list would only grow. */
 static int
-shipped_save(const struct pw_shipped *s, const struct pw_ulid *here, uint32_t here_count,
-             const char *local_dir)
+shipped_save(const struct pw_fs *fs, const struct pw_shipped *s, const struct pw_ulid *here,
+             uint32_t here_count, const char *local_dir)
 {
     char path[PATH_MAX_], name[PW_ULID_CHARS + 1];
     json_t *list = json_array(), *root = NULL;
@@ -152,7 +126,7 @@ shipped_save(const struct pw_shipped *s, const struct pw_ulid *here, uint32_t he
     text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;
     if (text != NULL) {
         snprintf(path, sizeof(path), "%s/" PW_SHIPPER_FILE, local_dir);
-        rc = replace_file(path, pw_slice_str(text));
+        rc = pw_fs_replace_cold(fs, path, pw_slice_str(text));
     }
     free(text);
     json_decref(root);
@@ -386,7 +360,7 @@ pw_ship_tenant(struct pw_objstore *bucket, const char *data_path, const char *te
         snprintf(s->key, sizeof(s->key), "%s/phlaredb/%s", tenant, name);
         ship_one(s, &here[i], &shipped, hostname, st, &rc, why);
     }
-    save = shipped_save(&shipped, here, count, local);
+    save = shipped_save(pw_fs_os(), &shipped, here, count, local);
     if (rc == 0 && save != 0) {
         rc = why_of(why, save, local, "cannot write " PW_SHIPPER_FILE);
     }

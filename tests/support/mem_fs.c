@@ -1,7 +1,6 @@
 #include "tests/support/mem_fs.h"
 
 #include "base/check.h"
-#include "tests/support/record_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -468,11 +467,20 @@ mem_fs_kill(struct mem_fs *m)
     }
 }
 
+static uint64_t
+draw(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed * 0x2545F4914F6CDD1DULL >> 7;
+}
+
 void
 mem_fs_crash(struct mem_fs *m, uint64_t seed)
 {
     /* All names or none: a rename must not lose both of its ends. */
-    bool names_kept = seed != 0 && rb_random(&seed) % 2 == 0;
+    bool names_kept = seed != 0 && draw(&seed) % 2 == 0;
 
     mem_fs_kill(m);
     for (uint32_t i = 0; i < FILES_MAX; i++) {
@@ -488,7 +496,7 @@ mem_fs_crash(struct mem_fs *m, uint64_t seed)
             continue;
         }
         for (uint64_t s = 0; s * SECTOR < f->cap; s++) {
-            if (f->dirty[s] != 0 && seed != 0 && rb_random(&seed) % 2 == 0) {
+            if (f->dirty[s] != 0 && seed != 0 && draw(&seed) % 2 == 0) {
                 memcpy(f->synced + s * SECTOR, f->data + s * SECTOR, SECTOR);
                 f->synced_len = f->synced_len > (s + 1) * SECTOR ? f->synced_len
                                 : (s + 1) * SECTOR < f->len      ? (s + 1) * SECTOR
