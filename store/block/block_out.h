@@ -14,7 +14,11 @@
 #include "base/file.h"
 #include "store/block/block_types.h"
 
-enum { PW_BLOCK_OUT_BUFFER = 64 << 10, PW_BLOCK_OUT_PATH_MAX = PW_FS_PATH_MAX };
+enum {
+    PW_BLOCK_OUT_BUFFER = 64 << 10,
+    PW_BLOCK_OUT_PIECE = 64 << 10, /* of one write */
+    PW_BLOCK_OUT_PATH_MAX = PW_FS_PATH_MAX,
+};
 
 struct pw_block_out {
     const struct pw_fs *fs;

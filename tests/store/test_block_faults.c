@@ -1,5 +1,6 @@
 /* Blocks and trouble: a disk that fails at every call in turn, power that goes at every call in turn,
  * bytes that turn over in every file. */
+#include "store/block/block_out.h"
 #include "store/block/block_reader.h"
 #include "store/block/block_writer.h"
 #include "tests/store/block_case.h"
@@ -320,6 +321,68 @@ test_block_remove_leftovers__temporary_directories_only(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* Writes into a buffer, and remembers the largest. */
+struct sink {
+    uint8_t bytes[1 << 20];
+    size_t most;
+};
+
+static int
+sink_open(void *ctx, const char *path, enum pw_fs_open how)
+{
+    (void)ctx, (void)path, (void)how;
+    return 3;
+}
+
+static int
+sink_close(void *ctx, int fd)
+{
+    (void)ctx, (void)fd;
+    return 0;
+}
+
+static int64_t
+sink_write(void *ctx, int fd, const void *buf, size_t n, uint64_t off)
+{
+    struct sink *s = ctx;
+
+    (void)fd;
+    assert_true(off + n <= sizeof(s->bytes));
+    memcpy(s->bytes + off, buf, n);
+    s->most = n > s->most ? n : s->most;
+    return (int64_t)n;
+}
+
+static void
+test_block_out__more_than_a_piece_at_once__no_write_is_larger(void **state)
+{
+    enum { BYTES = 5 * PW_BLOCK_OUT_PIECE + 77, FIRST = 1000 };
+    struct sink *sink = calloc(1, sizeof(*sink));
+    struct pw_fs fs = {.ctx = sink,
+                       .open = sink_open,
+                       .close = sink_close,
+                       .write = sink_write,
+                       .sync = sink_close};
+    struct pw_block_out *out = malloc(sizeof(*out));
+    struct pw_block_error err;
+    uint8_t *data = malloc(BYTES);
+
+    (void)state;
+    for (uint32_t i = 0; i < BYTES; i++) {
+        data[i] = (uint8_t)(i * 7 + i / 251);
+    }
+    pw_block_out_create(out, &fs, "/d", "f");
+    pw_block_out_put(out, data, FIRST);
+    pw_block_out_put(out, data + FIRST, BYTES - FIRST);
+    assert_int_equal(pw_block_out_finish(out, &err), 0);
+    assert_int_equal(out->written, BYTES);
+    assert_memory_equal(sink->bytes, data, BYTES);
+    assert_int_equal(sink->most, PW_BLOCK_OUT_PIECE);
+    free(data);
+    free(out);
+    free(sink);
+}
+
 int
 main(void)
 {
@@ -330,6 +393,7 @@ main(void)
         cmocka_unit_test(test_block_open__a_byte_turns_over__error_or_same_answer),
         cmocka_unit_test(test_block_open__file_missing_cut_or_of_other_size__clear_error),
         cmocka_unit_test(test_block_remove_leftovers__temporary_directories_only),
+        cmocka_unit_test(test_block_out__more_than_a_piece_at_once__no_write_is_larger),
     };
 
     return cmocka_run_group_tests_name("block_faults", tests, NULL, NULL);
