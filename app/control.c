@@ -40,6 +40,14 @@ nap(long ns)
     nanosleep(&ts, NULL);
 }
 
+void
+pw_control_wake_loops(struct pw_app *app)
+{
+    for (uint32_t i = 0; i < app->loops; i++) {
+        pw_bell_ring(&app->bell[i]);
+    }
+}
+
 /* --- Overrides -------------------------------------------------------------------------------- */
 
 /* Waits until every loop has begun a turn after now, so that none can hold the old snapshot. */
@@ -57,6 +65,7 @@ loops_moved_on(struct pw_app *app)
             if (mono_ms() > until) {
                 return false;
             }
+            pw_control_wake_loops(app);
             nap(DRAIN_STEP_NS);
         }
     }
@@ -165,8 +174,8 @@ control_turn(struct pw_app *app)
     n += pw_http_server_poll(door->http, now);
     n += pw_app_link_poll(app, now);
     pw_app_ring_poll_ctl(app->ring);
-    for (uint32_t i = 0; i < app->loops && n > 0; i++) {
-        pw_bell_ring(&app->bell[i]); /* records may wait for its ingester */
+    if (n > 0) {
+        pw_control_wake_loops(app); /* records may wait for an ingester */
     }
     return n;
 }
@@ -228,6 +237,7 @@ drain(struct pw_app *app)
     for (uint32_t d = 0; d < app->doors; d++) {
         pw_http_server_drain(app->door[d].http);
     }
+    pw_control_wake_loops(app);
     until = mono_ms() + app->cfg->graceful_shutdown_timeout_ms;
     while (in_flight(app) > 0) {
         if (mono_ms() > until) {

@@ -1,5 +1,6 @@
 #include "app/link.h"
 
+#include "app/control.h"
 #include "app/nic_options.h"
 #include "app/parts.h"
 #include "base/log.h"
@@ -216,6 +217,7 @@ neighbours(struct pw_app *app, uint64_t now_us)
         }
         /* Where it is not known yet the worker asks again when it has to send. */
         pw_worker_neighbour_ctl(carrier(app, i), known ? mac : NULL);
+        pw_control_wake_loops(app);
     }
 }
 
@@ -254,6 +256,7 @@ pw_app_link_leave_ctl(struct pw_app *app)
     for (uint32_t d = 0; d < app->workers; d++) {
         atomic_store_explicit(&app->door[d].carrier.leave, true, memory_order_relaxed);
     }
+    pw_control_wake_loops(app);
     if (own->link != NULL) {
         pw_link_leave(own->link);
         (void)pw_link_socket_poll(&app->link_socket, pw_rdtsc());

@@ -1,5 +1,6 @@
 #include "app/prefault.h"
 
+#include "base/bell.h"
 #include "base/log.h"
 #include "ingester/catalog.h"
 #include "nic-config/plan.h"
@@ -7,13 +8,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct pw_prefault {
     struct pw_catalog *catalog;
     size_t ahead;
     const struct pw_plan *plan;
     _Atomic bool stop;
+    struct pw_bell bell;
     pthread_t thread;
 };
 
@@ -21,7 +22,6 @@ static void *
 prefault_thread(void *arg)
 {
     struct pw_prefault *p = arg;
-    const struct timespec period = {.tv_nsec = PW_PREFAULT_PERIOD_MS * 1000000L};
 
     if (pw_plan_background_ctl(p->plan) != 0) {
         pw_log(PW_LOG_WARN, "pw.app.prefault", "msg=\"stays on the control thread's CPU\"");
@@ -34,7 +34,10 @@ prefault_thread(void *arg)
             (void)pw_head_prefault_cold(view->head[i], p->ahead);
         }
         pw_catalog_release(p->catalog, view);
-        nanosleep(&period, NULL);
+        pw_bell_listen(&p->bell);
+        pw_bell_wait(&p->bell, atomic_load_explicit(&p->stop, memory_order_relaxed)
+                                   ? 0
+                                   : PW_PREFAULT_PERIOD_MS);
     }
     return NULL;
 }
@@ -49,21 +52,31 @@ pw_prefault_start_ctl(struct pw_prefault **out, struct pw_catalog *catalog, size
         return PW_ENOMEM;
     }
     *p = (struct pw_prefault){.catalog = catalog, .ahead = ahead, .plan = plan};
-    int rc = pthread_create(&p->thread, NULL, prefault_thread, p);
+    int rc = pw_bell_init_ctl(&p->bell);
 
+    rc = rc != 0 ? rc : -pthread_create(&p->thread, NULL, prefault_thread, p);
     if (rc != 0) {
+        pw_bell_fini_ctl(&p->bell);
         free(p);
-        return -rc;
+        return rc;
     }
     pthread_setname_np(p->thread, "pw-prefault");
     *out = p;
     return 0;
 }
 
+struct pw_bell *
+pw_prefault_bell(struct pw_prefault *p)
+{
+    return &p->bell;
+}
+
 void
 pw_prefault_stop_ctl(struct pw_prefault *p)
 {
     atomic_store_explicit(&p->stop, true, memory_order_relaxed);
+    pw_bell_ring(&p->bell);
     pthread_join(p->thread, NULL);
+    pw_bell_fini_ctl(&p->bell);
     free(p);
 }

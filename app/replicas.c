@@ -16,8 +16,6 @@
 
 static const char module[] = "pw.app.replicas";
 
-enum { REST_US = 100000 }; /* heartbeats in the ring are seconds apart */
-
 /* --- Addresses -------------------------------------------------------------------------------------- */
 
 int
@@ -249,13 +247,6 @@ pw_replicas_poll(void *ctx, uint64_t now_tsc)
     }
     take_up(p, s);
     return 1;
-}
-
-uint32_t
-pw_replicas_rest_us(void *ctx)
-{
-    (void)ctx;
-    return REST_US;
 }
 
 /* --- Metrics ------------------------------------------------------------------------------------------ */

@@ -51,8 +51,6 @@ void pw_replicas_door_fini_ctl(struct pw_replicas_door *p);
 /* struct pw_poller function; ctx is the struct pw_replicas_door. Takes up what changed in the ring. */
 uint32_t pw_replicas_poll(void *ctx, uint64_t now_tsc);
 
-/* rest_us of that poller: nobody rings when the ring has changed. */
-uint32_t pw_replicas_rest_us(void *ctx);
 /* Prometheus text of all doors. */
 void pw_replicas_metrics(void *app, struct pw_text *t);
 /* The key that records are hashed under, from the secret that all appliances of a ring share, so that what one

@@ -1,5 +1,6 @@
 #include "app/ring.h"
 
+#include "app/control.h"
 #include "app/parts.h"
 #include "app/ring_priv.h"
 #include "base/log.h"
@@ -342,6 +343,7 @@ publish(struct pw_app_ring *r, struct pw_one_ring *one, struct pw_ring_now now)
     }
     one->dirty = false;
     pw_ring_board_publish_ctl(one->board, s);
+    pw_control_wake_loops(r->app);
 }
 
 /* --- Somebody wants a member forgotten --------------------------------------------------------- */

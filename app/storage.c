@@ -1,5 +1,6 @@
 #include "app/storage.h"
 
+#include "app/control.h"
 #include "app/gateway.h"
 #include "app/parts.h"
 #include "app/shipping.h"
@@ -35,11 +36,7 @@ thread_init(void *ctx)
 static void
 wake_ingesters(void *ctx)
 {
-    struct pw_app *app = ctx;
-
-    for (uint32_t i = 0; i < app->loops; i++) {
-        pw_bell_ring(&app->bell[i]);
-    }
+    pw_control_wake_loops(ctx);
 }
 
 /* --- The log ------------------------------------------------------------------------------------- */
@@ -172,9 +169,14 @@ pw_storage_open_ctl(struct pw_app *app, struct pw_text *why)
         app->pressure[i] = &pw_flush_heads(app->flush, i)->share.pressure;
     }
     rc = rc != 0 ? rc : pw_flush_recover_ctl(app->flush, covered, app, why);
-    return rc != 0 ? rc
-                   : pw_prefault_start_ctl(&app->prefault, app->catalog,
-                                           app->cfg->ingester_head_prefault_bytes, &app->nic.plan);
+    rc = rc != 0 ? rc
+                 : pw_prefault_start_ctl(&app->prefault, app->catalog,
+                                         app->cfg->ingester_head_prefault_bytes, &app->nic.plan);
+    for (uint32_t i = 0; rc == 0 && i < app->ingesters; i++) {
+        pw_head_set_memory_ctl(pw_flush_heads(app->flush, i), pw_prefault_bell(app->prefault),
+                               app->cfg->ingester_head_prefault_bytes / 2);
+    }
+    return rc;
 }
 
 int

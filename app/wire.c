@@ -358,9 +358,9 @@ fill_loop(struct pw_app *app, struct pw_loop *l, uint32_t lcore)
                          : add(l, "answers", pw_jobs_poll, pw_poller_rest_until_woken, door->jobs);
             rc = rc != 0 ? rc
                          : add(l, "http", pw_http_server_poll, pw_http_server_rest_us, door->http);
-            rc = rc != 0
-                     ? rc
-                     : add(l, "replicas", pw_replicas_poll, pw_replicas_rest_us, &door->replicas);
+            rc = rc != 0 ? rc
+                         : add(l, "replicas", pw_replicas_poll, pw_poller_rest_until_woken,
+                               &door->replicas);
             rc = rc != 0 ? rc : add_timers(app, l, i);
         }
     }

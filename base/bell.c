@@ -1,6 +1,7 @@
 #include "base/bell.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -30,6 +31,14 @@ pw_bell_awake(struct pw_bell *b, bool rang)
     if (rang) {
         (void)!read(b->fd, &times, sizeof(times)); /* nonblocking: only makes it unreadable */
     }
+}
+
+void
+pw_bell_wait(struct pw_bell *b, uint32_t ms)
+{
+    struct pollfd fd = {.fd = b->fd, .events = POLLIN};
+
+    pw_bell_awake(b, poll(&fd, 1, (int)ms) > 0);
 }
 
 void

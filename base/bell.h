@@ -39,6 +39,9 @@ pw_bell_listen(struct pw_bell *b)
 /* The sleeper, awake again; rang: its fd was readable. */
 void pw_bell_awake(struct pw_bell *b, bool rang);
 
+/* The sleeper, between the two: sleeps until somebody rings, at most so long, and is awake afterwards. */
+void pw_bell_wait(struct pw_bell *b, uint32_t ms);
+
 void pw_bell_wake(struct pw_bell *b);
 
 /* A ringer, after it handed work over. */

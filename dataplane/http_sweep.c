@@ -161,5 +161,5 @@ pw_http_server_rest_us(void *ctx)
     if (srv->starved != NULL) {
         return STARVED_REST_US;
     }
-    return srv->deadline_used > 0 ? PW_HTTP_SWEEP_MS * 1000 / 4 : UINT32_MAX;
+    return pw_http_server_open(srv) > 0 ? PW_HTTP_SWEEP_MS * 1000 / 4 : UINT32_MAX;
 }

@@ -8,7 +8,8 @@ void
 pw_loop_init_ctl(struct pw_loop *l, uint32_t index, const struct pw_clock *clock,
                  enum pw_loop_idle idle)
 {
-    *l = (struct pw_loop){.index = index, .idle = idle, .tsc_hz = clock->tsc_hz};
+    *l = (struct pw_loop){
+        .index = index, .idle = idle, .doze_us_max = PW_LOOP_DOZE_US_MAX, .tsc_hz = clock->tsc_hz};
     l->long_tsc = pw_clock_us_to_tsc(clock, PW_POLLER_LONG_US);
 }
 
@@ -107,7 +108,7 @@ static void
 doze(struct pw_loop *l)
 {
     struct pollfd fds[PW_POLLERS_MAX + 1] = {{.fd = l->bell->fd, .events = POLLIN}};
-    uint64_t us = PW_LOOP_DOZE_US_MAX;
+    uint64_t us = l->doze_us_max;
     bool rang = false;
 
     pw_bell_listen(l->bell);
@@ -122,7 +123,8 @@ doze(struct pw_loop *l)
         us = rest < us ? rest : us;
     }
     if (us > 0 && !atomic_load_explicit(&l->stop, memory_order_relaxed)) {
-        const struct timespec ts = {.tv_nsec = (long)(us * 1000)};
+        const struct timespec ts = {.tv_sec = (time_t)(us / 1000000),
+                                    .tv_nsec = (long)(us % 1000000 * 1000)};
 
         for (uint32_t i = 0; i < l->fd_count; i++) {
             fds[i + 1] = (struct pollfd){.fd = l->fd[i], .events = POLLIN};

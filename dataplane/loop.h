@@ -25,7 +25,8 @@ enum {
     PW_LOOP_PAUSE_TURNS = 256,
     PW_LOOP_NAP_US_MAX = 500,
     PW_LOOP_DOZE_AFTER_US = 64, /* naps grow to this, then a loop that may doze does */
-    PW_LOOP_DOZE_US_MAX = 10000,
+    PW_LOOP_DOZE_US_MAX =
+        250000, /* everything that may come rings or has a descriptor; a safety net */
 };
 
 enum { PW_LOOP_PEERS_MAX = PW_WORKERS_MAX + PW_INGESTERS_MAX };
@@ -41,6 +42,7 @@ struct pw_loop {
     uint32_t poller_count;
     uint32_t index; /* label of the metrics */
     enum pw_loop_idle idle;
+    uint32_t doze_us_max; /* PW_LOOP_DOZE_US_MAX; a test may sleep longer to see that it is woken */
     uint64_t tsc_hz;
     uint64_t long_tsc; /* PW_POLLER_LONG_US */
     /* Cycles that pollers spent inside a NIC driver during calls that did work; left out of busy.

@@ -12,7 +12,7 @@
 
 enum {
     TIMERS_PER_POLL_MAX = 64,
-    REST_TICKS_MAX = 100,
+    REST_TICKS_MAX = 1000,
     STARVED_REST_US = 1000, /* between looks whether send buffers came back */
     /* Full bursts are followed by others in the same turn, as long as nothing made of them took long: where each turn
      * has a slice of somebody's work in it, one burst a turn would let the queue grow. */

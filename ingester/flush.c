@@ -15,8 +15,9 @@ static const char module[] = "pw.ingester.flush";
 #define NS_PER_S 1000000000LL
 
 enum {
-    TURN_MS = 20,     /* of a thread that nobody asks */
-    BUSY_TURN_MS = 1, /* while it waits for an ingester core to cut */
+    IDLE_TURN_MS = 250, /* of a thread that nobody asks: a new window, a catalog to reap */
+    TURN_MS = 20,       /* while a head waits for its blocks, or a core for its spare */
+    BUSY_TURN_MS = 1,   /* while it waits for an ingester core to cut */
     SAFE_LOOK_MS = 1000,
     GRACE_SHARE = 12, /* a window is closed this part of it after its end: profiles come late */
     GRACE_MAX_S = 60,
@@ -68,7 +69,11 @@ new_core(struct pw_flush *f, uint32_t i)
     int rc = new_head(f, &cfg.first);
 
     f->core[i].index = i;
-    return rc != 0 ? rc : pw_head_set_create_ctl(&f->core[i].set, &cfg);
+    rc = rc != 0 ? rc : pw_head_set_create_ctl(&f->core[i].set, &cfg);
+    if (rc == 0) {
+        pw_head_set_bell_ctl(f->core[i].set, &f->bell);
+    }
+    return rc;
 }
 
 static int64_t
@@ -99,9 +104,9 @@ pw_flush_create_ctl(struct pw_flush **out, const struct pw_flush_cfg *cfg, struc
     pthread_mutex_init(&f->mutex, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->wake, &attr);
     pthread_cond_init(&f->done, &attr);
     pthread_condattr_destroy(&attr);
+    rc = pw_bell_init_ctl(&f->bell);
     if (f->data_path == NULL || (cfg->hostname != NULL && f->hostname == NULL)) {
         rc = PW_ENOMEM;
     }
@@ -142,7 +147,7 @@ pw_flush_destroy_ctl(struct pw_flush *f)
         pw_journal_fini(&f->recovered[i]);
     }
     free(f->recovered);
-    pthread_cond_destroy(&f->wake);
+    pw_bell_fini_ctl(&f->bell);
     pthread_cond_destroy(&f->done);
     pthread_mutex_destroy(&f->mutex);
     free(f->data_path);
@@ -417,6 +422,28 @@ deadline(uint32_t ms)
     return ts;
 }
 
+/* How long the thread may rest; asked after it said that it will. */
+static uint32_t
+rest_ms(struct pw_flush *f)
+{
+    uint32_t ms = f->serving != 0 ? BUSY_TURN_MS : IDLE_TURN_MS;
+
+    for (uint32_t i = 0; i < f->cores && ms > TURN_MS; i++) {
+        const struct pw_flush_core *c = &f->core[i];
+
+        if (c->step != PW_FLUSH_NONE || pw_head_set_wants_spare(c->set) ||
+            pw_head_set_has_sealed(c->set) || !pw_head_set_cut_done(c->set, c->ticket)) {
+            ms = TURN_MS;
+        }
+    }
+    pthread_mutex_lock(&f->mutex);
+    if (f->stop || (f->serving == 0 && f->asked != f->finished)) {
+        ms = 0;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return ms;
+}
+
 static void *
 run(void *arg)
 {
@@ -428,12 +455,9 @@ run(void *arg)
     }
     while (!stop) {
         pw_flush_turn(f, pw_wall_ns());
-        const struct timespec until = deadline(f->serving != 0 ? BUSY_TURN_MS : TURN_MS);
-
+        pw_bell_listen(&f->bell);
+        pw_bell_wait(&f->bell, rest_ms(f));
         pthread_mutex_lock(&f->mutex);
-        if (!f->stop && (f->serving != 0 || f->asked == f->finished)) {
-            pthread_cond_timedwait(&f->wake, &f->mutex, &until);
-        }
         stop = f->stop;
         pthread_mutex_unlock(&f->mutex);
     }
@@ -470,7 +494,7 @@ pw_flush_now(struct pw_flush *f, uint32_t timeout_ms)
 
     pthread_mutex_lock(&f->mutex);
     ticket = ++f->asked;
-    pthread_cond_signal(&f->wake);
+    pw_bell_ring(&f->bell);
     while (f->finished < ticket && rc == 0) {
         rc = pthread_cond_timedwait(&f->done, &f->mutex, &until);
     }
@@ -487,8 +511,8 @@ pw_flush_stop_ctl(struct pw_flush *f)
     }
     pthread_mutex_lock(&f->mutex);
     f->stop = true;
-    pthread_cond_signal(&f->wake);
     pthread_mutex_unlock(&f->mutex);
+    pw_bell_ring(&f->bell);
     pthread_join(f->thread, NULL);
     f->started = false;
 }

@@ -11,6 +11,7 @@
 #ifndef PW_INGESTER_FLUSH_PRIV_H
 #define PW_INGESTER_FLUSH_PRIV_H
 
+#include "base/bell.h"
 #include "ingester/flush.h"
 
 #include <pthread.h>
@@ -65,7 +66,7 @@ struct pw_flush {
     pthread_t thread;
     bool started;
     pthread_mutex_t mutex;
-    pthread_cond_t wake; /* the thread: stop or asked changed */
+    struct pw_bell bell; /* the thread: stop or asked changed, a head was cut */
     pthread_cond_t done; /* whoever asked: finished changed */
     bool stop;           /* these four under the mutex */
     uint64_t asked, finished;

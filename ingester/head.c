@@ -407,6 +407,12 @@ pw_head_prefault_cold(struct pw_head *h, size_t ahead)
     return pw_region_prefault(&h->mem.region, ahead);
 }
 
+size_t
+pw_head_touched_left(const struct pw_head *h)
+{
+    return pw_region_touched_left(&h->mem.region);
+}
+
 void
 pw_head_limit(struct pw_head *h, uint64_t bytes)
 {

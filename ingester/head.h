@@ -56,6 +56,9 @@ PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, i
  * machine whose host has to find it first). Returns how many bytes that took. */
 size_t pw_head_prefault_cold(struct pw_head *h, size_t ahead);
 
+/* Writer: how much of that is left; SIZE_MAX when nothing more can be touched. */
+size_t pw_head_touched_left(const struct pw_head *h);
+
 /* Writer: bytes_used may not pass `bytes` (at most bytes_max of the configuration) from here on. */
 void pw_head_limit(struct pw_head *h, uint64_t bytes);
 /* Writer: from here on tenants have shares of the bytes, counted there over all heads of the core. Borrowed. */

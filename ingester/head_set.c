@@ -46,6 +46,19 @@ pw_head_set_log_ctl(struct pw_head_set *s, const void *log,
     s->mark = mark;
 }
 
+void
+pw_head_set_bell_ctl(struct pw_head_set *s, struct pw_bell *storage)
+{
+    s->storage = storage;
+}
+
+void
+pw_head_set_memory_ctl(struct pw_head_set *s, struct pw_bell *memory, size_t low)
+{
+    s->memory = memory;
+    s->memory_low = low;
+}
+
 /* --- The ingester core ----------------------------------------------------------------------- */
 
 static void
@@ -66,6 +79,9 @@ seal(struct pw_head_set *s, struct pw_head *next)
     /* T2: pairs with S2. The head is complete, and this core will not write to it again. */
     atomic_store_explicit(&s->sealed_count, n + 1, memory_order_release);
     atomic_store_explicit(&s->spare, NULL, memory_order_release);
+    if (s->storage != NULL) {
+        pw_bell_ring(s->storage);
+    }
 }
 
 static void
@@ -110,6 +126,9 @@ pw_head_set_turn(struct pw_head_set *s)
     if (s->share.pressed_count != 0) {
         pw_share_relax(&s->share, pw_head_left(s->head));
     }
+    if (s->memory != NULL && pw_head_touched_left(s->head) < s->memory_low) {
+        pw_bell_ring(s->memory);
+    }
     return s->head;
 }
 
@@ -144,6 +163,13 @@ bool
 pw_head_set_cut_done(const struct pw_head_set *s, uint64_t ticket)
 {
     return atomic_load_explicit(&s->cuts, memory_order_acquire) >= ticket;
+}
+
+bool
+pw_head_set_has_sealed(const struct pw_head_set *s)
+{
+    return atomic_load_explicit(&s->sealed_count, memory_order_relaxed) !=
+           atomic_load_explicit(&s->taken, memory_order_relaxed);
 }
 
 bool

@@ -19,6 +19,7 @@
 #ifndef PW_INGESTER_HEAD_SET_H
 #define PW_INGESTER_HEAD_SET_H
 
+#include "base/bell.h"
 #include "ingester/activity.h"
 #include "ingester/head.h"
 #include "ingester/share.h"
@@ -48,6 +49,11 @@ struct pw_head_set {
     struct pw_head_set_cfg cfg;
     const void *log;                                         /* what mark is asked with */
     void (*mark)(const void *log, struct pw_wal_mark *mark); /* NULL: no log */
+    struct pw_bell
+        *storage; /* rung when a head was cut; NULL: the storage thread looks by itself */
+    struct pw_bell *
+        memory; /* rung when the active head has little touched memory left; NULL: nobody touches it */
+    size_t memory_low; /* so little */
 
     /* --- the ingester core's --- */
     struct pw_head *head; /* active */
@@ -74,6 +80,11 @@ void pw_head_set_destroy_ctl(struct pw_head_set *s);
 void pw_head_set_log_ctl(struct pw_head_set *s, const void *log,
                          void (*mark)(const void *log, struct pw_wal_mark *mark));
 
+/* Before the ingester polls; both borrow. Who sleeps on them: the storage thread; whoever touches heads' memory
+ * ahead of their writer, when less than `low` bytes of that are left. */
+void pw_head_set_bell_ctl(struct pw_head_set *s, struct pw_bell *storage);
+void pw_head_set_memory_ctl(struct pw_head_set *s, struct pw_bell *memory, size_t low);
+
 /* --- The ingester core ----------------------------------------------------------------------- */
 
 /* Once a turn, between records: cuts when that is due. The head to append to until the next call. */
@@ -90,6 +101,8 @@ void pw_head_set_give_spare(struct pw_head_set *s, struct pw_head *head);
 /* Any thread. Asks for a cut; returns the ticket to wait for. An empty head is not cut: the ticket is just done. */
 uint64_t pw_head_set_cut(struct pw_head_set *s);
 bool pw_head_set_cut_done(const struct pw_head_set *s, uint64_t ticket);
+/* Whether one waits to be taken. */
+bool pw_head_set_has_sealed(const struct pw_head_set *s);
 /* The next head that was cut, oldest first; false: none. It counts as held until it is retired. */
 bool pw_head_set_take_sealed(struct pw_head_set *s, struct pw_head_sealed *out);
 /* The bytes of the oldest taken head are free again, or as good as. */

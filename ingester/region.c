@@ -44,7 +44,7 @@ pw_region_prefault(struct pw_region *r, size_t ahead)
         /* Adds nothing, atomically: the writer may have come so far by now. */
         __atomic_fetch_or(r->base + at, 0, __ATOMIC_RELAXED);
     }
-    r->touched = end;
+    __atomic_store_n(&r->touched, end, __ATOMIC_RELAXED);
     return end - from;
 }
 

