@@ -2,14 +2,22 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "ring/replication_set.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+static const char module[] = "pw.app.peers";
+
+#define COPIES_FILE ".copies~" /* what blocks and logs beside it hold may be elsewhere too */
 
 enum {
     CONNECT_MS = 1000,
@@ -21,6 +29,7 @@ enum {
 struct pw_peers_net {
     struct pw_peers ops;
     _Atomic(struct pw_ring_board *) board;
+    _Atomic bool single;
     _Atomic uint64_t asked, failed, abandoned, reply_bytes;
 };
 
@@ -93,6 +102,38 @@ find_set(void *ctx, struct pw_peer_set *set, struct pw_text *why)
     }
     pw_ring_snapshot_release(s);
     return rc;
+}
+
+static bool
+is_single(void *ctx)
+{
+    struct pw_peers_net *n = ctx;
+
+    return atomic_load_explicit(&n->single, memory_order_relaxed);
+}
+
+bool
+pw_peers_single_cold(const char *data_path, uint32_t replication_factor)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/%s", data_path, COPIES_FILE);
+    int fd;
+
+    if (n < 0 || (size_t)n >= sizeof(path)) {
+        return false;
+    }
+    if (replication_factor <= 1) {
+        return access(path, F_OK) != 0 && errno == ENOENT;
+    }
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        pw_log(PW_LOG_WARN, module,
+               "msg=\"cannot remember that there are replicas\" file=\"%s\" err=\"%s\"", path,
+               strerror(errno));
+        return false;
+    }
+    close(fd);
+    return false;
 }
 
 /* --- How ---------------------------------------------------------------------------------------- */
@@ -362,14 +403,16 @@ pw_peers_create_cold(struct pw_peers_net **out)
                                .thread_new = thread_new,
                                .thread_free = thread_free,
                                .set = find_set,
-                               .ask = ask};
+                               .ask = ask,
+                               .single = is_single};
     *out = n;
     return 0;
 }
 
 void
-pw_peers_bind_board(struct pw_peers_net *n, struct pw_ring_board *board)
+pw_peers_bind_board(struct pw_peers_net *n, struct pw_ring_board *board, bool single)
 {
+    atomic_store_explicit(&n->single, single, memory_order_relaxed);
     atomic_store_explicit(&n->board, board, memory_order_release);
 }
 

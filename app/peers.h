@@ -17,8 +17,12 @@
 struct pw_peers_net;
 
 PW_MUST_USE int pw_peers_create_cold(struct pw_peers_net **n);
-/* From here on the ring there is asked; before, nobody is. Borrowed, until all query threads have ended. */
-void pw_peers_bind_board(struct pw_peers_net *n, struct pw_ring_board *board);
+/* From here on the ring there is asked; before, nobody is. Borrowed, until all query threads have ended. single: as
+ * pw_peers_single_cold found. */
+void pw_peers_bind_board(struct pw_peers_net *n, struct pw_ring_board *board, bool single);
+/* Whether what lies, and will be written, under data_path is nowhere else: there is one replica, and never were more. Remembers
+ * when there are, in a file there (a name that no tenant has). */
+bool pw_peers_single_cold(const char *data_path, uint32_t replication_factor);
 void pw_peers_destroy_cold(struct pw_peers_net *n);
 const struct pw_peers *pw_peers_ops(const struct pw_peers_net *n);
 /* pyrowire_peer_*; a struct pw_metrics_source function. */

@@ -530,6 +530,14 @@ start_part(struct pw_app *app, const char *what, int (*start)(struct pw_app *, s
     return rc == 0 ? 0 : failed(what, rc, &why);
 }
 
+static bool
+single_replica(const struct pw_config *cfg)
+{
+    return pw_config_runs(cfg, "ingester")
+               ? pw_peers_single_cold(cfg->data_path, cfg->ring.replication_factor)
+               : cfg->ring.replication_factor <= 1;
+}
+
 static int
 start_parts(struct pw_app *app)
 {
@@ -544,7 +552,7 @@ start_parts(struct pw_app *app)
     rc = rc != 0 ? rc : start_listener(app); /* from here on /ready is answered: 503 */
     rc = rc != 0 ? rc : start_part(app, "ring", pw_app_ring_create_ctl);
     if (rc == 0) {
-        pw_peers_bind_board(app->peers, pw_app_ring_board(app->ring));
+        pw_peers_bind_board(app->peers, pw_app_ring_board(app->ring), single_replica(app->cfg));
     }
     rc = rc != 0 ? rc : start_part(app, "storage", pw_storage_start_ctl);
     rc = rc != 0 ? rc : start_part(app, "write-ahead log", pw_durable_start_ctl);

@@ -176,6 +176,14 @@ ask_all(struct pw_far *r, struct pw_peer_ask *ask, uint32_t count, uint32_t max_
     r->peers->ask(r->peers->ctx, r->s->call->t->peers, r->set, r->tenants, ask, count, max_errors);
 }
 
+bool
+pw_far_single(const struct pw_call *c)
+{
+    const struct pw_peers *p = c->t->q->cfg.peers;
+
+    return p != NULL && p->single != NULL && p->single(p->ctx);
+}
+
 static void
 drop_replies(struct pw_peer_ask *ask, uint32_t count)
 {
@@ -339,6 +347,63 @@ ask_for_samples(struct pw_far *r, bool *again)
     return rc != 0 ? rc : judge(r);
 }
 
+/* --- One replica: the second question without the first ------------------------------------------- */
+
+static int
+views_of_all(struct pw_far *r, struct pw_peer_ask *ask, enum pw_far_what what)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < r->set->count && rc == 0; i++) {
+        struct pw_far_part *part;
+        uint32_t parts;
+
+        rc = read_reply(r, &ask[i], what, &part, &parts);
+        for (uint32_t k = 0; k < parts && rc == 0; k++) {
+            rc = add_view(r->s, &part[k], NULL);
+        }
+    }
+    return rc;
+}
+
+/* *all: everybody answered, and that was it. Else it is as if nobody had been asked: somebody is ill, or has copies. */
+static int
+ask_for_all(struct pw_far *r, bool *all)
+{
+    struct pw_call *c = r->s->call;
+    struct pw_far_request req = r->req;
+    uint32_t views_before = r->s->view_count;
+    struct pw_peer_ask *ask = pw_arena_zalloc(c->arena, r->set->count, sizeof(*ask));
+    struct pw_slice body;
+    int rc;
+
+    req.what = r->s->plan.samples_by_row ? PW_FAR_SAMPLES : PW_FAR_SUMS;
+    req.flags |= PW_FAR_ALL;
+    req.columns = r->s->plan.columns;
+    body = body_of(c, &req);
+    if (ask == NULL || body.ptr == NULL) {
+        return pw_call_no_memory(c);
+    }
+    for (uint32_t i = 0; i < r->set->count; i++) {
+        ask[i].peer = i;
+        ask[i].body = body;
+    }
+    ask_all(r, ask, r->set->count, 0);
+    r->s->far_first = views_before;
+    rc = views_of_all(r, ask, req.what);
+    drop_replies(ask, r->set->count);
+    *all = rc == 0;
+    for (uint32_t i = 0; i < r->set->count; i++) {
+        *all &= !r->peer[i].failed;
+        r->peer[i].failed = false;
+    }
+    if (!*all) {
+        r->s->view_count = views_before;
+        r->s->far_views = 0;
+    }
+    return rc;
+}
+
 /* --- Open --------------------------------------------------------------------------------------- */
 
 static int
@@ -407,6 +472,16 @@ pw_far_open(struct pw_select *s)
     }
     if (!plan_request(&r)) {
         return pw_call_no_memory(s->call);
+    }
+    if ((s->plan.stacks || s->plan.samples_by_row) && pw_far_single(s->call)) {
+        bool all = false;
+
+        if (ask_for_all(&r, &all) != 0) {
+            return PW_EINVAL;
+        }
+        if (all) {
+            return 0;
+        }
     }
     if (ask_what_there_is(&r) != 0) {
         return PW_EINVAL;

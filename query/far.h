@@ -4,7 +4,8 @@
  *          profile once and needs as many answers as stock does (contract ring.md 2.5). First each is asked
  *          which rows it has (fingerprint and time). This appliance's own rows count, then those of the peers in
  *          order that no one before has (dedup.h); who has rows that count is asked for their samples, or sums
- *          of them. Mostly nobody is: with as many appliances as replicas all rows are here.
+ *          of them. Mostly nobody is: with as many appliances as replicas all rows are here. Where there is one
+ *          replica (peers.h, single) nobody has what another has: all are asked for everything at once.
  * Owner    one query; everything lives in its arena.
  * Context  cold; waits for the network, PW_PEER_TIMEOUT_MS a round at most.
  * Units    as select.h.
@@ -41,6 +42,8 @@ PW_MUST_USE int pw_far_open(struct pw_select *s);
 /* Oldest and newest time of what the others have. *any stays when they have nothing. */
 PW_MUST_USE int pw_far_times(struct pw_call *c, int64_t *min_ns, int64_t *max_ns, bool *any);
 
+/* Whether this appliance may say so of what it has. */
+bool pw_far_single(const struct pw_call *c);
 /* far_take.c: which rows of the peers that answered count. */
 PW_MUST_USE int pw_far_take(struct pw_far *r);
 /* Those of one peer as keys, ascending by time. NULL: no memory. */

@@ -166,7 +166,8 @@ read_rows(struct serve *v)
 {
     struct pw_select_cursor cur = {0};
     struct pw_head_row row;
-    bool named = v->req.what == PW_FAR_SUMS || v->req.what == PW_FAR_SAMPLES;
+    bool named = (v->req.what == PW_FAR_SUMS || v->req.what == PW_FAR_SAMPLES) &&
+                 (v->req.flags & PW_FAR_ALL) == 0;
 
     v->seen = pw_arena_zalloc(v->c->arena, (size_t)v->req.key_count + 1, sizeof(*v->seen));
     if (v->seen == NULL ||
@@ -382,6 +383,10 @@ pw_far_serve(struct pw_call *c, const ProtobufCMessage *req)
     }
     if (v.req.what == PW_FAR_TIMES) {
         return put_times(&v);
+    }
+    if ((v.req.flags & PW_FAR_ALL) != 0 && !pw_far_single(c)) {
+        return pw_call_fail(c, PW_CONNECT_CODE_UNIMPLEMENTED,
+                            "what is here may be elsewhere too: name the rows");
     }
     if (open_select(&v) != 0) {
         return PW_EINVAL;

@@ -9,7 +9,7 @@
  * Limits   memory of the query: a byte of the message becomes at most some 64 in the arena.
  *
  * Request: version 1, what, flags, range, columns, profile type, selector text, ids of profiles, spans, traces, then
- * for SUMS and SAMPLES the rows that count: fingerprints, and by time (time, fingerprint, skip, take).
+ * for SUMS and SAMPLES, unless the flags say all, the rows that count: fingerprints, and by time (time, fingerprint, skip, take).
  * Answer: version 1, what, then parts to the end; a part is one head's or one partition's, with its own ids:
  *
  *     series    n, n x (fingerprint 8 bytes, labels m, m x (name, value))            text: length, bytes
@@ -46,6 +46,7 @@ enum pw_far_what {
 enum { /* flags of a request */
        PW_FAR_ANY_TIME = 1,
        PW_FAR_STACKS = 2, /* samples: stacks are to be resolved */
+       PW_FAR_ALL = 4,    /* SUMS, SAMPLES: every row that fits counts, none is named */
 };
 
 /* Which rows of a (fingerprint, time), in the order the replica comes upon them. */

@@ -48,6 +48,9 @@ struct pw_peer_ask {
 
 struct pw_peers {
     void *ctx;
+    /* Whether each profile is on one appliance alone, as far as this one knows: there is one replica, and was when what is here was
+     * written. NULL: no. */
+    bool (*single)(void *ctx);
     void *(*thread_new)(void *ctx);
     void (*thread_free)(void *ctx, void *thread);
     PW_MUST_USE int (*set)(void *ctx, struct pw_peer_set *set, struct pw_text *why);

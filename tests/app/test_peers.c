@@ -172,7 +172,7 @@ up(struct fixture *f, enum manner a, enum manner b, enum manner c)
     f->ops = pw_peers_ops(f->net);
     f->thread = f->ops->thread_new(f->ops->ctx);
     assert_non_null(f->thread);
-    pw_peers_bind_board(f->net, f->board);
+    pw_peers_bind_board(f->net, f->board, false);
 }
 
 static void

@@ -5,7 +5,8 @@ usage: reads.py PYROWIRE [--address A] [--option O]...
 Each appliance is filled alone, so that it is known who has what: every profile on one of them (replication factor 1), or on
 two or three (3). Killed and started again in one ring, with what their logs hold, each must answer flame graphs, series,
 label queries and statistics alike, with the total of everything; with factor 3 also while one of the three is stopped, after
-it went on, and after it was killed.
+it went on, after it was killed, and when all run with factor 1 again, among the copies of before. With factor 1 and no such
+copies a flame graph takes one question to each of the others.
 Over kernel sockets on one loopback address. Standard library only. Prints `N passed, N failed, N skipped`.
 """
 import argparse, http.client, json, os, shutil, signal, sys, tempfile, time, urllib.parse
@@ -127,6 +128,16 @@ def trial(factor, owners):
             judge(factor, a, start, want)
             a[1].stop(signal.SIGKILL)
             judge(factor, [a[0], a[2]], start, want)
+            for x in a:
+                x.stop(signal.SIGKILL)
+                x.join(1)
+            wait(lambda: all(x.active() >= 3 for x in a), 'three ACTIVE members of one replica')
+            judge(1, a, start, want)
+        first = a[0].metric('pyrowire_peer_questions_total')
+        a[0].ask('SelectMergeStacktraces', {'start': str(start * 1000), 'end': str((start + 3600) * 1000), 'profileTypeID': TYPE,
+                                            'labelSelector': '{}'})
+        questions = a[0].metric('pyrowire_peer_questions_total') - first
+        check((questions == 2) == (factor == 1), 'factor %d: %d questions for a flame graph' % (factor, questions))
     finally:
         for x in a:
             x.stop(signal.SIGKILL)

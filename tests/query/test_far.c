@@ -35,6 +35,8 @@ struct world {
     struct qf all;
     uint32_t asked[PW_FAR_TIMES + 1]; /* by kind of question */
     uint32_t max_errors;
+    bool single;
+    bool copies[APPLIANCES]; /* that one knows that it has some */
 };
 
 /* --- The net ------------------------------------------------------------------------------------ */
@@ -70,6 +72,14 @@ set(void *ctx, struct pw_peer_set *s, struct pw_text *why)
         snprintf(s->peer[i].addr, sizeof(s->peer[i].addr), "appliance-%u", other(a, i));
     }
     return 0;
+}
+
+static bool
+single(void *ctx)
+{
+    struct appliance *a = ctx;
+
+    return a->w->single && !a->w->copies[a->index];
 }
 
 static void
@@ -135,8 +145,12 @@ up(struct world *w, bool multitenancy)
 
         a->w = w;
         a->index = i;
-        a->peers = (struct pw_peers){
-            .ctx = a, .thread_new = thread_new, .thread_free = thread_free, .set = set, .ask = ask};
+        a->peers = (struct pw_peers){.ctx = a,
+                                     .thread_new = thread_new,
+                                     .thread_free = thread_free,
+                                     .set = set,
+                                     .ask = ask,
+                                     .single = single};
         qf_init_peer(&a->f, multitenancy, &a->peers);
     }
     qf_init(&w->all, multitenancy);
@@ -441,6 +455,51 @@ test_query__too_many_are_ill__503_names_one(void **state)
 }
 
 static void
+test_query__one_replica__nobody_is_asked_for_rows_first(void **state)
+{
+    static const uint32_t masks[] = {1, 2, 4};
+    static struct world w;
+
+    (void)state;
+    up(&w, false);
+    fill(&w, masks, PW_ARRAY_LEN(masks));
+    w.max_errors = 0;
+    expect_same(&w);
+    uint32_t rows = w.asked[PW_FAR_ROWS], sums = w.asked[PW_FAR_SUMS];
+
+    memset(w.asked, 0, sizeof(w.asked));
+    w.single = true;
+    expect_same(&w);
+    assert_true(w.asked[PW_FAR_ROWS] < rows); /* totals and labels are rows */
+    assert_true(w.asked[PW_FAR_SUMS] >= sums);
+
+    w.a[1].ill = BABBLES; /* nobody can answer for it */
+    qf_post(&w.a[0].f, "SelectMergeStacktraces", WHAT "}");
+    assert_int_equal(w.a[0].f.rep.status, 503);
+    down(&w);
+}
+
+/* The factor was more once: one of them remembers, and rows are named again. */
+static void
+test_query__one_replica_now_and_copies_of_before__each_once(void **state)
+{
+    static const uint32_t masks[] = {3, 5, 6, 7, 1};
+    static struct world w;
+
+    (void)state;
+    for (uint32_t i = 0; i < APPLIANCES; i++) {
+        up(&w, false);
+        fill(&w, masks, PW_ARRAY_LEN(masks));
+        w.single = true;
+        w.copies[i] = w.copies[(i + 1) % APPLIANCES] =
+            true; /* who has none of the copies' owners' */
+        w.copies[(i + 2) % APPLIANCES] = i == 0;
+        expect_same(&w);
+        down(&w);
+    }
+}
+
+static void
 test_query__heads_cut_to_blocks__still_once_each(void **state)
 {
     static const uint32_t masks[] = {3, 5, 6, 7, 2};
@@ -523,6 +582,8 @@ main(void)
         cmocka_unit_test(test_query__one_is_ill__the_others_answer_for_it),
         cmocka_unit_test(test_query__long_selector__as_many_questions_as_it_takes),
         cmocka_unit_test(test_query__too_many_are_ill__503_names_one),
+        cmocka_unit_test(test_query__one_replica__nobody_is_asked_for_rows_first),
+        cmocka_unit_test(test_query__one_replica_now_and_copies_of_before__each_once),
         cmocka_unit_test(test_query__heads_cut_to_blocks__still_once_each),
         cmocka_unit_test(test_query__blocks_of_the_bucket__are_everybodys_own_to_read),
         cmocka_unit_test(test_query__tenants__cross_as_they_were_named),
