@@ -105,7 +105,8 @@ memory(struct pw_link *l, const struct pw_link_cfg *cfg)
         l->session = NULL;
         return PW_ENOMEM;
     }
-    return rc;
+    l->opened = malloc(l->packet_bytes);
+    return l->opened == NULL ? PW_ENOMEM : rc;
 }
 
 struct pw_link *
@@ -150,6 +151,7 @@ pw_link_destroy_ctl(struct pw_link *l)
         munmap(l->session, l->session_map_bytes);
     }
     pw_link_arena_fini_ctl(&l->arena);
+    free(l->opened);
     if (l->aead.drop != NULL) {
         pw_link_keys_fini_ctl(l);
         l->aead.destroy(l->aead.ctx);

@@ -13,7 +13,7 @@
 
 #include "dataplane/peer_link.h"
 
-/* Takes in one datagram, deciphering it in place. Callbacks may come from within. */
+/* Takes in one datagram; bytes may be written to. Callbacks may come from within. */
 void pw_link_input(struct pw_link *l, const struct pw_link_addr *from, uint8_t *bytes, size_t len,
                    uint64_t now_us);
 /* Timers that are due: silence, retransmission, late acknowledgements. Returns how many acted. Call it once a

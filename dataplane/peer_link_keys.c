@@ -155,14 +155,15 @@ pw_link_keys_drop(struct pw_link *l, struct pw_link_session *s)
     OPENSSL_cleanse(&s->rx, sizeof(s->rx));
 }
 
+/* By whole words: a word put together from parts in memory would wait until all that was written before it is out. */
 void
 pw_link_nonce(const struct pw_link_key *k, uint64_t pn, uint8_t nonce[PW_LINK_NONCE_BYTES])
 {
-    uint8_t number[8];
+    uint64_t low;
 
-    memcpy(nonce, k->iv, PW_LINK_NONCE_BYTES);
-    pw_link_store64(number, pn);
-    for (uint32_t i = 0; i < 8; i++) {
-        nonce[PW_LINK_NONCE_BYTES - 8 + i] ^= number[i];
-    }
+    static_assert(PW_LINK_NONCE_BYTES == 12, "the layout below");
+    memcpy(nonce, k->iv, 4);
+    memcpy(&low, k->iv + 4, 8);
+    low ^= __builtin_bswap64(pn);
+    memcpy(nonce + 4, &low, 8);
 }

@@ -219,6 +219,19 @@ window_open(const struct pw_link_session *s)
     return f->bytes < f->cwnd || f->probes > 0;
 }
 
+/* Who fills the window has to wait: the other end is asked for its acknowledgement, which would come late. */
+static void
+ask_when_full(const struct pw_link_session *s, struct packet *p, const uint8_t *buf)
+{
+    size_t bytes = (size_t)(p->at - buf) + PW_LINK_TAG_BYTES;
+
+    if (p->count > 0 && p->count < PW_LINK_ITEMS_MAX && p->room > 0 &&
+        s->flight.bytes + bytes >= s->flight.cwnd) {
+        *p->at = PW_LINK_FRAME_PING;
+        put_item(p, (struct pw_link_item){.kind = PW_LINK_ITEM_PING}, 1);
+    }
+}
+
 static size_t
 sealed(struct pw_link *l, struct pw_link_session *s, uint8_t *buf, size_t body, uint64_t pn)
 {
@@ -265,6 +278,7 @@ pw_link_data_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf, 
     }
     if (open && !bye) {
         put_items(l, s, &p);
+        ask_when_full(s, &p, buf);
     }
     size_t body = (size_t)(p.at - buf) - PW_LINK_HEADER_BYTES;
 

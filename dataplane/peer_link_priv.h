@@ -269,6 +269,7 @@ struct pw_link {
     uint64_t stat[PW_LINK_STAT_COUNT];
     uint64_t drop[PW_LINK_DROP_COUNT];
 
+    uint8_t *opened;                                     /* packet_bytes: the packet that is read */
     struct pw_link_session *session;                     /* peers_max + sessions_max */
     bool live[PW_LINK_PEERS_MAX + PW_LINK_SESSIONS_MAX]; /* session[i] is not free */
     size_t session_map_bytes;

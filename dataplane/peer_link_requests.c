@@ -28,7 +28,7 @@ pw_link_arena_fini_ctl(struct pw_link_arena *a)
     free(a->used);
 }
 
-/* n blocks in a row, the first fit from where the last one was; UINT32_MAX: none. */
+/* n blocks in a row, the first fit from where blocks were given back last, which caches still hold; UINT32_MAX: none. */
 static uint32_t
 arena_get(struct pw_link_arena *a, uint32_t n)
 {
@@ -58,6 +58,7 @@ arena_put(struct pw_link_arena *a, uint32_t at, uint32_t n)
 {
     memset(a->used + at, 0, n);
     a->free += n;
+    a->hint = n > 0 ? at : a->hint;
 }
 
 static uint32_t

@@ -163,15 +163,10 @@ tx_flush(struct pw_worker *w)
     for (uint32_t i = 0; i < w->tx_count; i++) {
         bytes += w->tx[i]->pkt_len; /* before the port owns them */
     }
-    while (sent < w->tx_count) { /* bound: PW_WORKER_TX_MAX / PW_BURST_MAX calls */
-        uint32_t left = w->tx_count - sent;
-        uint16_t n = (uint16_t)(left < PW_BURST_MAX ? left : PW_BURST_MAX);
-        uint16_t took = w->io.tx_burst(w->io.ctx, w->tx + sent, n);
-
-        sent += took;
-        if (took < n) {
-            break;
-        }
+    /* All at once: over AF_XDP a call with more than the kernel's 32 frees buffers as it goes, and they are taken again
+     * while they are in the cache. Some ports take a part of a long burst though they have room. */
+    for (uint16_t took = PW_BURST_MAX; took >= PW_BURST_MAX && sent < w->tx_count; sent += took) {
+        took = w->io.tx_burst(w->io.ctx, w->tx + sent, (uint16_t)(w->tx_count - sent));
     }
     w->poll_driver_tsc += pw_rdtsc() - t0;
     w->tx_count -= sent;

@@ -7,6 +7,10 @@
 
 #include <rte_mbuf.h>
 
+/* More would leave the caches before the port takes them (a third of the throughput over veth); the rest has the next
+ * turn, which is at once. */
+enum { FRAMES_PER_TURN = 128 };
+
 static uint64_t
 time_us(const struct pw_worker_link *b)
 {
@@ -29,6 +33,15 @@ input(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d)
     return begins;
 }
 
+/* A frame's memory on its way into the cache while the one before is filled. */
+static void
+write_soon(uint8_t *p, uint32_t n)
+{
+    for (uint32_t i = 0; i < n + PW_UDP_HEADERS_BYTES; i += 64) {
+        __builtin_prefetch(p - PW_UDP_HEADERS_BYTES + i, 1, 3);
+    }
+}
+
 static uint32_t
 flush(void *ctx, struct pw_worker *w)
 {
@@ -41,20 +54,22 @@ flush(void *ctx, struct pw_worker *w)
         pw_link_leave(b->link);
     }
 
-    for (uint32_t i = 0; i < PW_WORKER_TX_MAX && pw_link_next_us(b->link) == 0; i++) {
-        struct pw_link_addr to;
-        uint8_t *payload;
-        uint32_t room;
-        struct rte_mbuf *m = pw_udp_frame(w, &payload, &room);
+    uint8_t *payload, *next_payload;
+    uint32_t room;
+    struct rte_mbuf *next = NULL;
+    struct rte_mbuf *m = pw_link_next_us(b->link) == 0 ? pw_udp_frame(w, &payload, &room) : NULL;
 
-        if (m == NULL) {
-            break; /* next turn */
-        }
+    while (m != NULL && work < FRAMES_PER_TURN) {
+        struct pw_link_addr to;
+
         PW_DCHECK(room >= pw_link_packet_bytes(b->link));
+        next = pw_udp_frame(w, &next_payload, &room);
+        if (next != NULL) {
+            write_soon(next_payload, pw_link_packet_bytes(b->link));
+        }
         size_t n = pw_link_output(b->link, payload, &to, now_us);
 
         if (n == 0) {
-            rte_pktmbuf_free(m);
             break;
         }
         struct pw_udp_datagram d = {
@@ -63,7 +78,12 @@ flush(void *ctx, struct pw_worker *w)
         memcpy(d.ip, to.ip, sizeof(d.ip));
         (void)pw_udp_send(w, m, &d);
         work++;
+        m = next;
+        payload = next_payload;
+        next = NULL;
     }
+    rte_pktmbuf_free(m);
+    rte_pktmbuf_free(next);
     return work;
 }
 

@@ -55,6 +55,10 @@ struct end {
     uint8_t *heads; /* four bytes a call */
     uint32_t bad;
     uint8_t seen[SEEN_BYTES];
+    uint64_t rx_bursts; /* that were not empty */
+    uint64_t rx_empty;
+    uint64_t tx_bursts;
+    uint64_t tx_refused; /* of them, in part */
     uint64_t drop_state;
     uint32_t drop;
 };
@@ -77,6 +81,28 @@ drop_now(struct end *e)
     e->drop_state ^= e->drop_state >> 7;
     e->drop_state ^= e->drop_state << 17;
     return e->drop_state % 10000 < e->drop;
+}
+
+static uint16_t
+counted_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    struct end *e = ctx;
+    uint16_t got = rte_eth_rx_burst(0, 0, m, n);
+
+    e->rx_bursts += got > 0 ? 1 : 0;
+    e->rx_empty += got == 0 ? 1 : 0;
+    return got;
+}
+
+static uint16_t
+counted_tx(void *ctx, struct rte_mbuf **m, uint16_t n)
+{
+    struct end *e = ctx;
+    uint16_t took = rte_eth_tx_burst(0, 0, m, n);
+
+    e->tx_bursts++;
+    e->tx_refused += took < n ? 1 : 0;
+    return took;
 }
 
 static uint16_t
@@ -288,6 +314,9 @@ print_end(struct end *e, bool calls)
                (double)(pw_loop_busy_tsc(&loop) - e->busy_tsc) / e->done,
                (double)(*pw_worker_driver_tsc(e->worker) - e->driver_tsc) / e->done);
     }
+    printf("rx_bursts=%" PRIu64 "\nrx_empty=%" PRIu64 "\ntx_bursts=%" PRIu64 "\ntx_refused=%" PRIu64
+           "\n",
+           e->rx_bursts, e->rx_empty, e->tx_bursts, e->tx_refused);
     for (uint32_t i = 0; i < PW_ARRAY_LEN(names); i++) {
         printf("%s=%" PRIu64 "\n", names[i], pw_link_stat(e->link, names[i]));
     }
@@ -324,8 +353,9 @@ accept_nobody(void *ctx, struct pw_stream *s, uint64_t now_tsc)
 static bool
 worker_start(struct end *e, struct rte_mempool *pool, char *address)
 {
-    static struct pw_port_io io = {.rx_burst = lossy_rx, .tx_burst = lossy_tx};
-    struct pw_worker_cfg cfg = {.address_is_ours = true, .mempool = pool, .clock = e->clock};
+    static struct pw_port_io io = {.rx_burst = counted_rx, .tx_burst = counted_tx};
+    struct pw_worker_cfg cfg = {
+        .address_is_ours = true, .mempool = pool, .clock = e->clock, .io = &io};
     const char *drop = getenv("LINK_DROP");
     char *slash = strchr(address, '/');
     struct rte_ether_addr mac;
@@ -342,9 +372,10 @@ worker_start(struct end *e, struct rte_mempool *pool, char *address)
     if (drop != NULL) {
         e->drop = (uint32_t)atoi(drop);
         e->drop_state = 88172645463325252ULL;
-        io.ctx = e;
-        cfg.io = &io;
+        io.rx_burst = lossy_rx;
+        io.tx_burst = lossy_tx;
     }
+    io.ctx = e;
     cfg.ip4_address = ntohl(a.s_addr);
     cfg.ip4_prefix = (uint8_t)atoi(slash + 1);
     cfg.app = (struct pw_stream_app){.ctx = e, .accept = accept_nobody};
