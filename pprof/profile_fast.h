@@ -498,19 +498,96 @@ pw_fast_repack(struct pw_walk *w, const struct pw_fast_sample *s, uint64_t wire_
     w->shrink += (int64_t)pw_len_field_size(wire_size) - (int64_t)pw_len_field_size(size);
 }
 
+/* Ids of at most 14 bits, packed, next in s. */
+static inline bool
+pw_fast_ids_next(struct pw_walk *w, struct pw_fast_sample *s)
+{
+    const uint8_t *p = s->p;
+    uint32_t len = p[1];
+    int64_t n;
+
+    if (PW_UNLIKELY(len >= 0x80)) {
+        if (p[2] - 1U >= 0x7F) {
+            return false;
+        }
+        len = (len & 0x7F) | (uint32_t)p[2] << 7;
+        p++;
+    }
+    p += 2;
+    if (*s->p != 0x0A || len == 0 || (ptrdiff_t)len > s->end - p) {
+        return false;
+    }
+    n = pw_packed_u14_minus1(p, len, w->p->loc_ids + s->locs);
+    s->ids = p;
+    s->p = p + len;
+    s->id_bytes = len;
+    s->id_fields = 1;
+    s->locs += (uint32_t)n;
+    return n >= 0;
+}
+
+/* Values next in s: packed, or one by one as Go writes two of them. */
+static inline bool
+pw_fast_values_next(struct pw_walk *w, struct pw_fast_sample *s)
+{
+    const uint8_t *first = s->p;
+    uint32_t n = 0;
+
+    s->value_fields = 1;
+    if (*first == 0x12) {
+        s->p += 2;
+        return s->end - first > 2 && first[1] != 0 && pw_fast_values(w, s, first[1]);
+    }
+    while (s->p < s->end && *s->p == 0x10) {
+        uint64_t v;
+
+        if (!pw_fast_single(s, &v) || s->values >= w->cap.value) {
+            return false;
+        }
+        w->p->value[s->values++] = (int64_t)v;
+        n++;
+    }
+    s->value_bytes = (uint64_t)(s->p - first) - n;
+    if (n != 2 || s->value_bytes >= 0x80) { /* two tags are as long as a tag and a length */
+        s->value_fields = 2;
+    }
+    return n != 0;
+}
+
+/* The orders encoders write: ids, values, labels, or values first. Straight on, where the loop above asks
+ * at each field which it is. False: nothing of s is right any more. */
+static inline bool
+pw_fast_in_order(struct pw_walk *w, struct pw_fast_sample *s)
+{
+    bool ok = *s->p == 0x0A ? pw_fast_ids_next(w, s) && pw_fast_values_next(w, s)
+                            : pw_fast_values_next(w, s) && pw_fast_ids_next(w, s);
+
+    while (ok && s->p < s->end) {
+        ok = *s->p == 0x1A && pw_fast_label(w, s);
+    }
+    return ok && s->p == s->end;
+}
+
 static inline bool
 pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
 {
     struct pw_profile *p = w->p;
     struct pw_sample *x = &p->sample[p->sample_count];
-    struct pw_fast_sample s = {.p = bytes.ptr,
-                               .end = bytes.ptr + bytes.len,
-                               .locs = p->loc_ids_count,
-                               .values = w->value_count,
-                               .labels = w->label_count};
+    const struct pw_fast_sample begin = {.p = bytes.ptr,
+                                         .end = bytes.ptr + bytes.len,
+                                         .locs = p->loc_ids_count,
+                                         .values = w->value_count,
+                                         .labels = w->label_count};
+    struct pw_fast_sample s = begin;
 
-    if (p->sample_count >= w->cap.sample || p->loc_ids_wide != NULL || !pw_fast_fields(w, &s)) {
+    if (p->sample_count >= w->cap.sample || p->loc_ids_wide != NULL) {
         return false;
+    }
+    if (PW_UNLIKELY(!pw_fast_in_order(w, &s))) {
+        s = begin;
+        if (!pw_fast_fields(w, &s)) {
+            return false;
+        }
     }
     x->loc_first = p->loc_ids_count;
     x->loc_count = s.locs - p->loc_ids_count;

@@ -96,10 +96,19 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
 static inline void
 pw_walk_note_sample(struct pw_profile *p, const struct pw_sample *s)
 {
-    p->depth_max = s->loc_count > p->depth_max ? s->loc_count : p->depth_max;
-    p->labels_max = s->label_count > p->labels_max ? s->label_count : p->labels_max;
-    p->values_max = s->value_count > p->values_max ? s->value_count : p->values_max;
-    p->values_least = s->value_count < p->values_least ? s->value_count : p->values_least;
+    /* Branches, as new ones are rare. */
+    if (PW_UNLIKELY(s->loc_count > p->depth_max)) {
+        p->depth_max = s->loc_count;
+    }
+    if (PW_UNLIKELY(s->label_count > p->labels_max)) {
+        p->labels_max = s->label_count;
+    }
+    if (PW_UNLIKELY(s->value_count > p->values_max)) {
+        p->values_max = s->value_count;
+    }
+    if (PW_UNLIKELY(s->value_count < p->values_least)) {
+        p->values_least = s->value_count;
+    }
 }
 
 /* The reference decoder names the message in some of its texts; the wire reader does not know it. */
