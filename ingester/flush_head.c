@@ -9,7 +9,12 @@
 
 static const char module[] = "pw.ingester.flush";
 
-enum { RETRY_MIN_MS = 200, RETRY_SHIFT_MAX = 7 };
+enum {
+    RETRY_MIN_MS = 200,
+    RETRY_SHIFT_MAX = 7,
+    ROW_GROUP_SHARE = 32, /* of the head: the writer has three times a row group in memory */
+    ROW_GROUP_BYTES_MIN = 1 << 20,
+};
 
 static void
 count(_Atomic uint64_t *c, uint64_t n)
@@ -35,6 +40,17 @@ failed(struct pw_flush *f, struct pw_flush_core *c, int rc, const char *why)
 
 /* --- Staging -------------------------------------------------------------------------------------- */
 
+/* A small head is written with small row groups, so that writing takes its part of memory and not more. */
+static size_t
+row_group_bytes(const struct pw_head *h)
+{
+    uint64_t n = pw_head_bytes(h) / ROW_GROUP_SHARE;
+
+    return n < ROW_GROUP_BYTES_MIN        ? ROW_GROUP_BYTES_MIN
+           : n > PW_BLOCK_ROW_GROUP_BYTES ? PW_BLOCK_ROW_GROUP_BYTES
+                                          : (size_t)n;
+}
+
 static int
 stage_tenant(struct pw_flush *f, struct pw_flush_core *c, struct pw_slice tenant,
              struct pw_block_error *err)
@@ -42,7 +58,10 @@ stage_tenant(struct pw_flush *f, struct pw_flush_core *c, struct pw_slice tenant
     char path[PW_FS_PATH_MAX];
     struct pw_flush_blocks_cfg cfg = {
         .store = f->disk.store,
-        .writer = {.dir = path, .hostname = f->hostname, .fs = f->disk.fs},
+        .writer = {.dir = path,
+                   .hostname = f->hostname,
+                   .fs = f->disk.fs,
+                   .row_group_bytes = row_group_bytes(c->sealed.head)},
         .window_ns = f->cfg.window_ns,
         .created_ns = pw_head_created_ns(c->sealed.head),
     };
