@@ -4,6 +4,8 @@
 #include "store/block/meta.h"
 
 #include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -246,34 +248,144 @@ take_meta(struct pw_listing_block *b, struct pw_block_error *err)
     return rc;
 }
 
-static int
-add_block(struct look *k, const struct pw_ulid *ulid)
-{
-    char name[PW_ULID_CHARS + 1], key[PW_OBJECT_KEY_MAX + 1];
-    struct pw_block_error err = {""};
-    struct pw_listing_block *b;
+/* --- meta.json of blocks that are new, fetched side by side ------------------------------------------- */
+
+struct got {
     struct pw_text meta;
     int rc;
+};
 
-    pw_ulid_print(ulid, name);
-    snprintf(key, sizeof(key), "%s/phlaredb/%s/meta.json", k->now, name);
-    pw_text_init(&meta, PW_BLOCK_META_BYTES_MAX);
-    rc = pw_objstore_get(k->bucket, key, 0, UINT64_MAX, &meta, k->why);
-    b = rc == 0 ? insert(k->l, k->now, ulid) : NULL;
-    if (b == NULL) {
-        pw_text_fini(&meta);
-        /* Not uploaded to its end, or about to go. */
-        return rc == PW_ENOENT || rc == PW_ERANGE ? 0 : rc == 0 ? PW_ENOMEM : rc;
+struct fetch {
+    const char *tenant;
+    const struct pw_ulid *ulid;
+    struct got *got; /* [count] */
+    uint32_t count;
+    _Atomic uint32_t next;
+};
+
+struct fetcher { /* a thread */
+    struct fetch *f;
+    struct pw_objstore *bucket; /* a handle of its own */
+    struct pw_objstore_why why; /* of the one that failed */
+    uint32_t failed;            /* UINT32_MAX: none */
+    pthread_t thread;
+    bool running;
+};
+
+static bool
+is_no_block(int rc)
+{
+    return rc == PW_ENOENT || rc == PW_ERANGE; /* not uploaded to its end, or about to go */
+}
+
+static void *
+fetch_main(void *arg)
+{
+    struct fetcher *me = arg;
+    struct fetch *f = me->f;
+    uint32_t i;
+
+    while ((i = atomic_fetch_add_explicit(&f->next, 1, memory_order_relaxed)) < f->count) {
+        char name[PW_ULID_CHARS + 1], key[PW_OBJECT_KEY_MAX + 1];
+        struct got *g = &f->got[i];
+
+        pw_ulid_print(&f->ulid[i], name);
+        snprintf(key, sizeof(key), "%s/phlaredb/%s/meta.json", f->tenant, name);
+        pw_text_init(&g->meta, PW_BLOCK_META_BYTES_MAX);
+        g->rc = pw_objstore_get(me->bucket, key, 0, UINT64_MAX, &g->meta, &me->why);
+        if (g->rc != 0 && !is_no_block(g->rc)) {
+            me->failed = i;
+            atomic_store_explicit(&f->next, f->count, memory_order_relaxed); /* enough */
+            return NULL;
+        }
     }
-    b->meta = meta;
+    return NULL;
+}
+
+/* Fewer threads do when no more can be had. */
+static void
+fetch_all(struct look *k, struct fetch *f)
+{
+    struct fetcher t[PW_LISTING_THREADS];
+    uint32_t threads = f->count < PW_LISTING_THREADS ? f->count : PW_LISTING_THREADS;
+    struct pw_objstore_why why;
+    uint32_t first = UINT32_MAX;
+
+    for (uint32_t i = 0; i < threads; i++) {
+        t[i] = (struct fetcher){.f = f, .bucket = k->bucket, .failed = UINT32_MAX};
+        if (i > 0 && pw_objstore_open_twin(&t[i].bucket, k->bucket, &why) != 0) {
+            threads = i;
+        }
+    }
+    for (uint32_t i = 1; i < threads; i++) {
+        t[i].running = pthread_create(&t[i].thread, NULL, fetch_main, &t[i]) == 0;
+    }
+    fetch_main(&t[0]);
+    for (uint32_t i = 0; i < threads; i++) {
+        if (t[i].running) {
+            pthread_join(t[i].thread, NULL);
+        }
+        if (t[i].failed < first) {
+            first = t[i].failed;
+            *k->why = t[i].why;
+        }
+        if (i > 0) {
+            pw_objstore_close(t[i].bucket);
+        }
+    }
+}
+
+/* What was fetched of it, which is the listing's from here on. */
+static int
+add_block(struct look *k, const struct pw_ulid *ulid, struct got *got)
+{
+    struct pw_block_error err = {""};
+    struct pw_listing_block *b = got->rc == 0 ? insert(k->l, k->now, ulid) : NULL;
+    char name[PW_ULID_CHARS + 1];
+    int rc;
+
+    if (b == NULL) {
+        return is_no_block(got->rc) ? 0 : got->rc == 0 ? PW_ENOMEM : got->rc;
+    }
+    b->meta = got->meta;
+    got->meta = (struct pw_text){0};
     rc = take_meta(b, &err);
     b->broken = rc != 0;
     if (b->broken) {
+        pw_ulid_print(ulid, name);
         pw_log(PW_LOG_ERROR, module,
-               "msg=\"a block of the bucket cannot be read\" key=%s error=\"%s\"", key,
-               err.text[0] != 0 ? err.text : pw_err_text(rc));
+               "msg=\"a block of the bucket cannot be read\" key=%s/phlaredb/%s/meta.json "
+               "error=\"%s\"",
+               k->now, name, err.text[0] != 0 ? err.text : pw_err_text(rc));
     }
     return 0;
+}
+
+static int
+add_fresh(struct look *k)
+{
+    struct fetch f = {.tenant = k->now, .ulid = k->fresh, .count = k->fresh_count};
+    int rc = 0;
+
+    if (f.count == 0) {
+        return 0;
+    }
+    f.got = calloc(f.count, sizeof(*f.got));
+    if (f.got == NULL) {
+        return PW_ENOMEM;
+    }
+    for (uint32_t i = 0; i < f.count; i++) {
+        f.got[i].rc = PW_EAGAIN; /* nobody came so far */
+    }
+    fetch_all(k, &f);
+    for (uint32_t i = 0; i < f.count; i++) {
+        int added = f.got[i].rc == PW_EAGAIN ? 0 : add_block(k, &k->fresh[i], &f.got[i]);
+
+        rc = rc != 0 ? rc : added;
+        pw_text_fini(&f.got[i].meta);
+    }
+    free(f.got);
+    return rc;
 }
 
 static void
@@ -307,9 +419,7 @@ look_at_tenant(struct look *k)
     free(k->fresh);
     k->fresh = NULL;
     rc = pw_objstore_list(k->bucket, dir, false, found_block, k, k->why);
-    for (uint32_t i = 0; i < k->fresh_count && rc == 0; i++) {
-        rc = add_block(k, &k->fresh[i]);
-    }
+    rc = rc != 0 ? rc : add_fresh(k);
     snprintf(dir, sizeof(dir), "%s/phlaredb/markers/", k->now);
     return rc != 0 ? rc : pw_objstore_list(k->bucket, dir, false, found_mark, k, k->why);
 }

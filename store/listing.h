@@ -4,7 +4,7 @@
  *          never rewritten), deletion marks (contract storage.md 1.1, 2.8 and 3). The bucket index of the
  *          compactor is not needed, so that a bucket without a compactor is read too.
  * Owner    one thread refreshes and asks.
- * Context  storage thread: lists, and one GET for each block that is new.
+ * Context  storage thread: lists, and one GET for each block that is new, of several threads at once.
  * Units    ms since 1970.
  * Errors   refresh: negative enum pw_err with its reason; then no block is forgotten that was there. A block
  *          whose meta.json is missing is not there yet; one that cannot be read is logged once and left
@@ -24,7 +24,11 @@
 #include "store/block/ulid.h"
 #include "store/objstore/objstore.h"
 
-enum { PW_LISTING_MARK_DELAY_MS = 30 * 60 * 1000 };
+enum {
+    PW_LISTING_MARK_DELAY_MS = 30 * 60 * 1000,
+    PW_LISTING_THREADS =
+        8, /* that fetch side by side: a request waits for the bucket, not for a CPU */
+};
 
 struct pw_listing_block {
     char tenant[PW_TENANT_BYTES_MAX + 1];

@@ -12,10 +12,13 @@
 struct pw_objstore {
     void *ctx;
     const struct pw_objstore_ops *ops;
+    struct pw_objstore_cfg cfg;
+    struct pw_objstore *twin_of;        /* or NULL */
     char prefix[PW_OBJECT_KEY_MAX + 1]; /* "" or ending in '/' */
     _Atomic uint64_t done[PW_OBJSTORE_OPS];
     _Atomic uint64_t failed[PW_OBJSTORE_OPS];
     _Atomic uint64_t bytes_put, bytes_got;
+    _Atomic uint64_t twins_retries;
 };
 
 /* A listing on its way back: the caller's keys are without the prefix. */
@@ -125,6 +128,7 @@ pw_objstore_open(struct pw_objstore **out, const struct pw_objstore_cfg *cfg,
     if (s == NULL) {
         return pw_objstore_fail(why, PW_ENOMEM, "out of memory");
     }
+    s->cfg = *cfg;
     rc = set_prefix(s, cfg->prefix, why);
     if (rc == 0) {
         switch (cfg->backend) {
@@ -148,11 +152,40 @@ pw_objstore_open(struct pw_objstore **out, const struct pw_objstore_cfg *cfg,
     return 0;
 }
 
+int
+pw_objstore_open_twin(struct pw_objstore **twin, struct pw_objstore *s, struct pw_objstore_why *why)
+{
+    int rc = pw_objstore_open(twin, &s->cfg, why);
+
+    if (rc == 0) {
+        (*twin)->twin_of = s;
+    }
+    return rc;
+}
+
+static void
+add_stats(struct pw_objstore *to, const struct pw_objstore *from)
+{
+    struct pw_objstore_stats st;
+
+    pw_objstore_stats(from, &st);
+    for (int op = 0; op < PW_OBJSTORE_OPS; op++) {
+        atomic_fetch_add_explicit(&to->done[op], st.done[op], memory_order_relaxed);
+        atomic_fetch_add_explicit(&to->failed[op], st.failed[op], memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&to->bytes_put, st.bytes_put, memory_order_relaxed);
+    atomic_fetch_add_explicit(&to->bytes_got, st.bytes_got, memory_order_relaxed);
+    atomic_fetch_add_explicit(&to->twins_retries, st.retries, memory_order_relaxed);
+}
+
 void
 pw_objstore_close(struct pw_objstore *s)
 {
     if (s == NULL) {
         return;
+    }
+    if (s->twin_of != NULL) {
+        add_stats(s->twin_of, s);
     }
     s->ops->close(s->ctx);
     free(s);
@@ -300,7 +333,8 @@ void
 pw_objstore_stats(const struct pw_objstore *s, struct pw_objstore_stats *st)
 {
     *st = (struct pw_objstore_stats){
-        .retries = s->ops->retries(s->ctx),
+        .retries =
+            s->ops->retries(s->ctx) + atomic_load_explicit(&s->twins_retries, memory_order_relaxed),
         .bytes_put = atomic_load_explicit(&s->bytes_put, memory_order_relaxed),
         .bytes_got = atomic_load_explicit(&s->bytes_got, memory_order_relaxed),
     };

@@ -79,6 +79,10 @@ struct pw_objstore;
 
 PW_MUST_USE int pw_objstore_open(struct pw_objstore **s, const struct pw_objstore_cfg *cfg,
                                  struct pw_objstore_why *why);
+/* Another handle of the same bucket, for another thread; to be closed before the first, whose statistics then
+ * have what it did. */
+PW_MUST_USE int pw_objstore_open_twin(struct pw_objstore **twin, struct pw_objstore *s,
+                                      struct pw_objstore_why *why);
 void pw_objstore_close(struct pw_objstore *s);
 
 /* One listing, at start: wrong credentials, a missing bucket or an unreachable endpoint show here. */

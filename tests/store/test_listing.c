@@ -1,11 +1,13 @@
 /* Which blocks of a bucket are to be read: contract storage.md 1.1, 2.8, 3 and 4. The bucket is a directory;
  * blocks are their meta.json, since a listing reads no further. */
+#include "store/block/meta.h"
 #include "store/listing.h"
 
 #include "tests/support/cmocka_pw.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define A   "01M7Y1GEPHRX9AZS6AWW3AARP5"
 #define B   "01M7Y2GEPHRX9AZS6AWW3AARP5"
@@ -105,6 +107,70 @@ teardown(void **state)
     assert_int_equal(system(cmd), 0);
     free(f);
     return 0;
+}
+
+/* The i-th of many. */
+static const char *
+numbered(uint32_t i, char name[PW_ULID_CHARS + 1])
+{
+    struct pw_ulid u;
+
+    assert_int_equal(pw_ulid_parse(&u, pw_slice_str(A)), 0);
+    pw_ulid_print(&u, name);
+    snprintf(name + PW_ULID_CHARS - 4, 5, "%04u", i);
+    return name;
+}
+
+static void
+test_refresh__many_new_blocks__each_fetched_once_with_its_own_meta(void **state)
+{
+    enum { MANY = 100 };
+    struct fixture *f = *state;
+    char name[PW_ULID_CHARS + 1], quoted[PW_ULID_CHARS + 3];
+    struct pw_objstore_stats before, after;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        snprintf(quoted, sizeof(quoted), "\"%s\"", numbered(i, name));
+        put_block(f, name, 1, quoted, NULL);
+    }
+    put(f, "acme/phlaredb/" B "/profiles.parquet", "being uploaded");
+    pw_objstore_stats(f->bucket, &before);
+    refresh(f, NOW);
+    pw_objstore_stats(f->bucket, &after);
+    assert_int_equal(f->l.count, MANY);
+    assert_int_equal(after.done[PW_OBJSTORE_OP_GET] - before.done[PW_OBJSTORE_OP_GET], MANY + 1);
+    for (uint32_t i = 0; i < MANY; i++) {
+        const struct pw_listing_block *b = block(f, numbered(i, name));
+
+        assert_true(wanted(f, name));
+        assert_non_null(memmem(b->meta.ptr, b->meta.len, name, PW_ULID_CHARS));
+    }
+}
+
+static void
+test_refresh__one_of_many_cannot_be_fetched__said_and_nothing_is_forgotten(void **state)
+{
+    enum { MANY = 30 };
+    struct fixture *f = *state;
+    char name[PW_ULID_CHARS + 1], quoted[PW_ULID_CHARS + 3], path[512];
+
+    put_block(f, A, 1, "\"" A "\"", NULL);
+    refresh(f, NOW);
+    for (uint32_t i = 0; i < MANY; i++) {
+        snprintf(quoted, sizeof(quoted), "\"%s\"", numbered(i, name));
+        put_block(f, name, 1, quoted, NULL);
+    }
+    snprintf(path, sizeof(path), "%s/acme/phlaredb/%s/meta.json", f->root, numbered(7, name));
+    assert_int_equal(truncate(path, PW_BLOCK_META_BYTES_MAX + 1), 0);
+    f->why.text[0] = 0;
+    assert_int_equal(pw_listing_refresh(&f->l, f->bucket, NOW, &f->why), PW_EMSGSIZE);
+    assert_true(f->why.text[0] != 0);
+    assert_true(wanted(f, A));
+    assert_null(block(f, name));
+    snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+    put_block(f, name, 1, quoted, NULL);
+    refresh(f, NOW);
+    assert_int_equal(f->l.count, MANY + 1);
 }
 
 static void
@@ -210,6 +276,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_refresh__blocks_come_and_go__meta_is_read_once),
+        T(test_refresh__many_new_blocks__each_fetched_once_with_its_own_meta),
+        T(test_refresh__one_of_many_cannot_be_fetched__said_and_nothing_is_forgotten),
         T(test_refresh__compacted__replaces_its_sources),
         T(test_refresh__some_shards__do_not_replace_until_all_are_there),
         T(test_refresh__marked__is_read_for_half_an_hour_more),
