@@ -4,6 +4,9 @@
 
 #include <lz4.h>
 
+/* Half the time of lz4's own choice, for records a fifth larger (perf/budget.md). */
+enum { LZ4_ACCELERATION = 16 };
+
 size_t
 pw_wal_form_bytes_max(size_t record_bytes)
 {
@@ -16,8 +19,8 @@ pw_wal_form_record(struct pw_slice record, uint8_t *out, size_t cap)
 {
     struct pw_wal_record_head head = {.bytes = (uint32_t)record.len};
     uint8_t *data = out + sizeof(head);
-    int n = LZ4_compress_default((const char *)record.ptr, (char *)data, (int)record.len,
-                                 (int)(cap - sizeof(head)));
+    int n = LZ4_compress_fast((const char *)record.ptr, (char *)data, (int)record.len,
+                              (int)(cap - sizeof(head)), LZ4_ACCELERATION);
 
     PW_INVARIANT(n > 0);
     if ((size_t)n >= record.len) {
