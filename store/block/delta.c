@@ -18,24 +18,21 @@ enum {
 static void
 pack32(uint8_t *out, const uint64_t *v, uint32_t w)
 {
-    unsigned __int128 acc = 0;
-    uint32_t have = 0;
+    uint64_t acc = 0;
+    uint32_t have = 0; /* bits of acc, fewer than 64 */
 
     for (uint32_t i = 0; i < PACK; i++) {
-        acc |= (unsigned __int128)v[i] << have;
+        acc |= v[i] << have;
         have += w;
         if (have >= 64) {
-            uint64_t word = (uint64_t)acc;
-
-            memcpy(out, &word, sizeof(word));
-            out += sizeof(word);
-            acc >>= 64;
+            memcpy(out, &acc, sizeof(acc));
+            out += sizeof(acc);
             have -= 64;
+            acc = have == 0 ? 0 : v[i] >> (w - have);
         }
     }
-    for (; have > 0; have = have > 8 ? have - 8 : 0, acc >>= 8) {
-        *out++ = (uint8_t)acc;
-    }
+    /* 32 values of an odd width end in the middle of a word. */
+    memcpy(out, &acc, have / 8);
 }
 
 /* Differences of up to a block of values, relative to the smallest, and that one. */
