@@ -1,7 +1,7 @@
 """Steps of perf/run.sh about what outlives the process: the log, its replay, heads that become blocks."""
-import mmap, os, re, tempfile, threading, time
+import contextlib, hashlib, mmap, os, re, subprocess, tempfile, threading, time
 
-from rig import ENOUGH, PUNCTUAL, SPIN, Appliance, busy_us, give_up, median, undisturbed, unpack_us
+from rig import ENOUGH, PUNCTUAL, SPIN, Appliance, busy_us, give_up, in_namespace, median, undisturbed, unpack_us
 
 DIRECT = getattr(os, 'O_DIRECT', 0)
 BLOCK, SEGMENT = 4096, 64 << 20
@@ -13,6 +13,8 @@ BEHIND = ('wal-', 'pw-flush', 'pw-prefault')
 # Answers wait for the disk, so more of them wait at once. A disk that stalls leaves some unsent at the end: they count
 # in the percentiles, and are no reason to give up.
 MANY = (*PUNCTUAL, '-connections', 64, '-allow-errors', *ENOUGH)
+# Threads of the kernel that work for whoever writes: flushes, the journal, writing back.
+KERNEL = ('kworker/', 'jbd2/')
 CUT_PROFILES = {'quick': 20000, 'normal': 100000, 'full': 100000}
 
 
@@ -44,13 +46,78 @@ def disk_alone_us(folder, size, seconds):
 
 
 def behind_s(a):
-    """CPU of the threads behind the pollers, by name."""
+    """CPU of the threads behind the pollers, by name, and of the kernel's that work for them."""
     out = {}
     for thread, cpu in a.threads_cpu_s().items():
         name = thread.split()[1]
         if name.startswith(BEHIND):
             out[name] = out.get(name, 0) + cpu
+    out['kernel'] = kernel_s()
     return out
+
+
+def kernel_s():
+    """CPU of the kernel's threads that work for the disk, all of them: on a quiet machine nobody else gives them work."""
+    total = 0
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError), open('/proc/%s/comm' % pid) as name:
+            if name.read().startswith(KERNEL):
+                with open('/proc/%s/schedstat' % pid) as f:
+                    total += int(f.read().split()[0]) / 1e9
+    return total
+
+
+@contextlib.contextmanager
+def own_work_only():
+    """The link's receive work of the kernel, which is the clients', in threads of its own on CPU 0. Else it runs in
+    interrupts, and this kernel charges those to whatever thread they meet: the log's writer, the storage thread."""
+    ours, peer = ('/sys/class/net/%s/' % os.environ[k] for k in ('TB_IF', 'TB_PEER_IF'))
+    name = os.environ['TB_PEER_IF']
+
+    def turn(on):
+        with open(ours + 'threaded', 'w') as f:
+            f.write('%d' % on)
+        # The peer's end has a NAPI of its own only with GRO; without it, it goes by the backlog, which RPS moves.
+        steps = ['ethtool -K %s gro %s' % (name, 'on' if on else 'off'), 'echo %d >%sthreaded' % (on, peer)]
+        steps = (steps if on else steps[::-1]) + ['echo %d >%squeues/rx-0/rps_cpus' % (not on, peer)]
+        subprocess.run(in_namespace('bash', '-ec', '; '.join(steps)), check=True)
+    turn(True)
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError), open('/proc/%s/comm' % pid) as f:
+            if f.read().startswith('napi/' + os.environ['TB_IF'][:-1]):
+                os.sched_setaffinity(int(pid), {0})
+    try:
+        yield
+    finally:
+        turn(False)
+
+
+class Control(threading.Thread):
+    """Known work on CPU 0, and what its thread is charged for one piece of it: beside a load the same as alone, or
+    somebody else's work is charged to threads there."""
+
+    def __init__(self):
+        threading.Thread.__init__(self, daemon=True)
+        self.done, self.us = threading.Event(), 0
+
+    def run(self):
+        data, cpu, pieces = bytes(1 << 16), 0, 0
+        while not self.done.wait(0.003):
+            t0 = time.thread_time()
+            hashlib.sha256(data).digest()
+            cpu += time.thread_time() - t0
+            pieces += 1
+        self.us = cpu * 1e6 / pieces
+
+    @staticmethod
+    def beside(what):
+        """What one piece was charged while what() ran, and its result."""
+        control = Control()
+        control.start()
+        result = what()
+        control.done.set()
+        control.join()
+        return control.us, result
 
 
 def flush(a):
@@ -87,7 +154,8 @@ def show_all(run, name, values, digits=0):
 
 def whole_path(run, a):
     """CPU of a push from its packets to the disk, its share of block writing included."""
-    net, behind, ratio, unpack = [], [], [], []
+    net, behind, ratio, unpack, charged, commits = [], [], [], [], [], []
+    alone, _ = Control.beside(lambda: a.rest(lambda: time.sleep(0.5)))
     for _ in range(run.rounds('log')):
         unpack.append(a.rest(unpack_us))
 
@@ -96,20 +164,24 @@ def whole_path(run, a):
             f, d = a.load('-duration', run.seconds('log'), '-connections', 64, '-warmup', 0.2, *ENOUGH)
             after = behind_s(a)
             n = d['pyrowire_ingester_records_total']
+            commits.append(n / max(1, d['pyrowire_wal_commits_total']))
             return busy_us(d, n)[0], {k: (after[k] - before.get(k, 0)) * 1e6 / n for k in after}, f['pushes_per_s']
-        polled, others, rate = undisturbed(a, 'rte-worker', load)
+        us, (polled, others, rate) = Control.beside(lambda: undisturbed(a, 'rte-worker', load))
+        charged.append(us / alone)
         net.append(polled)
         behind.append(others)
     m0, t0 = a.metrics(), behind_s(a)
     flush(a)
     m1, t1 = a.metrics(), behind_s(a)
     pushes = m1['pyrowire_ingester_records_total']
-    blocks = (t1['pw-flush'] - t0['pw-flush']) * 1e6 / pushes
+    blocks = sum(t1[k] - t0[k] for k in ('pw-flush', 'kernel')) * 1e6 / pushes
     for i, unpacked in enumerate(unpack):
         ratio.append((net[i] + sum(behind[i].values()) + blocks) / unpacked)
     show_all(run, 'log_poller_us_per_push', net, 1)
     for name in sorted(behind[0]):
         show_all(run, 'log_%s_us_per_push' % name.replace('-', '_'), [b.get(name, 0) for b in behind], 1)
+    show_all(run, 'log_records_per_commit', commits, 1)
+    show_all(run, 'log_control_ratio', charged, 2)
     run.show('log_blocks_us_per_push', blocks, 1, 'CPU of writing %d pushes as blocks' % pushes)
     show_all(run, 'log_unpack_ratio', ratio, 2)
     return m1['pyrowire_flush_bytes_total'] - m0['pyrowire_flush_bytes_total'], pushes
@@ -146,7 +218,8 @@ def step_log(run):
         show_all(run, 'group_' + k, [f[k] for f in group])
     bound = median(f['p99_us'] for f in none) + 2.5 * percentile(disk, 0.99)
     run.show('log_p99_bound', median(f['p99_us'] for f in group) / bound, 2, 'of %.0f us' % bound)
-    whole_path(run, a)
+    with own_work_only():
+        whole_path(run, a)
     a.stop()
 
 
