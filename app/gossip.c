@@ -91,8 +91,10 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
 {
     const struct pw_config_memberlist *c = g->cfg;
     const char *http = g->app->cfg->http_listen_address;
+    static const uint8_t none[16];
     uint8_t ip[4] = {127, 0, 0, 1};
     const char *text = NULL;
+    char nic6[INET6_ADDRSTRLEN];
 
     if (c->advertise_addr[0] != 0) {
         text = c->advertise_addr;
@@ -101,16 +103,21 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
         text = c->bind_addr;
     } else if (g->app->nic.addr != 0) {
         pw_store_be32(ip, g->app->nic.addr);
+    } else if (memcmp(g->app->nic.addr6, none, sizeof(none)) != 0) {
+        text = inet_ntop(AF_INET6, g->app->nic.addr6, nic6, sizeof(nic6));
     } else if (!is_wildcard(http)) {
         text = http;
     } else {
         (void)private_address(ip);
     }
-    if (text != NULL && inet_pton(AF_INET, text, ip) != 1) {
-        pw_text_printf(why, "%s is no IPv4 address; set memberlist.advertise-addr", text);
+    if (text == NULL) {
+        g->addr = pw_ml_addr_ip4(ip, port);
+        return 0;
+    }
+    if (pw_ml_addr_read(text, port, &g->addr) != 0) {
+        pw_text_printf(why, "%s is no IP address; set memberlist.advertise-addr", text);
         return PW_EINVAL;
     }
-    g->addr = pw_ml_addr_ip4(ip, port);
     return 0;
 }
 
@@ -120,37 +127,46 @@ static const char *
 listen_address(const struct pw_gossip *g)
 {
     const char *http = g->app->cfg->http_listen_address;
-    struct in_addr ip;
+    struct pw_ml_addr a;
 
     if (g->cfg->bind_addr[0] != 0) {
-        return is_wildcard(g->cfg->bind_addr) ? "0.0.0.0" : g->cfg->bind_addr;
+        return is_wildcard(g->cfg->bind_addr) ? "::" : g->cfg->bind_addr;
     }
-    if (g->app->nic.addr != 0 || is_wildcard(http)) {
-        return "0.0.0.0";
+    if (g->app->nic.has_port || is_wildcard(http)) {
+        return "::";
     }
-    return inet_pton(AF_INET, http, &ip) == 1 ? http : "127.0.0.1";
+    return pw_ml_addr_read(http, 0, &a) == 0 ? http : "127.0.0.1";
 }
 
 static int
 listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET,
-                              .sin_port = htons((uint16_t)g->cfg->bind_port)};
     const char *addr = listen_address(g);
-    socklen_t len = sizeof(sin);
-    int one = 1, fd;
+    union gossip_sockaddr sa;
+    struct pw_ml_addr a;
+    int one = 1, off = 0, fd;
 
-    if (inet_pton(AF_INET, addr, &sin.sin_addr) != 1) {
-        pw_text_printf(why, "memberlist.bind-addr %s is no IPv4 address", addr);
+    if (pw_ml_addr_read(addr, (uint16_t)g->cfg->bind_port, &a) != 0) {
+        pw_text_printf(why, "memberlist.bind-addr %s is no IP address", addr);
         return PW_EINVAL;
     }
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    socklen_t len = gossip_sockaddr(&a, &sa);
+
+    fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 && strcmp(addr, "::") == 0) { /* a kernel without IPv6 */
+        a = pw_ml_addr_ip4((const uint8_t[]){0, 0, 0, 0}, a.port);
+        len = gossip_sockaddr(&a, &sa);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    }
     if (fd < 0) {
         return -errno;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&sin, &len) != 0) {
+    if (sa.any.sa_family == AF_INET6) { /* "::" takes IPv4 too */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    }
+    if (bind(fd, &sa.any, len) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
+        getsockname(fd, &sa.any, &len) != 0) {
         int rc = -errno;
 
         close(fd);
@@ -159,7 +175,7 @@ listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
         return rc;
     }
     g->listen_fd = fd;
-    *port = ntohs(sin.sin_port);
+    *port = ntohs(sa.any.sa_family == AF_INET ? sa.ip4.sin_port : sa.ip6.sin6_port);
     return 0;
 }
 

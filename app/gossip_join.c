@@ -1,5 +1,6 @@
 /* Seeds: looked up, asked, and asked again with growing patience (contract ring.md 4.4). */
 #include "app/gossip_priv.h"
+#include "app/gossip_srv.h"
 #include "base/log.h"
 
 #include <arpa/inet.h>
@@ -32,32 +33,47 @@ let_go(struct gossip_lookup *l)
     }
 }
 
-/* "host", "host:port", each perhaps with dns+ before it, which asks for what we do anyway. */
-static bool
+/* "host", "host:port", "[::1]", "[::1]:port", "::1"; without a port the gossip's own. */
+static void
 split_seed(const char *seed, char *host, size_t cap, char port[8])
 {
-    const char *colon;
+    const char *colon = strrchr(seed, ':');
+    const char *bracket = strrchr(seed, ']');
+    bool bare6 = bracket == NULL && colon != NULL && strchr(seed, ':') != colon;
 
-    seed += strncmp(seed, "dns+", 4) == 0 ? 4 : 0;
-    colon = strrchr(seed, ':');
     snprintf(port, 8, "%u", GOSSIP_PORT);
-    if (colon != NULL && strlen(colon + 1) > 0 && strlen(colon + 1) < 8) {
+    if (colon != NULL && !bare6 && colon > bracket && strlen(colon + 1) > 0 &&
+        strlen(colon + 1) < 8) {
         snprintf(port, 8, "%s", colon + 1);
-        snprintf(host, cap, "%.*s", (int)(colon - seed), seed);
     } else {
-        snprintf(host, cap, "%s", seed);
+        colon = seed + strlen(seed);
     }
-    return strncmp(seed, "dnssrv", 6) != 0;
+    if (bracket != NULL && seed[0] == '[') {
+        seed++;
+        colon = bracket;
+    }
+    snprintf(host, cap, "%.*s", (int)(colon - seed), seed);
 }
 
 static void
-add_address(struct gossip_lookup *l, const struct sockaddr_in *sin)
+add_address(struct gossip_lookup *l, const struct addrinfo *ai)
 {
-    uint8_t ip[4];
-    struct pw_ml_addr a;
+    struct pw_ml_addr a = {.ip_len = 16};
+    union gossip_sockaddr sa;
 
-    memcpy(ip, &sin->sin_addr, sizeof(ip));
-    a = pw_ml_addr_ip4(ip, ntohs(sin->sin_port));
+    if (ai->ai_addrlen > sizeof(sa)) {
+        return;
+    }
+    memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
+    if (ai->ai_family == AF_INET) {
+        uint8_t ip[4];
+
+        memcpy(ip, &sa.ip4.sin_addr, sizeof(ip));
+        a = pw_ml_addr_ip4(ip, ntohs(sa.ip4.sin_port));
+    } else {
+        memcpy(a.ip, &sa.ip6.sin6_addr, 16);
+        a.port = ntohs(sa.ip6.sin6_port);
+    }
     for (uint32_t i = 0; i < l->found; i++) {
         if (pw_ml_addr_equal(&a, &l->addr[i])) {
             return;
@@ -69,31 +85,69 @@ add_address(struct gossip_lookup *l, const struct sockaddr_in *sin)
 }
 
 static void
-look_up(struct gossip_lookup *l, const char *seed)
+no_address(const char *name, const char *why)
 {
-    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
-    char host[PW_CONFIG_TEXT_BYTES], port[8], quoted[PW_CONFIG_TEXT_BYTES];
+    char quoted[PW_CONFIG_TEXT_BYTES];
+
+    pw_log(PW_LOG_WARN, module,
+           "msg=\"a name of memberlist.join has no address\" name=%s err=\"%s\"",
+           pw_log_quote(quoted, sizeof(quoted), pw_slice_str(name)), why);
+}
+
+static void
+look_up_host(struct gossip_lookup *l, const char *host, const char *port)
+{
+    /* No AI_ADDRCONFIG: a seed on ::1 is there on a host without any other IPv6 address. */
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    const char *why = "SRV records are not looked up here";
+    int rc = getaddrinfo(host, port, &hints, &list);
 
-    if (split_seed(seed, host, sizeof(host), port)) {
-        int rc = getaddrinfo(host, port, &hints, &list);
-
-        why = rc == 0 ? NULL : gai_strerror(rc);
-    }
-    if (why != NULL) {
-        pw_log(PW_LOG_WARN, module,
-               "msg=\"a name of memberlist.join has no address\" name=%s err=\"%s\"",
-               pw_log_quote(quoted, sizeof(quoted), pw_slice_str(seed)), why);
+    if (rc != 0) {
+        no_address(host, gai_strerror(rc));
         return;
     }
     for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
-        struct sockaddr_in sin;
-
-        memcpy(&sin, a->ai_addr, sizeof(sin));
-        add_address(l, &sin);
+        if (a->ai_family == AF_INET || a->ai_family == AF_INET6) {
+            add_address(l, a);
+        }
     }
     freeaddrinfo(list);
+}
+
+/* The records say host and port of each; a port that the seed says does not count. */
+static void
+look_up_service(struct gossip_lookup *l, const char *name)
+{
+    struct gossip_srv srv[GOSSIP_SEEDS_MAX];
+    char host[PW_CONFIG_TEXT_BYTES], port[8];
+
+    split_seed(name, host, sizeof(host), port);
+    int n = gossip_srv_look_up(host, srv, GOSSIP_SEEDS_MAX);
+
+    if (n <= 0) {
+        no_address(name, n == 0 ? "no SRV records" : pw_err_text(n));
+    }
+    for (int i = 0; i < n; i++) {
+        snprintf(port, sizeof(port), "%u", srv[i].port);
+        look_up_host(l, srv[i].target, port);
+    }
+}
+
+/* A prefix says what to ask for; without one, and with dns+, that is addresses (contract operations.md 1.3). */
+static void
+look_up(struct gossip_lookup *l, const char *seed)
+{
+    static const char *const service[] = {"dnssrvnoa+", "dnssrv+"};
+    char host[PW_CONFIG_TEXT_BYTES], port[8];
+
+    for (uint32_t i = 0; i < PW_ARRAY_LEN(service); i++) {
+        if (strncmp(seed, service[i], strlen(service[i])) == 0) {
+            look_up_service(l, seed + strlen(service[i]));
+            return;
+        }
+    }
+    split_seed(seed + (strncmp(seed, "dns+", 4) == 0 ? 4 : 0), host, sizeof(host), port);
+    look_up_host(l, host, port);
 }
 
 static void *

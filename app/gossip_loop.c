@@ -36,6 +36,27 @@ unlock(struct pw_gossip *g)
 
 /* --- Sockets ------------------------------------------------------------------------------------ */
 
+socklen_t
+gossip_sockaddr(const struct pw_ml_addr *a, union gossip_sockaddr *sa)
+{
+    uint8_t four[4];
+
+    *sa = (union gossip_sockaddr){0};
+    if (pw_ml_addr_is_ip4(a, four)) {
+        sa->ip4.sin_family = AF_INET;
+        sa->ip4.sin_port = htons(a->port);
+        memcpy(&sa->ip4.sin_addr, four, sizeof(four));
+        return sizeof(sa->ip4);
+    }
+    if (a->ip_len != 16) {
+        return 0;
+    }
+    sa->ip6.sin6_family = AF_INET6;
+    sa->ip6.sin6_port = htons(a->port);
+    memcpy(&sa->ip6.sin6_addr, a->ip, 16);
+    return sizeof(sa->ip6);
+}
+
 static struct gossip_socket *
 free_socket(struct pw_gossip *g, enum gossip_kind kind)
 {
@@ -95,21 +116,20 @@ set_interest(struct pw_gossip *g, struct gossip_socket *s, int op, uint32_t even
 static bool
 connect_to(struct pw_gossip *g, struct gossip_socket *s)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(s->to.port)};
-    uint8_t ip[4];
+    union gossip_sockaddr sa;
+    socklen_t len = gossip_sockaddr(&s->to, &sa);
     int one = 1;
 
-    if (!pw_ml_addr_is_ip4(&s->to, ip)) {
-        return false; /* IPv6 members are listed, not talked to */
+    if (len == 0) {
+        return false;
     }
-    memcpy(&sin.sin_addr, ip, sizeof(ip));
-    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    s->fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0) {
         return false;
     }
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     s->connecting = true;
-    return (connect(s->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 || errno == EINPROGRESS) &&
+    return (connect(s->fd, &sa.any, len) == 0 || errno == EINPROGRESS) &&
            set_interest(g, s, EPOLL_CTL_ADD, EPOLLOUT) == 0;
 }
 

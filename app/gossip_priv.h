@@ -12,6 +12,9 @@
 #include "app/parts.h"
 #include "ring/memberlist.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 enum {
     GOSSIP_WRITES_MAX = 256, /* packets waiting or being written */
     GOSSIP_SOCKETS_MAX = PW_ML_CONNECTIONS_MAX + GOSSIP_WRITES_MAX,
@@ -76,6 +79,14 @@ struct pw_gossip {
     _Atomic uint64_t packets_dropped, sockets_failed, timeouts;
 };
 
+union gossip_sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+};
+
+/* gossip_loop.c: its length; 0: the address is none. */
+socklen_t gossip_sockaddr(const struct pw_ml_addr *a, union gossip_sockaddr *sa);
 int64_t gossip_mono_ms(void);
 struct pw_ml_now gossip_now(void);
 

@@ -531,14 +531,15 @@ pw_ml_conn_input(struct pw_ml_conn *c, struct pw_slice bytes, struct pw_ml_now n
     PW_UNREACHABLE("state of a connection");
 }
 
-/* "1.2.3.4:7946": where the sender is reached, should its ping not say. */
+/* "1.2.3.4:7946" or "[::1]:7946": where the sender is reached, should its ping not say. */
 static struct pw_ml_addr
 read_from(struct pw_slice text)
 {
     struct pw_ml_addr none = {0};
+    struct pw_ml_addr a;
     char copy[PW_ML_ADDR_TEXT];
-    uint8_t ip[4];
     char *colon;
+    size_t host;
     long port;
 
     if (text.len == 0 || text.len >= sizeof(copy)) {
@@ -547,15 +548,20 @@ read_from(struct pw_slice text)
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = 0;
     colon = strrchr(copy, ':');
-    if (colon == NULL) {
+    if (colon == NULL || colon == copy) {
         return none;
     }
     *colon = 0;
+    host = (size_t)(colon - copy);
     port = strtol(colon + 1, NULL, 10);
-    if (port <= 0 || port > UINT16_MAX || inet_pton(AF_INET, copy, ip) != 1) {
+    if (port <= 0 || port > UINT16_MAX) {
         return none;
     }
-    return pw_ml_addr_ip4(ip, (uint16_t)port);
+    if (copy[0] == '[' && copy[host - 1] == ']') {
+        copy[host - 1] = 0;
+        return pw_ml_addr_read(copy + 1, (uint16_t)port, &a) == 0 ? a : none;
+    }
+    return pw_ml_addr_read(copy, (uint16_t)port, &a) == 0 ? a : none;
 }
 
 static void

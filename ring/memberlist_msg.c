@@ -565,6 +565,19 @@ pw_ml_addr_ip4(const uint8_t ip[4], uint16_t port)
     return a;
 }
 
+int
+pw_ml_addr_read(const char *ip, uint16_t port, struct pw_ml_addr *a)
+{
+    uint8_t four[4];
+
+    if (inet_pton(AF_INET, ip, four) == 1) {
+        *a = pw_ml_addr_ip4(four, port);
+        return 0;
+    }
+    *a = (struct pw_ml_addr){.ip_len = 16, .port = port};
+    return inet_pton(AF_INET6, ip, a->ip) == 1 ? 0 : PW_EINVAL;
+}
+
 void
 pw_ml_addr_text(const struct pw_ml_addr *a, char text[PW_ML_ADDR_TEXT])
 {

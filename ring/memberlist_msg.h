@@ -73,6 +73,8 @@ void pw_ml_msg_write(enum pw_ml_type type, const struct pw_ml_msg *m, struct pw_
 bool pw_ml_addr_equal(const struct pw_ml_addr *a, const struct pw_ml_addr *b);
 /* From four bytes, in the 16 byte form that stock sends. */
 struct pw_ml_addr pw_ml_addr_ip4(const uint8_t ip[4], uint16_t port);
+/* "1.2.3.4" or "::1". 0 or PW_EINVAL. */
+PW_MUST_USE int pw_ml_addr_read(const char *ip, uint16_t port, struct pw_ml_addr *a);
 /* True and the four bytes when it is an IPv4 address in either form. */
 bool pw_ml_addr_is_ip4(const struct pw_ml_addr *a, uint8_t ip[4]);
 /* "127.0.0.1:7946", "[::1]:7946". */

@@ -20,14 +20,14 @@ struct member {
     struct pw_config cfg;
 };
 
-/* seed: the port of another member, 0 none. */
+/* At an address; seed: the port of another member there, 0 none. */
 static struct member *
-start(const char *name, uint16_t seed)
+start_at(const char *address, const char *name, uint16_t seed)
 {
     struct member *m = calloc(1, sizeof(*m));
-    char node[64], join[64];
+    char bind[64], node[64], join[64];
     const char *argv[] = {"pyrowire",
-                          "-memberlist.bind-addr=127.0.0.1",
+                          bind,
                           "-memberlist.bind-port=0",
                           "-memberlist.gossip-interval=20ms",
                           "-memberlist.randomize-node-name=false",
@@ -37,7 +37,10 @@ start(const char *name, uint16_t seed)
 
     assert_non_null(m);
     snprintf(node, sizeof(node), "-memberlist.nodename=%s", name);
-    snprintf(join, sizeof(join), "-memberlist.join=127.0.0.1:%u", seed);
+    snprintf(bind, sizeof(bind), "-memberlist.bind-addr=%s", address);
+    snprintf(join, sizeof(join),
+             strchr(address, ':') != NULL ? "-memberlist.join=[%s]:%u" : "-memberlist.join=%s:%u",
+             address, seed);
     pw_text_init(&out, 1 << 16);
     pw_text_init(&why, 1 << 16);
     assert_int_equal(pw_config_parse_cold(&m->cfg, seed != 0 ? 7 : 6, argv, &out, &why), 0);
@@ -47,6 +50,12 @@ start(const char *name, uint16_t seed)
     pw_text_fini(&out);
     pw_text_fini(&why);
     return m;
+}
+
+static struct member *
+start(const char *name, uint16_t seed)
+{
+    return start_at("127.0.0.1", name, seed);
 }
 
 static void
@@ -145,16 +154,17 @@ connect_to(uint16_t port)
 
 /* --- Tests ------------------------------------------------------------------------------------------ */
 
+/* Three that listen at one address, each told of the one before. */
 static void
-test_join__three__one_cluster_and_one_store(void **state)
+join_three(const char *address)
 {
-    struct member *a = start("a", 0), *b, *c;
+    struct member *a = start_at(address, "a", 0), *b, *c;
 
     add_instance(a, "from-a");
-    b = start("b", port_of(a));
+    b = start_at(address, "b", port_of(a));
     wait_joined(b);
     assert_true(has_instance(b, "from-a")); /* who registers now knows the ring */
-    c = start("c", port_of(b));
+    c = start_at(address, "c", port_of(b));
     wait_count(a, PW_ML_STATE_ALIVE, 3);
     wait_count(b, PW_ML_STATE_ALIVE, 3);
     wait_count(c, PW_ML_STATE_ALIVE, 3);
@@ -164,6 +174,29 @@ test_join__three__one_cluster_and_one_store(void **state)
     end(c);
     end(b);
     end(a);
+}
+
+static void
+test_join__three__one_cluster_and_one_store(void **state)
+{
+    join_three("127.0.0.1");
+}
+
+static void
+test_join__three_over_ip6__one_cluster_and_one_store(void **state)
+{
+    const struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has_ip6 = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!has_ip6) {
+        print_message("this host has no ::1\n");
+        skip();
+    }
+    join_three("::1");
 }
 
 static void
@@ -285,6 +318,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join__three__one_cluster_and_one_store),
+        cmocka_unit_test(test_join__three_over_ip6__one_cluster_and_one_store),
         cmocka_unit_test(test_stop__last_change_and_leaving__are_told),
         cmocka_unit_test(test_join__nobody_there__goes_on_alone),
         cmocka_unit_test(test_join__seed_comes_later__joined_by_a_later_attempt),

@@ -146,6 +146,33 @@ test_read__liberal_forms__taken(void **state)
     assert_int_equal(m.meta.len, 0);
 }
 
+/* Go writes its ints in signed forms; who writes them unsigned (ring.md 4.3) is read as well. */
+static void
+test_read__ints_in_signed_and_unsigned_forms__the_same(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } in[] = {
+        {"\x83\xa4Join\xc2\xa5Nodes\xd1\0\xc8\xacUserStateLen\xd2\0\0\x9c\x40",
+         sizeof("\x83\xa4Join\xc2\xa5Nodes\xd1\0\xc8\xacUserStateLen\xd2\0\0\x9c\x40") - 1},
+        {"\x83\xa4Join\xc2\xa5Nodes\xcc\xc8\xacUserStateLen\xcd\x9c\x40",
+         sizeof("\x83\xa4Join\xc2\xa5Nodes\xcc\xc8\xacUserStateLen\xcd\x9c\x40") - 1},
+        {"\x83\xa4Join\xc2\xa5Nodes\xd3\0\0\0\0\0\0\0\xc8\xacUserStateLen\xce\0\0\x9c\x40",
+         sizeof("\x83\xa4Join\xc2\xa5Nodes\xd3\0\0\0\0\0\0\0\xc8\xacUserStateLen\xce\0\0\x9c\x40") -
+             1},
+    };
+    struct pw_ml_msg m;
+
+    (void)state;
+    for (size_t i = 0; i < PW_ARRAY_LEN(in); i++) {
+        assert_int_equal(pw_ml_msg_read(PW_ML_PUSH_PULL, pw_slice(in[i].bytes, in[i].len), &m),
+                         in[i].len);
+        assert_int_equal(m.nodes, 200);
+        assert_int_equal(m.user_bytes, 40000);
+    }
+}
+
 static void
 test_read__cut_anywhere__more(void **state)
 {
@@ -313,6 +340,29 @@ test_crc32__check_value_of_the_polynomial(void **state)
     assert_int_equal(pw_ml_crc32(LIT("123456789")), 0xCBF43926);
 }
 
+static void
+test_addr_read__both_families__written_as_read(void **state)
+{
+    static const char *const bad[] = {"", "1.2.3", "1.2.3.4:5", "[::1]", "host", "1::2::3"};
+    char text[PW_ML_ADDR_TEXT];
+    struct pw_ml_addr a, b;
+
+    (void)state;
+    assert_int_equal(pw_ml_addr_read("10.0.0.7", 7946, &a), 0);
+    assert_int_equal(a.ip_len, 16); /* as stock sends it, ring.md 4.3 */
+    pw_ml_addr_text(&a, text);
+    assert_string_equal(text, "10.0.0.7:7946");
+    assert_int_equal(pw_ml_addr_read("fd00::7", 7946, &b), 0);
+    pw_ml_addr_text(&b, text);
+    assert_string_equal(text, "[fd00::7]:7946");
+    assert_false(pw_ml_addr_equal(&a, &b));
+    assert_int_equal(pw_ml_addr_read("::ffff:10.0.0.7", 7946, &b), 0);
+    assert_true(pw_ml_addr_equal(&a, &b));
+    for (size_t i = 0; i < PW_ARRAY_LEN(bad); i++) {
+        assert_int_equal(pw_ml_addr_read(bad[i], 1, &a), PW_EINVAL);
+    }
+}
+
 int
 main(void)
 {
@@ -322,6 +372,8 @@ main(void)
         cmocka_unit_test(test_packet_write__ack__bytes_of_the_contract),
         cmocka_unit_test(test_packet_write__leave__bytes_of_the_contract),
         cmocka_unit_test(test_write__int_is_signed_uint_is_not),
+        cmocka_unit_test(test_read__ints_in_signed_and_unsigned_forms__the_same),
+        cmocka_unit_test(test_addr_read__both_families__written_as_read),
         cmocka_unit_test(test_read__liberal_forms__taken),
         cmocka_unit_test(test_read__cut_anywhere__more),
         cmocka_unit_test(test_read__not_what_the_field_is__bad),
