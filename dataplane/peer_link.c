@@ -182,6 +182,7 @@ pw_link_open(struct pw_link *l, const char *peer_id, const struct pw_link_addr *
     s->index = at;
     s->client = true;
     s->addr = *addr;
+    s->path_bytes = 0;
     memcpy(s->id, peer_id, n + 1);
     pw_link_session_seek(l, s, l->tick_us);
     return (int)at;

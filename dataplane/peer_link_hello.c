@@ -43,24 +43,11 @@ handshake_open(struct pw_link *l, uint8_t *bytes, size_t len)
     return body;
 }
 
-/* The longer header of IPv6 comes out of the same frame. */
-static uint16_t
-datagram_max(const struct pw_link *l, const struct pw_link_addr *addr)
-{
-    enum { IP6_MORE = 20 };
-    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    uint32_t least = l->packet_bytes - IP6_MORE < PW_LINK_PACKET_BYTES_MIN
-                         ? PW_LINK_PACKET_BYTES_MIN
-                         : l->packet_bytes - IP6_MORE;
-
-    return memcmp(addr->ip, mapped, sizeof(mapped)) == 0 ? l->packet_bytes : (uint16_t)least;
-}
-
 size_t
 pw_link_hello_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf)
 {
     struct pw_link_hello h = {.session = s->local_id,
-                              .packet_bytes = datagram_max(l, &s->addr),
+                              .packet_bytes = pw_link_datagram_max(l, s),
                               .from = pw_slice_str(l->self_id),
                               .to = pw_slice_str(s->id)};
 
@@ -142,7 +129,8 @@ half_begin(struct pw_link *l, struct pw_link_session *s, const struct pw_link_he
     s->state = PW_LINK_STATE_HALF;
     s->remote_id = h->session;
     s->addr = *from;
-    s->packet_bytes = datagram_max(l, from);
+    s->path_bytes = 0;
+    s->packet_bytes = pw_link_datagram_max(l, s);
     s->packet_bytes = h->packet_bytes < s->packet_bytes ? h->packet_bytes : s->packet_bytes;
     memcpy(s->id, h->from.ptr, h->from.len);
     s->id[h->from.len] = 0;

@@ -22,6 +22,10 @@ uint32_t pw_link_tick(struct pw_link *l, uint64_t now_us);
 /* Writes the next datagram into buf, whose room is at least packet_bytes, and whither; its length, or 0: there
  * is no more for now. */
 size_t pw_link_output(struct pw_link *l, uint8_t *buf, struct pw_link_addr *to, uint64_t now_us);
+/* A router says that datagrams of more than `bytes` do not reach that address, from the port to.local (0: any): the sessions
+ * there go on with smaller ones. A session of ours has to begin again for that: its calls are done with PW_LINK_DEAD. */
+void pw_link_too_big(struct pw_link *l, const struct pw_link_addr *to, uint32_t bytes,
+                     uint64_t now_us);
 /* When tick wants to be called at the latest; 0: output has something. UINT64_MAX: never. */
 uint64_t pw_link_next_us(const struct pw_link *l);
 uint16_t pw_link_packet_bytes(const struct pw_link *l);

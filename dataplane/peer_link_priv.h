@@ -185,6 +185,9 @@ struct pw_link_session {
     char id[PW_LINK_ID_BYTES_MAX + 1]; /* the peer's */
     uint16_t fragment_bytes;
     uint16_t packet_bytes;
+    uint16_t
+        path_bytes; /* client: what the path takes, as a router said at path_us; 0: nobody did */
+    uint64_t path_us;
 
     /* Handshake. */
     uint8_t client_nonce[PW_LINK_SECRET_BYTES];
@@ -383,5 +386,8 @@ size_t pw_link_ack_put(struct pw_link_session *s, uint8_t *dst, uint64_t now_us)
 /* peer_link_output.c: the next packet of an open session; 0: none for now. */
 size_t pw_link_data_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf,
                            uint64_t now_us);
+
+/* peer_link_path.c: the largest datagram that may be offered to that peer. */
+uint16_t pw_link_datagram_max(const struct pw_link *l, const struct pw_link_session *s);
 
 #endif

@@ -91,10 +91,19 @@ pw_icmp4_error(struct pw_worker *w, const uint8_t *icmp, uint32_t len)
     uint32_t left = len - 8;
     uint32_t ihl = left == 0 ? 0 : (uint32_t)(ip[0] & 0xF) * 4;
     struct pw_tcp_quote q = {.too_big = icmp[1] == UNREACH_FRAG_NEEDED};
+    bool ours = left >= PW_IP4_BYTES && ip[0] >> 4 == 4 && ihl >= PW_IP4_BYTES &&
+                left >= ihl + QUOTE_TCP_BYTES && pw_load_be32(ip + 12) == w->address;
 
-    if (left < PW_IP4_BYTES || ip[0] >> 4 != 4 || ihl < PW_IP4_BYTES ||
-        left < ihl + QUOTE_TCP_BYTES || ip[9] != PW_IP4_PROTO_TCP ||
-        pw_load_be32(ip + 12) != w->address) {
+    if (ours && ip[9] == PW_IP4_PROTO_UDP && q.too_big) {
+        struct pw_udp_datagram d = {.port = pw_load_be16(ip + ihl + 2),
+                                    .local_port = pw_load_be16(ip + ihl)};
+        uint32_t mtu = pw_load_be16(icmp + 6);
+
+        pw_ip6_map(d.ip, pw_load_be32(ip + 16));
+        pw_udp_too_big(w, &d, mtu == 0 ? plateau(pw_load_be16(ip + 2)) : mtu);
+        return;
+    }
+    if (!ours || ip[9] != PW_IP4_PROTO_TCP) {
         pw_worker_drop(w, PW_DROP_ICMP_STALE);
         return;
     }
@@ -115,12 +124,22 @@ pw_icmp6_error(struct pw_worker *w, const uint8_t *icmp, uint32_t len)
     struct pw_tcp_quote q = {.v6 = true, .too_big = icmp[0] == PW_ICMP6_TOO_BIG};
 
     /* Our segments carry no extension headers: what quotes some is not ours. */
-    if (len < 8U + PW_IP6_BYTES + QUOTE_TCP_BYTES || ip[0] >> 4 != 6 || ip[6] != PW_IP6_NEXT_TCP ||
-        memcmp(ip + 8, w->ip6.address, 16) != 0) {
+    bool ours = len >= 8U + PW_IP6_BYTES + QUOTE_TCP_BYTES && ip[0] >> 4 == 6 &&
+                memcmp(ip + 8, w->ip6.address, 16) == 0;
+    uint32_t mtu = pw_load_be32(icmp + 4);
+
+    if (ours && ip[6] == PW_IP6_NEXT_UDP && q.too_big) {
+        struct pw_udp_datagram d = {.port = pw_load_be16(ip + PW_IP6_BYTES + 2),
+                                    .local_port = pw_load_be16(ip + PW_IP6_BYTES)};
+
+        memcpy(d.ip, ip + 24, 16);
+        pw_udp_too_big(w, &d, mtu < PW_IP6_MTU_MIN ? PW_IP6_MTU_MIN : mtu);
+        return;
+    }
+    if (!ours || ip[6] != PW_IP6_NEXT_TCP) {
         pw_worker_drop(w, PW_DROP_ICMP_STALE);
         return;
     }
-    uint32_t mtu = pw_load_be32(icmp + 4);
 
     q.mtu = mtu < PW_IP6_MTU_MIN ? PW_IP6_MTU_MIN : mtu; /* RFC 8201 4 */
     q.total_bytes = PW_IP6_BYTES + (uint32_t)pw_load_be16(ip + 4);

@@ -87,6 +87,20 @@ pw_udp_input6(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip6 *ip)
     }
 }
 
+void
+pw_udp_too_big(struct pw_worker *w, struct pw_udp_datagram *quoted, uint32_t ip_bytes)
+{
+    uint32_t headers = PW_UDP_BYTES;
+
+    headers += pw_ip6_mapped(quoted->ip) ? PW_IP4_BYTES : PW_IP6_BYTES;
+    if (w->udp.ctx == NULL || w->udp.too_big == NULL || quoted->local_port < w->udp.port ||
+        quoted->local_port - w->udp.port >= w->udp.ports || ip_bytes < headers) {
+        pw_worker_drop(w, PW_DROP_ICMP_STALE);
+        return;
+    }
+    w->udp.too_big(w->udp.ctx, quoted, ip_bytes - headers);
+}
+
 struct rte_mbuf *
 pw_udp_frame(struct pw_worker *w, uint8_t **payload, uint32_t *room)
 {

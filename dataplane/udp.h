@@ -37,6 +37,8 @@ struct pw_udp_user {
     uint16_t ports;
     /* Borrows the datagram. True: who sent it is a neighbour worth remembering. */
     bool (*input)(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d);
+    /* A router says that datagrams of more than `bytes` from that port of ours do not reach ip:port. NULL: not told. */
+    void (*too_big)(void *ctx, const struct pw_udp_datagram *quoted, uint32_t bytes);
     /* Once a turn, before frames go out; returns work done. */
     uint32_t (*flush)(void *ctx, struct pw_worker *w);
     /* As rest_us of struct pw_poller. */
@@ -49,6 +51,10 @@ PW_MUST_USE int pw_udp_bind_ctl(struct pw_worker *w, const struct pw_udp_user *u
 /* The packet at ip in m. Borrows m. */
 void pw_udp_input(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip4 *ip);
 void pw_udp_input6(struct pw_worker *w, struct rte_mbuf *m, const struct pw_ip6 *ip);
+
+/* An ICMP error says that the path takes packets of ip_bytes at most; quoted: whither, and from which port of ours. Not
+ * believed when no user has that port (counted). */
+void pw_udp_too_big(struct pw_worker *w, struct pw_udp_datagram *quoted, uint32_t ip_bytes);
 
 /* An empty frame whose payload may be written at *payload, up to *room; NULL: no buffer, or too many frames
  * wait for the port. */

@@ -87,6 +87,16 @@ flush(void *ctx, struct pw_worker *w)
     return work;
 }
 
+static void
+too_big(void *ctx, const struct pw_udp_datagram *quoted, uint32_t bytes)
+{
+    struct pw_worker_link *b = ctx;
+    struct pw_link_addr to = {.port = quoted->port, .local = quoted->local_port};
+
+    memcpy(to.ip, quoted->ip, sizeof(to.ip));
+    pw_link_too_big(b->link, &to, bytes, time_us(b));
+}
+
 static uint32_t
 rest_us(void *ctx)
 {
@@ -120,6 +130,7 @@ pw_worker_link_bind_ctl(struct pw_worker_link *b, struct pw_worker *w, struct pw
                                                     .port = port,
                                                     .ports = ports,
                                                     .input = input,
+                                                    .too_big = too_big,
                                                     .flush = flush,
                                                     .rest_us = rest_us});
 }

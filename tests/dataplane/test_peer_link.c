@@ -737,6 +737,50 @@ tap(void *ctx, uint32_t from, const uint8_t *bytes, size_t len)
 }
 
 static void
+longest(void *ctx, uint32_t from, const uint8_t *bytes, size_t len)
+{
+    size_t *most = ctx;
+
+    (void)from;
+    (void)bytes;
+    *most = len > *most ? len : *most;
+}
+
+static void
+test_pw_link_too_big__path_of_1000__a_new_session_within_it(void **state)
+{
+    struct pw_wire *w = pw_wire_new(11);
+    struct peer *a = joined(w, NULL);
+    struct peer *b = joined(w, NULL);
+    struct pw_link_addr to = pw_wire_addr(1);
+    size_t most = 0;
+
+    (void)state;
+    opened(a, 1);
+    pw_wire_run(w, 100000);
+    assert_int_equal(a->ups, 1);
+    to.port++; /* another's */
+    pw_link_too_big(a->link, &to, 1000, w->now_us);
+    assert_int_equal(a->downs, 0);
+    to.port--;
+    pw_link_too_big(a->link, &to, 1000, w->now_us);
+    assert_int_equal(a->downs, 1);
+    pw_wire_run(w, 100000);
+    assert_int_equal(a->ups, 2);
+    pw_link_too_big(a->link, &to, 1200, w->now_us); /* smaller already */
+    assert_int_equal(a->downs, 1);
+    assert_int_equal(pw_link_stat(a->link, "too_big"), 1);
+    w->tap = longest;
+    w->tap_ctx = &most;
+    assert_int_equal(run_load(w, a, 50, 5000000), 50);
+    assert_int_equal(b->requests, 50);
+    assert_true(most > 896 && most <= 960); /* 1000, down to a multiple of 64 */
+    left(a);
+    left(b);
+    pw_wire_free(w);
+}
+
+static void
 play(struct pw_wire *w, const struct recording *r)
 {
     for (uint32_t i = 0; i < r->n; i++) {
@@ -906,6 +950,7 @@ main(void)
         cmocka_unit_test(test_pw_link_input__no_memory_for_all__all_arrive_in_turn),
         cmocka_unit_test(test_pw_link_input__wrong_key__never_up_and_counted),
         cmocka_unit_test(test_pw_link_create_ctl__no_key__refused_unless_insecure),
+        cmocka_unit_test(test_pw_link_too_big__path_of_1000__a_new_session_within_it),
         cmocka_unit_test(test_pw_link_input__everything_replayed__nothing_twice),
         cmocka_unit_test(test_pw_link_input__garbage_between_good__served_and_counted),
         cmocka_unit_test(test_pw_link_input__hello_for_another__refused),

@@ -29,6 +29,22 @@ static const uint8_t zero_sum[] = {
     0x00, 0x00, 0x0a, 0x00, 0x00, 0x01, 0xfd, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x0a, 0x00, 0x00, 0x02, 0x0f, 0xc9, 0xc3, 0x50, 0x00, 0x0a, 0xff, 0xff, 0x1e, 0xbc};
 
+/* What a router answers to a datagram of ours to the peer: its MTU is 1300 (RFC 4443 3.2), and 1280 (RFC 1191 4). */
+static const uint8_t too_big6[] = {
+    0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x86, 0xdd, 0x60, 0x00,
+    0x00, 0x00, 0x00, 0x38, 0x3a, 0x40, 0xfd, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x0a, 0x00, 0x00, 0x02, 0xfd, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x0a, 0x00, 0x00, 0x01, 0x02, 0x00, 0x7a, 0xb1, 0x00, 0x00, 0x05, 0x14, 0x60, 0x00,
+    0x00, 0x00, 0x05, 0x98, 0x11, 0x40, 0xfd, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x0a, 0x00, 0x00, 0x01, 0xfd, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x0a, 0x00, 0x00, 0x02, 0x0f, 0xc9, 0xc3, 0x50, 0x05, 0x98, 0x12, 0x34};
+static const uint8_t too_big4[] = {
+    0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x08, 0x00,
+    0x45, 0x00, 0x00, 0x38, 0x00, 0x01, 0x00, 0x00, 0x40, 0x01, 0x66, 0xc2, 0x0a, 0x00,
+    0x00, 0x02, 0x0a, 0x00, 0x00, 0x01, 0x03, 0x04, 0x40, 0x28, 0x00, 0x00, 0x05, 0x00,
+    0x45, 0x00, 0x05, 0xdc, 0x00, 0x01, 0x40, 0x00, 0x40, 0x11, 0x00, 0x00, 0x0a, 0x00,
+    0x00, 0x01, 0x0a, 0x00, 0x00, 0x02, 0x0f, 0xc9, 0xc3, 0x50, 0x05, 0xc8, 0x00, 0x00};
+
 struct fix {
     struct pw_fake_port port;
     struct pw_worker *w;
@@ -36,6 +52,8 @@ struct fix {
     uint32_t heard;
     struct pw_udp_datagram last;
     uint8_t bytes[64];
+    uint32_t too_bigs, most;
+    struct pw_udp_datagram quoted;
 };
 
 static bool
@@ -49,6 +67,16 @@ heard(void *ctx, struct pw_worker *w, const struct pw_udp_datagram *d)
     f->last = *d;
     f->heard++;
     return true;
+}
+
+static void
+told(void *ctx, const struct pw_udp_datagram *quoted, uint32_t bytes)
+{
+    struct fix *f = ctx;
+
+    f->too_bigs++;
+    f->quoted = *quoted;
+    f->most = bytes;
 }
 
 static uint32_t
@@ -81,6 +109,7 @@ made(bool ours)
                                                                  .port = OUR_UDP,
                                                                  .ports = 1,
                                                                  .input = heard,
+                                                                 .too_big = told,
                                                                  .flush = nothing_to_flush,
                                                                  .rest_us = rest_us}),
                      0);
@@ -219,6 +248,29 @@ test_udp_send__unknown_neighbour_of_the_kernels__the_kernel_is_asked(void **stat
     expect_frame(f, answer, sizeof(answer));
 }
 
+static void
+test_udp_too_big__a_router_quotes_ours__the_user_is_told(void **state)
+{
+    struct fix *f = *state;
+    uint8_t ip4[16] = {[10] = 0xFF, [11] = 0xFF, 10, 0, 0, 2};
+
+    input(f, too_big6, sizeof(too_big6));
+    assert_int_equal(f->too_bigs, 1);
+    assert_int_equal(f->most, 1300 - 40 - 8);
+    assert_memory_equal(f->quoted.ip, f->peer, 16);
+    assert_int_equal(f->quoted.port, PEER_UDP);
+    assert_int_equal(f->quoted.local_port, OUR_UDP);
+    input(f, too_big4, sizeof(too_big4));
+    assert_int_equal(f->too_bigs, 2);
+    assert_int_equal(f->most, 1280 - 20 - 8);
+    assert_memory_equal(f->quoted.ip, ip4, 16);
+    f->w->udp.port++; /* the quoted port is nobody's now */
+    input(f, too_big6, sizeof(too_big6));
+    input(f, too_big4, sizeof(too_big4));
+    assert_int_equal(f->too_bigs, 2);
+    assert_int_equal(pw_worker_drops(f->w, "icmp_stale"), 2);
+}
+
 #define T(name, how) cmocka_unit_test_setup_teardown(name, how, pw_fake_worker_teardown)
 
 int
@@ -228,6 +280,7 @@ main(void)
         T(test_udp_input6__right_checksum__given_to_the_user, setup),
         T(test_udp_input6__each_lie__counted_under_its_name, setup),
         T(test_udp_send__neighbour_learned_from_a_datagram__frame_as_written_down, setup),
+        T(test_udp_too_big__a_router_quotes_ours__the_user_is_told, setup),
         T(test_udp_send__checksum_of_zero__sent_as_all_ones, setup),
         T(test_udp_send__unknown_neighbour_of_the_kernels__the_kernel_is_asked, setup_kernels),
     };
