@@ -21,7 +21,7 @@ pw_link_datagram_max(const struct pw_link *l, const struct pw_link_session *s)
 {
     uint16_t most = pw_ip6_mapped(s->addr.ip) ? l->packet_bytes
                                               : at_least_min(l->packet_bytes - IP6_MORE_BYTES);
-    bool known = s->path_bytes != 0 && l->tick_us - s->path_us < FORGET_US;
+    bool known = s->path_bytes != 0 && l->tick_us < s->path_us + FORGET_US;
 
     return known && s->path_bytes < most ? s->path_bytes : most;
 }
@@ -32,18 +32,20 @@ cut(struct pw_link *l, struct pw_link_session *s, uint16_t most, uint64_t now_us
 {
     bool up = s->state == PW_LINK_STATE_UP && s->packet_bytes > most;
 
-    if (s->client && (up || s->state == PW_LINK_STATE_HELLO)) {
-        s->path_bytes = most;
-        s->path_us = now_us;
-    }
-    if (!up) {
+    bool looking = s->state == PW_LINK_STATE_HELLO && pw_link_datagram_max(l, s) > most;
+
+    if (!up && !looking) {
         return;
     }
     l->stat[PW_LINK_STAT_TOO_BIG]++;
-    if (s->client) {
-        pw_link_session_end(l, s, true, now_us);
-    } else {
+    if (!s->client) {
         s->packet_bytes = most;
+        return;
+    }
+    s->path_bytes = most;
+    s->path_us = now_us;
+    if (up) {
+        pw_link_session_end(l, s, true, now_us);
     }
 }
 

@@ -184,7 +184,7 @@ pw_link_hello_put(uint8_t *p, const struct pw_link_hello *h)
 int
 pw_link_hello_get(const uint8_t *p, size_t len, struct pw_link_hello *h)
 {
-    if (len < 40 || len != 40U + p[38] + p[39] || p[38] == 0 || p[39] == 0 ||
+    if (len < 40 || len < 40U + p[38] + p[39] || p[38] == 0 || p[39] == 0 ||
         p[38] > PW_LINK_ID_BYTES_MAX || p[39] > PW_LINK_ID_BYTES_MAX) {
         return PW_PARSE_BAD;
     }
@@ -193,7 +193,8 @@ pw_link_hello_get(const uint8_t *p, size_t len, struct pw_link_hello *h)
     h->packet_bytes = pw_load_be16(p + 36);
     h->from = pw_slice(p + 40, p[38]);
     h->to = pw_slice(p + 40 + p[38], p[39]);
-    return h->packet_bytes < PW_LINK_PACKET_BYTES_MIN || memchr(p + 40, 0, len - 40) != NULL
+    return h->packet_bytes < PW_LINK_PACKET_BYTES_MIN ||
+                   memchr(p + 40, 0, (size_t)p[38] + p[39]) != NULL
                ? PW_PARSE_BAD
                : 0;
 }

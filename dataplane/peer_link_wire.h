@@ -23,7 +23,6 @@ enum {
     PW_LINK_HEADER_BYTES = 16,
     PW_LINK_HELLO_NONCE_BYTES = 12, /* 8 of them are the header's last */
     PW_LINK_FLAG_PLAIN = 1,
-    PW_LINK_HANDSHAKE_BYTES_MAX = 320,
     PW_LINK_PACKET_BYTES_MIN = 512,
 };
 

@@ -146,6 +146,7 @@ step cluster-kill $((120 + 20 * ${PW_CLUSTER_ROUNDS:-20})) python3 tests/e2e/clu
     --rounds "${PW_CLUSTER_ROUNDS:-20}"
 step link-port 200 python3 tests/e2e/cluster.py build/app/pyrowire --rounds 2 --link-port kernel
 step link-port-own 200 python3 tests/e2e/cluster.py build/app/pyrowire --rounds 2 --link-port own
+step path-mtu 200 bash tests/e2e/path_mtu.sh build/app/pyrowire
 step link-port-ip6 200 python3 tests/e2e/cluster.py build/app/pyrowire --rounds 2 --link-port kernel6
 if [ "$fast" != --fast ]; then
     say "real SDKs against the DPDK port"

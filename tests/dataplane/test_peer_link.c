@@ -747,6 +747,39 @@ longest(void *ctx, uint32_t from, const uint8_t *bytes, size_t len)
 }
 
 static void
+test_pw_link_open__nobody_there__mostly_long_hellos_and_some_short(void **state)
+{
+    struct recording *r = calloc(1, sizeof(*r));
+    struct pw_wire *w = pw_wire_new(12);
+    struct peer *a = joined(w, NULL);
+    struct pw_link_addr to = pw_wire_addr(1);
+    uint32_t n[3] = {0}; /* whole, cut to 960, short */
+
+    (void)state;
+    assert_non_null(r);
+    w->tap = tap;
+    w->tap_ctx = r;
+    assert_true(pw_link_open(a->link, "b", &to) >= 0);
+    pw_wire_run(w, 200000);
+    assert_in_range(r->n, 4, 6);
+    for (uint32_t i = 0; i < r->n; i++) {
+        assert_true(r->packet[i].len == 1472 || r->packet[i].len < 200);
+        assert_int_equal(r->packet[i].len == 1472, i % 4 != 3);
+    }
+    r->n = 0;
+    pw_link_too_big(a->link, &to, 1000, w->now_us);
+    pw_wire_run(w, 5000000);
+    for (uint32_t i = 0; i < r->n; i++) {
+        n[r->packet[i].len == 1472 ? 0 : r->packet[i].len == 960 ? 1 : 2]++;
+    }
+    assert_int_equal(n[0], 0);
+    assert_true(n[1] > n[2] && n[2] > 0);
+    left(a);
+    pw_wire_free(w);
+    free(r);
+}
+
+static void
 test_pw_link_too_big__path_of_1000__a_new_session_within_it(void **state)
 {
     struct pw_wire *w = pw_wire_new(11);
@@ -950,6 +983,7 @@ main(void)
         cmocka_unit_test(test_pw_link_input__no_memory_for_all__all_arrive_in_turn),
         cmocka_unit_test(test_pw_link_input__wrong_key__never_up_and_counted),
         cmocka_unit_test(test_pw_link_create_ctl__no_key__refused_unless_insecure),
+        cmocka_unit_test(test_pw_link_open__nobody_there__mostly_long_hellos_and_some_short),
         cmocka_unit_test(test_pw_link_too_big__path_of_1000__a_new_session_within_it),
         cmocka_unit_test(test_pw_link_input__everything_replayed__nothing_twice),
         cmocka_unit_test(test_pw_link_input__garbage_between_good__served_and_counted),

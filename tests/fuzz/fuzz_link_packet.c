@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { COOKIES_MAX = 1024, LATER_MAX = 64, MESSAGE_MAX = 40000 };
+enum { PACKET_BYTES = 600, COOKIES_MAX = 1024, LATER_MAX = 64, MESSAGE_MAX = 40000 };
 
 struct fuzz {
     const uint8_t *p;
@@ -18,7 +18,7 @@ struct fuzz {
     struct pw_link *b;
     uint32_t session[2]; /* that packets of end i go to */
     uint64_t number[2];  /* of the last of them */
-    uint8_t hello[2][PW_LINK_HANDSHAKE_BYTES_MAX];
+    uint8_t hello[2][PACKET_BYTES];
     size_t hello_len[2];
     uint8_t done[COOKIES_MAX];
     uint32_t cookies;
@@ -85,7 +85,7 @@ end_new(struct fuzz *f, const char *id)
                                     .peers_max = 2,
                                     .sessions_max = 3,
                                     .rx_bytes = 1,
-                                    .packet_bytes = 600,
+                                    .packet_bytes = PACKET_BYTES,
                                     .epoch_bits = 6,
                                     .random = pw_wire_bytes,
                                     .random_ctx = f->wire};
