@@ -3,6 +3,7 @@
  * application's part (gone), pw_tcp_close the whole. Memory is reused only by a later open, so code
  * that called the application looks at tcb->state afterwards and may find CLOSED. */
 #include "base/hash.h"
+#include "dataplane/tcp_seq.h"
 #include "dataplane/worker_priv.h"
 
 #include <rte_mbuf.h>
@@ -184,6 +185,25 @@ pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg)
     memcpy(tcb->peer_mac, seg->src_mac, 6);
     table_add(&w->tcp, tcb);
     return tcb;
+}
+
+void
+pw_tcp_follow(struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    if (memcmp(tcb->peer_mac, seg->src_mac, 6) != 0) {
+        memcpy(tcb->peer_mac, seg->src_mac, 6);
+    }
+}
+
+void
+pw_tcp_follow_again(struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    if (seg->len != 0 && (seg->flags & (PW_TCP_SYN | PW_TCP_RST | PW_TCP_ACK)) == PW_TCP_ACK &&
+        tcb->rcv_nxt - seg->seq <= UINT16_MAX &&
+        pw_seq_leq(tcb->snd_una - tcb->snd_wnd_max, seg->ack) &&
+        pw_seq_leq(seg->ack, tcb->snd_nxt)) {
+        pw_tcp_follow(tcb, seg);
+    }
 }
 
 void

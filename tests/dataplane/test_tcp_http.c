@@ -196,6 +196,80 @@ peer_ask(struct fixture *fx, struct peer *p, const char *text)
     run(fx, 1);
 }
 
+/* ---- Whose frames come from elsewhere ----------------------------------------------------------- */
+
+/* The last request again, from another MAC; acknowledged is that much less than all. */
+static void
+ask_again(struct fixture *fx, struct peer *p, const char *text, uint32_t before, uint32_t ack_off)
+{
+    struct pw_fake_seg s = {
+        .saddr = PW_FAKE_PEER_IP,
+        .daddr = PW_FAKE_OUR_IP,
+        .sport = p->port,
+        .dport = PW_FAKE_PORT,
+        .seq = p->snd_nxt - (uint32_t)strlen(text) - before,
+        .ack = p->rcv_nxt - ack_off,
+        .wnd = 4096,
+        .flags = PW_TCP_ACK | PW_TCP_PSH,
+        .payload = (const uint8_t *)text,
+        .len = (uint32_t)strlen(text),
+    };
+    struct rte_mbuf *m = pw_fake_segment(&fx->port, &s);
+
+    rte_pktmbuf_mtod(m, uint8_t *)[11] = 0x77;
+    pw_fake_rx(&fx->port, m);
+}
+
+/* Frames of the next ms milliseconds, by where they went. */
+static void
+count_frames(struct fixture *fx, uint32_t ms, uint32_t *old, uint32_t *moved)
+{
+    *old = *moved = 0;
+    for (uint32_t i = 0; i < ms; i++) {
+        struct rte_mbuf *m;
+
+        fx->port.now_tsc += PW_FAKE_TSC_HZ / 1000;
+        (void)pw_worker_poll_rx(fx->w, fx->port.now_tsc);
+        (void)pw_http_server_poll(fx->srv, fx->port.now_tsc);
+        (void)pw_worker_poll_timers(fx->w, fx->port.now_tsc);
+        while ((m = pw_fake_tx_pop(&fx->port, NULL)) != NULL) {
+            uint8_t last = rte_pktmbuf_mtod(m, const uint8_t *)[5];
+
+            *old += last == pw_fake_peer_mac[5];
+            *moved += last == 0x77;
+            rte_pktmbuf_free(m);
+        }
+    }
+}
+
+static void
+test_get__address_moved_before_the_answer__request_sent_again_finds_it(void **state)
+{
+    static const char text[] = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    struct fixture fx;
+    uint32_t old, moved;
+
+    start(&fx, &(struct pw_tcp_cfg){0});
+    struct peer *p = peer_open(&fx, 1);
+
+    peer_send(&fx, p, PW_TCP_ACK | PW_TCP_PSH, text, (uint32_t)strlen(text), 4096);
+    count_frames(&fx, 300, &old, &moved); /* the answer, and again, where nobody is any more */
+    assert_int_equal(fx.requests, 1);
+    assert_true(old > 1);
+    ask_again(&fx, p, text, 100000, 0); /* numbers of nobody who was there */
+    count_frames(&fx, 2000, &old, &moved);
+    assert_int_equal(moved, 0);
+    ask_again(&fx, p, text, 0, 100000000);
+    count_frames(&fx, 2000, &old, &moved);
+    assert_int_equal(moved, 0);
+    ask_again(&fx, p, text, 0, 0);
+    count_frames(&fx, 5000, &old, &moved);
+    assert_true(moved > 1); /* the acknowledgement, and the answer */
+    assert_int_equal(old, 0);
+    assert_int_equal(fx.requests, 1);
+    stop(&fx);
+}
+
 /* ---- Bodies against the receive window --------------------------------------------------------- */
 
 /* Sends a POST of body bytes in segments of up to mss, as the window allows. False: it stopped. */
@@ -390,6 +464,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_post__buffers_scarce__every_body_length_and_segment_size_arrives),
+        cmocka_unit_test(test_get__address_moved_before_the_answer__request_sent_again_finds_it),
         cmocka_unit_test(test_get__many_bodies_half_sent__a_new_connection_is_answered),
         cmocka_unit_test(
             test_get__send_buffers_held_by_peers_that_do_not_read__others_are_answered),
