@@ -417,6 +417,7 @@ main(int argc, char **argv)
         pyroload_set_free(&set);
         return rc;
     }
+    pyroload_set_pack(&set);
     cfg.set = &set;
     cfg.rate = o.rate;
     cfg.poisson = strcmp(o.arrivals, "poisson") == 0;

@@ -5,6 +5,7 @@
 #include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum {
     GZIP_LEVEL = 1,
@@ -14,6 +15,7 @@ enum {
     FIELD_TIME_NANOS = 9,
     STRINGS_MAX = 4096,
     TYPES_MAX = 16,
+    HUGE_BYTES = 2 << 20,
 };
 
 #define TIME_SPAN_NS (1800LL * 1000000000)
@@ -355,10 +357,42 @@ pyroload_set_get(struct pyroload_set *s, const char *host, const char *path, con
 }
 
 void
+pyroload_set_pack(struct pyroload_set *s)
+{
+    size_t bytes = 0, at = 0;
+
+    for (uint32_t i = 0; i < s->count; i++) {
+        bytes += s->request[i].len;
+    }
+    bytes =
+        pw_align_up(bytes, HUGE_BYTES) + HUGE_BYTES; /* the kernel need not begin on a huge page */
+    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return;
+    }
+    s->region = p;
+    s->region_bytes = bytes;
+    (void)madvise(p, bytes, MADV_HUGEPAGE);
+    p = (uint8_t *)pw_align_up((uintptr_t)p, HUGE_BYTES); // NOLINT: within the region
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct pyroload_request *r = &s->request[i];
+
+        memcpy(p + at, r->bytes, r->len);
+        free(r->bytes);
+        r->bytes = p + at;
+        at += r->len;
+    }
+}
+
+void
 pyroload_set_free(struct pyroload_set *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count && s->region == NULL; i++) {
         free(s->request[i].bytes);
+    }
+    if (s->region != NULL) {
+        munmap(s->region, s->region_bytes);
     }
     free(s->request);
     *s = (struct pyroload_set){0};

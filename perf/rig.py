@@ -66,6 +66,14 @@ def unpack_us():
     return f['unpack_us']
 
 
+def machine(rest_ms, times):
+    """What a wake-up and a small page cost after so much rest, by the machine alone."""
+    rc, f = figures([path('build/perf/machine'), '0', str(CPU), str(rest_ms), str(times)])
+    if rc:
+        give_up('perf/machine failed')
+    return f
+
+
 class Process:
     """A program that is measured; ends with us."""
 

@@ -10,7 +10,7 @@ import json, os, shutil, subprocess, sys, time
 from bars import MOST, Report
 from durable import step_cut, step_log
 from rig import (DISTURBED, ENOUGH, PORT, PUNCTUAL, REPEATED, SPIN, Appliance, Nginx, busy_us, cpu_s, figures,
-                 generator, give_up, in_namespace, median, path, undisturbed, unpack_us)
+                 generator, give_up, in_namespace, machine, median, path, undisturbed, unpack_us)
 
 #            quick, normal, full
 ROUNDS = {'push': (3, 5, 9), 'get': (3, 5, 9), 'answer': (5, 7, 15), 'log': (3, 5, 9), 'cut': (5, 7, 9)}
@@ -193,6 +193,8 @@ def step_idle(run):
     run.show('idle_percent', cpu * 100 / wall, 2, each)
     f, d = a.load('-rate', 10, '-arrivals', 'uniform', '-duration', run.seconds('idle'), '-connections', 1, '-spin',
                   '-variants', 200)
+    for name, value in a.rest(lambda: machine(100, 15)).items():
+        run.show(name, value, 2, 'after 100 ms; nothing of ours')
     run.show('first_push_us', f['p50_us'], 0, '90th percentile %.0f, the slowest %.0f' % (f['p90_us'], f['max_us']))
     a.stop()
 

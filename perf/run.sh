@@ -16,7 +16,7 @@ case ${1:-} in
 -*) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 [ -f build/build.ninja ] || meson setup build >/dev/null
-ninja -C build app/pyrowire perf/pyroload perf/bench_wire perf/crowd >build/perf-build.log 2>&1 ||
+ninja -C build app/pyrowire perf/pyroload perf/bench_wire perf/crowd perf/machine >build/perf-build.log 2>&1 ||
     { tail -n 30 build/perf-build.log; exit 2; }
 
 # shellcheck source=app/testbed.sh

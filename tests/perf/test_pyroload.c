@@ -156,6 +156,8 @@ test_set_push__the_mix__envelopes_that_protobuf_c_reads(void **state)
                 .mix = &m, .host = "h:1", .tenant = "t", .pods = 3, .services = 2, .now_ns = now}),
         0);
     assert_int_equal(set.count, 60);
+    pyroload_set_pack(&set); /* the same requests, elsewhere */
+    assert_non_null(set.region);
     for (uint32_t i = 0; i < set.count; i++) {
         const struct pyroload_request *q = &set.request[i];
         Push__V1__PushRequest *p =
