@@ -196,14 +196,15 @@ class Load:
             with self.lock:
                 self.sent.add(name)
             try:
-                c = conns.get(node.i) or http.client.HTTPConnection(node.address, 4040, timeout=10)
-                conns[node.i] = c
+                life = (node.i, node.starts)  # a connection to one that was killed is no news of the next
+                c = conns.get(life) or http.client.HTTPConnection(node.address, 4040, timeout=10)
+                conns[life] = c
                 c.request('POST', PUSH, body, {'Content-Type': 'application/json'})
                 r = c.getresponse()
                 text = r.read().decode()
                 status = r.status
             except (OSError, http.client.HTTPException) as e:
-                conns.pop(node.i, None)
+                conns.pop(life, None)
                 status, text = 0, repr(e)
             with self.lock:
                 if status == 200:

@@ -76,11 +76,12 @@ class Appliance:
         self.argv = [*argv, *where, '-ingester.head.max-bytes=512MiB', '-ingester.wal.segment-bytes=4MiB',
                      '-distributor.ingestion-rate-limit-mb=10000', '-distributor.ingestion-burst-size-mb=10000',
                      '-ingester.max-global-series-per-tenant=0', '-querier.max-flamegraph-nodes-max=0', *options]
-        self.p = None
+        self.p, self.starts = None, 0
         if start:
             self.start(ready=ready)
 
     def start(self, *options, ready=True):
+        self.starts += 1
         self.p = subprocess.Popen([*self.argv, *options], stdout=self.log, stderr=self.log)
         if not ready:
             return
