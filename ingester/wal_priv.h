@@ -26,8 +26,8 @@ enum {
     PW_WAL_TRIES = 2,             /* segments tried for one commit before it fails */
     PW_WAL_PROBE_MS = 200,        /* between two looks whether the disk does better */
     PW_WAL_LINGER_MS = 5,         /* between two writes where nobody waits for them */
-    PW_WAL_GATHER_US = 2000,      /* between the beginnings of two commits, at most, */
-    PW_WAL_GATHER_STEP_US = 1000, /* and this much for each record of the first but one */
+    PW_WAL_GATHER_US = 3000,      /* between the beginnings of two commits, at most, */
+    PW_WAL_GATHER_STEP_US = 250,  /* and this much for each record of the first but one */
     PW_WAL_NAME_MAX = 32,
 };
 
