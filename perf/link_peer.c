@@ -2,6 +2,8 @@
  *
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX serve
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX call PEER N BYTES OUTSTANDING
+ *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX store FORM                profiles of the mix (perf/link_mix.h)
+ *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX mix PEER N FORM OUTSTANDING
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX echo                      raw frames, sent back
  *   link_peer EAL-ARGUMENTS -- ADDRESS/PREFIX ping N BYTES              raw frames, one at a time
  *
@@ -11,6 +13,7 @@
 #include "dataplane/loop.h"
 #include "dataplane/worker.h"
 #include "dataplane/worker_link.h"
+#include "perf/link_mix.h"
 
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -50,7 +53,9 @@ struct end {
     uint64_t end_tsc;
     uint64_t busy_tsc; /* before the first call */
     uint64_t driver_tsc;
-    uint64_t *at; /* when call i began, then how long it took */
+    uint64_t *at;         /* when call i began, then how long it took */
+    struct link_mix *mix; /* NULL: patterns */
+    uint64_t mix_bytes;
     uint8_t *message;
     uint8_t *heads; /* four bytes a call */
     uint32_t bad;
@@ -142,6 +147,14 @@ on_request(void *ctx, struct pw_link_from from, struct pw_slice bytes)
 {
     struct end *e = ctx;
     uint32_t number = bytes.len < 4 ? UINT32_MAX : pw_load_be32(bytes.ptr);
+    if (e->mix != NULL) {
+        bool ok = link_mix_take(e->mix, bytes);
+
+        e->bad += ok ? 0 : 1;
+        e->done += ok ? 1 : 0;
+        (void)pw_link_reply(e->link, from, ok ? 200 : 400, pw_slice(NULL, 0));
+        return;
+    }
     bool again = number < CALLS_MAX && (e->seen[number / 8] >> (number % 8) & 1) != 0;
 
     if (number >= CALLS_MAX || again || bytes.len > PW_LINK_MESSAGE_BYTES_MAX ||
@@ -200,13 +213,19 @@ caller(void *ctx, uint64_t now_tsc)
     }
     while (e->begun < e->n && e->begun - e->done < e->outstanding) {
         uint8_t *h = e->heads + (size_t)e->begun * 4;
-        const struct pw_slice parts[2] = {{h, 4}, {e->message + 4, e->bytes - 4}};
+        struct pw_slice parts[2] = {{h, 4}, {e->message + 4, e->bytes - 4}};
+        uint32_t count = e->bytes > 4 ? 2 : 1;
 
         pw_store_be32(h, e->begun);
         e->at[e->begun] = pw_rdtsc();
-        if (pw_link_call(e->link, (uint32_t)e->peer, parts, e->bytes > 4 ? 2 : 1, e->begun) != 0) {
+        if (e->mix != NULL) {
+            parts[0] = link_mix_give(e->mix, e->begun);
+            count = 1;
+        }
+        if (pw_link_call(e->link, (uint32_t)e->peer, parts, count, e->begun) != 0) {
             break;
         }
+        e->mix_bytes += e->mix != NULL ? parts[0].len : 0;
         e->begun++;
         work++;
     }
@@ -309,6 +328,9 @@ print_end(struct end *e, bool calls)
     } else {
         printf("served=%u\nbad=%u\n", e->done, e->bad);
     }
+    if (calls && e->mix != NULL && e->done > 0) {
+        printf("bytes_per_call=%.0f\n", (double)e->mix_bytes / e->done);
+    }
     if (e->done > 0) {
         printf("busy_cycles_per_call=%.0f\ndriver_cycles_per_call=%.0f\n",
                (double)(pw_loop_busy_tsc(&loop) - e->busy_tsc) / e->done,
@@ -402,13 +424,15 @@ link_start(struct end *e, const char *id)
 static bool
 call_start(struct end *e, char **argv)
 {
+    bool mix = e->mix != NULL;
     struct pw_link_addr to = {.ip = {[10] = 0xFF, [11] = 0xFF}, .port = PORT};
 
     e->n = (uint32_t)atoi(argv[1]);
-    e->bytes = (uint32_t)atoi(argv[2]);
+    e->bytes = mix ? 4 : (uint32_t)atoi(argv[2]);
     e->outstanding = (uint32_t)atoi(argv[3]);
     if (inet_pton(AF_INET, argv[0], to.ip + 12) != 1 || e->n == 0 || e->n > CALLS_MAX ||
-        e->bytes < 4 || e->bytes > PW_LINK_MESSAGE_BYTES_MAX || e->outstanding > 4096) {
+        e->bytes < 4 || e->bytes > PW_LINK_MESSAGE_BYTES_MAX || e->outstanding > 4096 ||
+        (mix && e->outstanding > link_mix_files(e->mix))) {
         return false;
     }
     e->at = calloc(e->n, sizeof(uint64_t));
@@ -447,6 +471,9 @@ link_run(struct end *e, char *address, struct rte_mempool *pool, char **call)
     e->begin_tsc = pw_rdtsc();
     pw_loop_run(&loop);
     print_end(e, call != NULL);
+    if (call != NULL && e->mix != NULL) {
+        printf("unpack_us=%.2f\n", link_mix_unpack_us(e->mix));
+    }
     return call != NULL ? e->done != e->n || e->failed != 0 : e->bad != 0;
 }
 
@@ -504,6 +531,14 @@ main(int argc, char **argv)
     }
     if (strcmp(argv[2], "serve") == 0) {
         return link_run(&e, argv[1], pool, NULL);
+    }
+    if (strcmp(argv[2], "store") == 0 && argc == 4) {
+        e.mix = link_mix_load(argv[3]);
+        return e.mix == NULL ? 2 : link_run(&e, argv[1], pool, NULL);
+    }
+    if (strcmp(argv[2], "mix") == 0 && argc == 7) {
+        e.mix = link_mix_load(argv[5]);
+        return e.mix == NULL ? 2 : link_run(&e, argv[1], pool, argv + 3);
     }
     return strcmp(argv[2], "call") == 0 && argc == 7 ? link_run(&e, argv[1], pool, argv + 3) : 2;
 }

@@ -23,7 +23,7 @@ die(const char *what)
 }
 
 static struct pw_record *
-build(const struct work *w, const struct pw_profile *p, uint32_t push)
+build(const struct work *w, const struct pw_profile *p, uint32_t push, const struct pw_slice *gz)
 {
     char pod[64], service[64];
     uint32_t n = push % MIX_PODS;
@@ -39,8 +39,16 @@ build(const struct work *w, const struct pw_profile *p, uint32_t push)
     struct pw_labels labels = {.pair = pair, .count = 4, .cap = 4};
     struct pw_record_group group = {
         .labels = &labels, .sample = w->all, .sample_count = p->sample_count};
-    struct pw_record_source src = {
-        .profile = p, .tenant = PW_SLICE_LIT("00000000"), .group = &group, .group_count = 1};
+    const struct pw_record_raw raw = {.piece = gz,
+                                      .piece_count = 1,
+                                      .depth_max = 1000,
+                                      .symbol_max = 65535,
+                                      .bytes = gz == NULL ? 0 : gz->len};
+    struct pw_record_source src = {.raw = gz == NULL ? NULL : &raw,
+                                   .profile = p,
+                                   .tenant = PW_SLICE_LIT("00000000"),
+                                   .group = &group,
+                                   .group_count = 1};
     size_t cap = pw_record_bytes_max(&src);
     struct pw_record *rec = aligned_alloc(64, pw_align_up(cap, 64));
 
@@ -50,8 +58,8 @@ build(const struct work *w, const struct pw_profile *p, uint32_t push)
     return rec;
 }
 
-uint32_t
-mix_records(const struct mix *m, uint32_t most, struct pw_record **out)
+static uint32_t
+records(const struct mix *m, uint32_t most, struct pw_record **out, bool pushed)
 {
     struct work w = {.out = malloc(OUT_BYTES), .all = malloc(SAMPLES_MAX * sizeof(*w.all))};
     uint32_t n = most / m->count * m->count;
@@ -74,11 +82,23 @@ mix_records(const struct mix *m, uint32_t most, struct pw_record **out)
             pw_profile_normalize(&p) != 0) {
             die(m->name[i % m->count]);
         }
-        out[i] = build(&w, &p, i);
+        out[i] = build(&w, &p, i, pushed ? &m->gz[i % m->count] : NULL);
     }
     pw_inflater_fini_ctl(w.inf);
     pw_scratch_fini_ctl(&w.scratch);
     free(w.out);
     free(w.all);
     return n;
+}
+
+uint32_t
+mix_records(const struct mix *m, uint32_t most, struct pw_record **out)
+{
+    return records(m, most, out, false);
+}
+
+uint32_t
+mix_records_pushed(const struct mix *m, uint32_t most, struct pw_record **out)
+{
+    return records(m, most, out, true);
 }

@@ -20,5 +20,7 @@ enum { MIX_PODS = 250, MIX_SERVICES = 20 };
 /* Fills out with the records of the first pushes, at most `most` and whole rounds of the mix; gives how
  * many. The tenant has 8 bytes, so that a bench can write another over it. */
 uint32_t mix_records(const struct mix *m, uint32_t most, struct pw_record **out);
+/* With the body they were made from in them, for a log. */
+uint32_t mix_records_pushed(const struct mix *m, uint32_t most, struct pw_record **out);
 
 #endif

@@ -18,6 +18,7 @@ SECONDS = {'push': (0.7, 1.2, 4), 'get': (0.5, 1, 3), 'answer': (0.6, 2, 3), 'id
            'log': (0.8, 1.5, 3), 'cut': (0.5, 0.5, 1)}
 CONNS = {'quick': (1, 16, 256), 'normal': (1, 4, 16, 64, 256), 'full': (1, 2, 4, 8, 16, 32, 64, 128, 256)}
 ATTACKER = '10.213.0.9'  # an address of the peer's interface that the client does not use
+ALL = os.sched_getaffinity(0)
 CROWD_ROOM, CROWD_BUFFERS = 100000, 256 << 20
 
 
@@ -246,11 +247,24 @@ def step_attacks(run):
     run.show('attacks_of_bar', max(v for k, v in f.items() if k.endswith('_of_bar')), 2, 'the worst of them')
 
 
+def step_link(run):
+    """perf/link.sh: the peer link on a veth pair of its own, both CPUs."""
+    rc, f = figures(['bash', path('perf/link.sh'), str((1, 3, 5)[run.at])], preexec_fn=lambda: os.sched_setaffinity(0, ALL))
+    if rc or 'replicate_ratio' not in f:
+        give_up('perf/link.sh failed')
+    for name, value in f.items():
+        if name.startswith('median_'):
+            run.show('link_' + name[7:], value, 4 if value < 10 else 1)
+    for name in ('link_p50_ratio', 'link_p99_ratio', 'link_throughput_ratio', 'replicate_ratio', 'replicate_sender_ratio'):
+        run.show(name, f[name], 3)
+
+
 # Steps that share one spinning appliance, and steps that start their own; some are left out of the shorter runs.
 SHARED = {'push': step_push, 'get': step_get, 'answer': step_answer, 'stall': step_stall,
           'quiet-conns': step_quiet_conns}
-ALONE = {'idle': step_idle, 'attacks': step_attacks, 'crowd': step_crowd, 'log': step_log, 'cut': step_cut}
-ONLY = {'stall': ('full',), 'attacks': ('full',), 'crowd': ('normal', 'full'), 'log': ('full',), 'cut': ('full',)}
+ALONE = {'idle': step_idle, 'attacks': step_attacks, 'crowd': step_crowd, 'log': step_log, 'cut': step_cut,
+         'link': step_link}
+ONLY = {'stall': ('full',), 'attacks': ('full',), 'crowd': ('normal', 'full'), 'log': ('full',), 'cut': ('full',), 'link': ('full',)}
 
 
 def main():

@@ -4,7 +4,7 @@
 #
 # usage: perf/run.sh [--quick | --full] [STEP...]
 #   --quick  within 40 s; --full: longer rounds, and the steps that only it has (about 5 min)
-#   STEP     only these of: push get answer stall quiet-conns idle attacks crowd log cut
+#   STEP     only these of: push get answer stall quiet-conns idle attacks crowd log cut link
 # Exit code: 0 every bar that was measured holds, 1 not, 2 it could not be measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ case ${1:-} in
 -*) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 [ -f build/build.ninja ] || meson setup build >/dev/null
-ninja -C build app/pyrowire perf/pyroload perf/bench_wire perf/crowd perf/machine >build/perf-build.log 2>&1 ||
+ninja -C build app/pyrowire perf/pyroload perf/bench_wire perf/crowd perf/machine perf/link_peer >build/perf-build.log 2>&1 ||
     { tail -n 30 build/perf-build.log; exit 2; }
 
 # shellcheck source=app/testbed.sh
