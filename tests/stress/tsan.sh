@@ -10,9 +10,9 @@ cd "$root"
 case $what in
 bell) src="tests/stress/bell_stress.c dataplane/loop.c base/bell.c base/clock.c base/text.c base/utf8.c base/fiber.c base/check.c base/trace.c" ;;
 lane) src="tests/stress/lane_stress.c ring/lane.c ring/lane_mem.c base/check.c base/trace.c" ;;
-snapshot) src="tests/stress/snapshot_stress.c ring/snapshot.c ring/desc.c ring/view.c base/check.c base/trace.c" ;;
+snapshot) src="tests/stress/snapshot_stress.c ring/snapshot.c ring/desc.c ring/view.c base/hash.c base/check.c base/trace.c" ;;
 head | rotate) src="tests/stress/${what}_stress.c tests/support/record_build.c ingester/head.c
-    base/bell.c ingester/catalog.c ingester/head_set.c ingester/head_view.c ingester/htab.c ingester/region.c ingester/samples.c ingester/series_index.c
+    base/bell.c ingester/activity.c ingester/catalog.c ingester/head_set.c ingester/head_view.c ingester/htab.c ingester/region.c ingester/samples.c ingester/series_index.c
     ingester/share.c
     ingester/symbols.c pprof/labels.c pprof/packed.c pprof/record_read.c base/check.c base/fiber.c base/hash.c base/scratch.c base/text.c base/trace.c
     base/utf8.c" ;;
