@@ -113,30 +113,43 @@ list(struct pw_wal_dir *d)
     return rc;
 }
 
+int
+pw_wal_dir_header(const struct pw_wal_dir *d, const struct pw_wal_name *n,
+                  struct pw_wal_segment *seg)
+{
+    static const uint8_t zeros[PW_WAL_HEADER_BYTES];
+    const struct pw_fs *fs = d->cfg.fs;
+    uint8_t block[PW_WAL_HEADER_BYTES];
+    char name[PW_WAL_NAME_MAX];
+    char path[PW_FS_PATH_MAX];
+
+    pw_wal_name_write(n, name);
+    pw_wal_path(d, name, path);
+    int fd = fs->open(fs->ctx, path, PW_FS_READ);
+
+    if (fd < 0) {
+        return fd;
+    }
+    int64_t got = pw_fs_read_all_cold(fs, fd, block, sizeof(block), 0);
+
+    fs->close(fs->ctx, fd);
+    if (got < 0) {
+        return (int)got;
+    }
+    return memcmp(block, zeros, (size_t)got) == 0
+               ? PW_ENOENT
+               : pw_wal_segment_read(pw_slice(block, (size_t)got), seg);
+}
+
 /* The key of the newest segment whose header can be read: the hashes in the records are under it. */
 static void
 find_key(struct pw_wal_dir *d)
 {
-    const struct pw_fs *fs = d->cfg.fs;
-    uint8_t block[PW_WAL_HEADER_BYTES];
+    struct pw_wal_segment seg;
 
     d->hash_key = d->cfg.hash_key;
     for (uint32_t i = d->old_count; i-- > 0;) {
-        char name[PW_WAL_NAME_MAX];
-        char path[PW_FS_PATH_MAX];
-        struct pw_wal_segment seg;
-
-        pw_wal_name_write(&d->old[i], name);
-        pw_wal_path(d, name, path);
-        int fd = fs->open(fs->ctx, path, PW_FS_READ);
-
-        if (fd < 0) {
-            continue;
-        }
-        int64_t n = pw_fs_read_all_cold(fs, fd, block, sizeof(block), 0);
-
-        fs->close(fs->ctx, fd);
-        if (n > 0 && pw_wal_segment_read(pw_slice(block, (size_t)n), &seg) == 0) {
+        if (pw_wal_dir_header(d, &d->old[i], &seg) == 0) {
             d->hash_key = seg.hash_key;
             return;
         }

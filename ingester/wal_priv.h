@@ -150,6 +150,9 @@ struct pw_wal_dir {
 
 /* --- wal_dir.c --- */
 void pw_wal_path(const struct pw_wal_dir *d, const char *name, char out[PW_FS_PATH_MAX]);
+/* The header of a segment; PW_ENOENT: it was never begun; other errors: it cannot be had. */
+PW_MUST_USE int pw_wal_dir_header(const struct pw_wal_dir *d, const struct pw_wal_name *n,
+                                  struct pw_wal_segment *seg);
 void pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
 /* Unlinks the segments of earlier generations when no head holds what was in them. */
 void pw_wal_dir_housekeep(struct pw_wal_dir *d);

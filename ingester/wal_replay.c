@@ -107,7 +107,7 @@ keep(struct pw_wal_replay *r, const struct pw_wal_frame *frame, bool first)
 {
     struct pw_wal_file *f = r->reading;
 
-    if (frame->sequence <= r->seen) {
+    if (frame->sequence <= r->seen || frame->sequence >= r->next_first) {
         r->st->twice++;
         return 0;
     }
@@ -248,6 +248,27 @@ released_of(const struct pw_wal_dir *d, const struct pw_wal_name *log)
     return 0;
 }
 
+/* The sequence that the segment behind old[i] of its log begins with. What old[i] has from there on is of a commit that
+ * failed there and was tried again: of that, some may have been lost with the power and some not, and one that was taken
+ * here would hide those before it, which are intact in the next. */
+static uint64_t
+next_first(const struct pw_wal_dir *d, uint32_t i)
+{
+    const struct pw_wal_name *at = &d->old[i];
+    struct pw_wal_segment seg;
+
+    for (uint32_t k = i + 1;
+         k < d->old_count && d->old[k].generation == at->generation && d->old[k].core == at->core;
+         k++) {
+        int rc = pw_wal_dir_header(d, &d->old[k], &seg);
+
+        if (rc != PW_ENOENT) { /* that one was never begun */
+            return rc == 0 ? seg.first_sequence : UINT64_MAX;
+        }
+    }
+    return UINT64_MAX;
+}
+
 /* The next segment that is there, into r->reading: 1; 0 at the end; or an error. */
 static int
 read_next(struct pw_wal_replay *r)
@@ -265,6 +286,7 @@ read_next(struct pw_wal_replay *r)
             r->released = released_of(d, name);
         }
         if (!let_go(d, name)) {
+            r->next_first = next_first(d, r->names - 1);
             int rc = load(r, name);
 
             rc = rc == 0 && r->reading->len != 0 ? scan(r, r->why) : rc;

@@ -56,6 +56,7 @@ struct pw_wal_replay {
     uint32_t names;                     /* of the directory's, that were looked at */
     int ahead;                          /* what reading said */
     uint64_t seen;                      /* the last sequence of the log at work */
+    uint64_t next_first;                /* from here on the next segment of the log has them */
     uint64_t released;                  /* of that log: what is missing up to there was let go */
     time_t said;
 

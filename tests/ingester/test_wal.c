@@ -18,6 +18,19 @@ push_some(struct world *w, uint32_t n)
     }
 }
 
+/* A name of the form of a segment; the i-th. */
+static const char *
+segment_name(struct world *w, uint32_t i)
+{
+    for (uint32_t k = 0;; k++) {
+        const char *name = mem_fs_name(w->disk, k);
+
+        if (name == NULL || (strstr(name, ".wal") != NULL && i-- == 0)) {
+            return name;
+        }
+    }
+}
+
 static void
 test_log__process_killed__acknowledged_records_once(void **state)
 {
@@ -109,6 +122,44 @@ test_log__failed_sync__next_segment_and_acknowledged_there(void **state)
     world_fini(&w);
 }
 
+/* Of the commit that failed the power took one record and left the one behind it: both are in the next segment. */
+static void
+test_log__failed_sync__part_of_it_survives__all_acknowledged_there(void **state)
+{
+    struct world w;
+    uint64_t len;
+
+    (void)state;
+    world_init(&w, 12);
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, 10);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(world_push(&w, 0), 0);
+    }
+    mem_fs_fail(w.disk, MEM_FS_ERROR, 1, 1);
+    world_step(&w);
+    mem_fs_fail(w.disk, MEM_FS_NO_FAULT, 0, 0);
+    assert_int_equal(w.acked, 13);
+    world_stop(&w);
+    mem_fs_kill(w.disk);
+
+    uint8_t *bytes = mem_fs_bytes(w.disk, segment_name(&w, 0), &len);
+    uint64_t at = 0;
+    uint32_t frames = 0;
+
+    for (; frames < 11 && at + PW_WAL_FRAME_BYTES < len; at += 8) { /* the frame of the eleventh */
+        frames += memcmp(bytes + at, "PWAL", 4) == 0;
+    }
+    assert_int_equal(frames, 11);
+    memset(bytes + at, 0, 64);
+    assert_int_equal(world_start(&w, 1), 0);
+    world_judge(&w);
+    assert_int_equal(w.replayed.records, 13);
+    assert_int_equal(w.replayed.missing, 0);
+    assert_int_equal(w.replayed.twice, 2);
+    world_fini(&w);
+}
+
 static void
 test_log__disk_full__refused_until_there_is_room(void **state)
 {
@@ -194,19 +245,6 @@ test_release__segments_go__records_of_blocks_are_not_replayed(void **state)
     world_judge(&w);
     assert_int_equal(w.replayed.records, 0);
     world_fini(&w);
-}
-
-/* A name of the form of a segment; the i-th. */
-static const char *
-segment_name(struct world *w, uint32_t i)
-{
-    for (uint32_t k = 0;; k++) {
-        const char *name = mem_fs_name(w->disk, k);
-
-        if (name == NULL || (strstr(name, ".wal") != NULL && i-- == 0)) {
-            return name;
-        }
-    }
 }
 
 static void
@@ -448,6 +486,7 @@ main(void)
         cmocka_unit_test(test_log__power_lost__only_what_waited_is_gone),
         cmocka_unit_test(test_log__second_process__locked_out),
         cmocka_unit_test(test_log__failed_sync__next_segment_and_acknowledged_there),
+        cmocka_unit_test(test_log__failed_sync__part_of_it_survives__all_acknowledged_there),
         cmocka_unit_test(test_log__disk_full__refused_until_there_is_room),
         cmocka_unit_test(test_log__full_buffer__takes_no_more_until_written),
         cmocka_unit_test(test_release__segments_go__records_of_blocks_are_not_replayed),
