@@ -184,6 +184,10 @@ pw_arp_input(struct pw_worker *w, const struct rte_mbuf *m)
     uint32_t target = pw_load_be32(p + 24);
     bool on_link = (sender & w->net_mask) == (w->address & w->net_mask);
 
+    /* RFC 826: who is in the table is followed, whomever he asks; so he tells everybody that he moved. */
+    if (pw_neigh_find(&w->neigh, sender) != NULL && on_link && sender != w->address) {
+        pw_neigh_learn(&w->neigh, sender, p + 8, w->now_tick);
+    }
     if (target != w->address || sender == w->address || !on_link) {
         pw_worker_drop(w, PW_DROP_ARP_NOT_OURS);
         return;

@@ -188,21 +188,54 @@ pw_tcp_open(struct pw_worker *w, const struct pw_segment *seg)
 }
 
 void
-pw_tcp_follow(struct pw_tcb *tcb, const struct pw_segment *seg)
+pw_tcp_learn_peer(struct pw_worker *w, const struct pw_segment *seg)
 {
-    if (memcmp(tcb->peer_mac, seg->src_mac, 6) != 0) {
-        memcpy(tcb->peer_mac, seg->src_mac, 6);
+    if (seg->v6) {
+        pw_neigh6_learn(&w->neigh6, seg->peer.ip, seg->src_mac, w->now_tick);
+    } else {
+        pw_neigh_learn(&w->neigh, pw_load_be32(seg->peer.ip + 12), seg->src_mac, w->now_tick);
     }
 }
 
 void
-pw_tcp_follow_again(struct pw_tcb *tcb, const struct pw_segment *seg)
+pw_tcp_follow(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
+{
+    if (memcmp(tcb->peer_mac, seg->src_mac, 6) != 0) {
+        memcpy(tcb->peer_mac, seg->src_mac, 6);
+        pw_tcp_learn_peer(w, seg);
+    }
+}
+
+void
+pw_tcp_follow_again(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
 {
     if (seg->len != 0 && (seg->flags & (PW_TCP_SYN | PW_TCP_RST | PW_TCP_ACK)) == PW_TCP_ACK &&
         tcb->rcv_nxt - seg->seq <= UINT16_MAX &&
         pw_seq_leq(tcb->snd_una - tcb->snd_wnd_max, seg->ack) &&
         pw_seq_leq(seg->ack, tcb->snd_nxt)) {
-        pw_tcp_follow(tcb, seg);
+        pw_tcp_follow(w, tcb, seg);
+    }
+}
+
+void
+pw_tcp_follow_others(const struct pw_worker *w, struct pw_tcb *tcb)
+{
+    const uint8_t *mac = NULL;
+    uint64_t tick = 0;
+
+    if (tcb->v6) {
+        const struct pw_neigh6 *n = pw_neigh6_find(&w->neigh6, tcb->stream.peer.ip);
+
+        mac = n == NULL ? NULL : n->mac;
+        tick = n == NULL ? 0 : n->tick;
+    } else {
+        const struct pw_neigh *n = pw_neigh_find(&w->neigh, pw_load_be32(tcb->stream.peer.ip + 12));
+
+        mac = n == NULL ? NULL : n->mac;
+        tick = n == NULL ? 0 : n->tick;
+    }
+    if (mac != NULL && (uint32_t)(tick >> 10) >= tcb->heard) {
+        memcpy(tcb->peer_mac, mac, 6);
     }
 }
 

@@ -141,7 +141,7 @@ sequence_ok(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segment *seg)
 
     if (old) {
         pw_tcp_dsack_note(tcb, seg->seq, seg->seq + seg->len);
-        pw_tcp_follow_again(tcb, seg);
+        pw_tcp_follow_again(w, tcb, seg);
     }
 
     pw_worker_drop(w, old ? PW_DROP_TCP_DUPLICATE : PW_DROP_TCP_OUTSIDE_WINDOW);
@@ -551,7 +551,7 @@ pw_tcp_segment_arrives(struct pw_worker *w, struct pw_tcb *tcb, struct pw_segmen
     if (seg->opt.has_ts && pw_seq_leq(seg->seq, tcb->last_ack_sent)) {
         tcb->ts_recent = seg->opt.ts_val;
     }
-    pw_tcp_follow(tcb, seg);
+    pw_tcp_follow(w, tcb, seg);
     if (!ack_arrives(w, tcb, seg)) {
         return;
     }

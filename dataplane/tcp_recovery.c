@@ -173,6 +173,7 @@ retransmission_expired(struct pw_worker *w, struct pw_tcb *tcb)
             (void)pw_tcp_mtu_lower(tcb, 0);
         }
     }
+    pw_tcp_follow_others(w, tcb);
     tcb->dupacks = 0;
     pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING | PW_TCB_RECOVERY); /* RFC 6298 3: Karn */
     pw_tcb_flag_set(tcb, PW_TCB_RTO_LOSS | PW_TCB_GUARDED);

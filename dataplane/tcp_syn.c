@@ -88,16 +88,6 @@ take_options(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *s
     }
 }
 
-static void
-learn_peer(struct pw_worker *w, const struct pw_segment *seg)
-{
-    if (seg->v6) {
-        pw_neigh6_learn(&w->neigh6, seg->peer.ip, seg->src_mac, w->now_tick);
-    } else {
-        pw_neigh_learn(&w->neigh, pw_load_be32(seg->peer.ip + 12), seg->src_mac, w->now_tick);
-    }
-}
-
 /* A connection in SYN_RECEIVED; NULL when all are in use. Nothing is sent. */
 static struct pw_tcb *
 half_open(struct pw_worker *w, struct pw_segment *seg, uint32_t irs, uint32_t iss)
@@ -124,7 +114,7 @@ half_open(struct pw_worker *w, struct pw_segment *seg, uint32_t irs, uint32_t is
     tcb->snd_wnd_max = seg->wnd;
     tcb->bare_tick = (uint32_t)w->now_tick - 1000;
     tcb->heard = pw_worker_coarse_s(w);
-    learn_peer(w, seg);
+    pw_tcp_learn_peer(w, seg);
     pw_tcp_rto_arm(w, tcb);
     return tcb;
 }

@@ -374,11 +374,16 @@ uint32_t pw_tcp_flush(struct pw_worker *w);
 void pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* RFC 5961: an ACK by itself unless too many went out this second. */
 void pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb);
+/* The neighbour that a segment came from. */
+void pw_tcp_learn_peer(struct pw_worker *w, const struct pw_segment *seg);
 /* Its frames come from elsewhere now: another gateway, or the address moved. */
-void pw_tcp_follow(struct pw_tcb *tcb, const struct pw_segment *seg);
+void pw_tcp_follow(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
 /* The same of text that we have: when the answer went where nobody is any more, its reader sends nothing else. Who would turn a
  * connection aside has to know numbers: of the last window, and of an acknowledgement as in RFC 5961 5.2. */
-void pw_tcp_follow_again(struct pw_tcb *tcb, const struct pw_segment *seg);
+void pw_tcp_follow_again(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
+/* Nothing came back from where its frames go: where other connections of that address, or ARP and neighbour discovery, saw it
+ * since it was last heard. A reader that has nothing to send but waits for our text could not tell us itself. */
+void pw_tcp_follow_others(const struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* SYN,ACK for a SYN that nothing is kept of. */
 void pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint32_t iss,

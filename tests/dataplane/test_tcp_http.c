@@ -270,6 +270,41 @@ test_get__address_moved_before_the_answer__request_sent_again_finds_it(void **st
     stop(&fx);
 }
 
+/* Its reader has had its acknowledgement and only waits; another connection of the same address tells where it is now. */
+static void
+test_get__address_moved_before_the_answer__another_connection_tells(void **state)
+{
+    static const char text[] = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    struct fixture fx;
+    uint32_t old, moved, answers = 0;
+
+    (void)state;
+    start(&fx, &(struct pw_tcp_cfg){0});
+    struct peer *p = peer_open(&fx, 1);
+    struct peer *q = peer_open(&fx, 2);
+
+    peer_send(&fx, q, PW_TCP_ACK | PW_TCP_PSH, text, (uint32_t)strlen(text), 4096);
+    peer_send(&fx, p, PW_TCP_ACK | PW_TCP_PSH, text, (uint32_t)strlen(text), 4096);
+    count_frames(&fx, 300, &old, &moved);
+    assert_true(old > 2 && moved == 0);
+    ask_again(&fx, q, text, 0, 0);
+    for (uint32_t i = 0; i < 5000; i++) {
+        struct rte_mbuf *m;
+
+        fx.port.now_tsc += PW_FAKE_TSC_HZ / 1000;
+        (void)pw_worker_poll_rx(fx.w, fx.port.now_tsc);
+        (void)pw_worker_poll_timers(fx.w, fx.port.now_tsc);
+        while ((m = pw_fake_tx_pop(&fx.port, NULL)) != NULL) {
+            const uint8_t *f = rte_pktmbuf_mtod(m, const uint8_t *);
+
+            answers += f[5] == 0x77 && pw_load_be16(f + 36) == p->port;
+            rte_pktmbuf_free(m);
+        }
+    }
+    assert_true(answers > 0);
+    stop(&fx);
+}
+
 /* ---- Bodies against the receive window --------------------------------------------------------- */
 
 /* Sends a POST of body bytes in segments of up to mss, as the window allows. False: it stopped. */
@@ -465,6 +500,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_post__buffers_scarce__every_body_length_and_segment_size_arrives),
         cmocka_unit_test(test_get__address_moved_before_the_answer__request_sent_again_finds_it),
+        cmocka_unit_test(test_get__address_moved_before_the_answer__another_connection_tells),
         cmocka_unit_test(test_get__many_bodies_half_sent__a_new_connection_is_answered),
         cmocka_unit_test(
             test_get__send_buffers_held_by_peers_that_do_not_read__others_are_answered),
