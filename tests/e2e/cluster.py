@@ -17,9 +17,8 @@ back. What must hold in every round:
 """
 import argparse, http.client, os, random, select, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
-from small import PUSH, Appliance, profile, push_body
+from small import HANG_S, PUSH, Appliance, comes_true, profile, push_body
 
-HANG_S = 60  # longer than anything here may take; reaching it is a failure
 ap = argparse.ArgumentParser()
 ap.add_argument('pyrowire')
 ap.add_argument('--rounds', type=int, default=20)
@@ -104,11 +103,8 @@ class Node(Appliance):
 
 
 def wait_for(what, condition):
-    until = time.time() + HANG_S
-    while time.time() < until:
-        if condition():
-            return True
-        time.sleep(0.05)
+    if comes_true(condition):
+        return True
     print('FAIL: not within %d s: %s' % (HANG_S, what))
     return False
 

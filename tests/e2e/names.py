@@ -4,9 +4,9 @@
 usage: unshare -mn names.py PYROWIRE
 Namespaces of its own: /etc/resolv.conf becomes a name server of this script on their loopback. Needs root for them.
 Standard library only."""
-import os, socket, struct, subprocess, sys, tempfile, threading, time
+import os, socket, struct, subprocess, sys, tempfile, threading
 
-from small import Appliance
+from small import Appliance, comes_true
 
 passed = failed = 0
 asked = []
@@ -62,13 +62,7 @@ def members(a):
 
 
 def wait_for(what, found):
-    until = time.time() + 60
-    while not found():
-        if time.time() > until:
-            check(what, False, 'not within a minute')
-            return
-        time.sleep(0.05)
-    check(what, True)
+    check(what, comes_true(found), 'not within a minute')
 
 
 work = tempfile.mkdtemp(prefix='pyrowire-names.')

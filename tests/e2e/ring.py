@@ -4,9 +4,9 @@ and the same tokens after a restart. Then two in one ring: they see the same, on
 and one leaves. Every wait is for an event, up to a minute.
 
 usage: ring.py PYROWIRE [--address A]"""
-import json, os, re, signal, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+import json, os, re, signal, sys, tempfile, urllib.error, urllib.parse, urllib.request
 
-from small import Appliance
+from small import Appliance, comes_true
 
 address = sys.argv[sys.argv.index('--address') + 1] if '--address' in sys.argv else '127.0.0.27'
 base = 'http://%s:4040' % address
@@ -45,13 +45,7 @@ def shards(path='/ring', at=None):
 
 
 def wait_for(what, found):
-    until = time.time() + 60
-    while not found():
-        if time.time() > until:
-            check(what, False, 'not within a minute')
-            return
-        time.sleep(0.05)
-    check(what, True)
+    check(what, comes_true(found), 'not within a minute')
 
 
 def start(*more):

@@ -3,6 +3,19 @@ function's value over everything it has. Standard library only."""
 import base64, http.client, json, random, signal, subprocess, time
 
 
+HANG_S = 60  # longer than anything that is waited for may take; reaching it is a failure
+
+
+def comes_true(condition):
+    """Whether it does before HANG_S are over."""
+    until = time.time() + HANG_S
+    while not condition():
+        if time.time() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def varint(v):
     out = b''
     while v > 127:
