@@ -182,17 +182,16 @@ pw_arp_input(struct pw_worker *w, const struct rte_mbuf *m)
     uint16_t op = pw_load_be16(p + 6);
     uint32_t sender = pw_load_be32(p + 14);
     uint32_t target = pw_load_be32(p + 24);
-    bool on_link = (sender & w->net_mask) == (w->address & w->net_mask);
+    bool neighbour = (sender & w->net_mask) == (w->address & w->net_mask) && sender != w->address;
 
     /* RFC 826: who is in the table is followed, whomever he asks; so he tells everybody that he moved. */
-    if (pw_neigh_find(&w->neigh, sender) != NULL && on_link && sender != w->address) {
+    if (neighbour && (target == w->address || pw_neigh_find(&w->neigh, sender) != NULL)) {
         pw_neigh_learn(&w->neigh, sender, p + 8, w->now_tick);
     }
-    if (target != w->address || sender == w->address || !on_link) {
+    if (!neighbour || target != w->address) {
         pw_worker_drop(w, PW_DROP_ARP_NOT_OURS);
         return;
     }
-    pw_neigh_learn(&w->neigh, sender, p + 8, w->now_tick);
     if (op != ARP_REQUEST) {
         return;
     }

@@ -217,25 +217,30 @@ pw_tcp_follow_again(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_seg
     }
 }
 
+/* Seen there at that tick. */
+static void
+follow_newer(struct pw_tcb *tcb, const uint8_t mac[6], uint64_t tick)
+{
+    if ((uint32_t)(tick >> 10) >= tcb->heard) { /* as pw_worker_coarse_s */
+        memcpy(tcb->peer_mac, mac, 6);
+    }
+}
+
 void
 pw_tcp_follow_others(const struct pw_worker *w, struct pw_tcb *tcb)
 {
-    const uint8_t *mac = NULL;
-    uint64_t tick = 0;
-
     if (tcb->v6) {
         const struct pw_neigh6 *n = pw_neigh6_find(&w->neigh6, tcb->stream.peer.ip);
 
-        mac = n == NULL ? NULL : n->mac;
-        tick = n == NULL ? 0 : n->tick;
+        if (n != NULL) {
+            follow_newer(tcb, n->mac, n->tick);
+        }
     } else {
         const struct pw_neigh *n = pw_neigh_find(&w->neigh, pw_load_be32(tcb->stream.peer.ip + 12));
 
-        mac = n == NULL ? NULL : n->mac;
-        tick = n == NULL ? 0 : n->tick;
-    }
-    if (mac != NULL && (uint32_t)(tick >> 10) >= tcb->heard) {
-        memcpy(tcb->peer_mac, mac, 6);
+        if (n != NULL) {
+            follow_newer(tcb, n->mac, n->tick);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 # design with PASS or FAIL. perf/README.md says what each one is. Needs root (namespace, veth, hugepages).
 #
 # usage: perf/run.sh [--quick | --full] [STEP...]
-#   --quick  within 40 s; --full: longer rounds, and the steps that only it has (about 5 min)
+#   --quick  within 40 s; --full: longer rounds, and the steps that only it has
 #   STEP     only these of: push get answer stall quiet-conns idle attacks crowd log cut link
 # Exit code: 0 every bar that was measured holds, 1 not, 2 it could not be measured.
 set -euo pipefail

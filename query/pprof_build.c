@@ -72,14 +72,50 @@ put_message(struct pw_pprof_build *b, void *list, uint32_t id, uint32_t *cap,
     return msg;
 }
 
+/* Id of a blob from 1, and the message of it that is to be filled, NULL when it was known. 0: no memory. */
+static uint32_t
+put_once(struct pw_pprof_build *b, struct pw_names *names, const void *blob, size_t len, void *list,
+         uint32_t *cap, const ProtobufCMessageDescriptor *desc, void *fresh)
+{
+    void *msg = NULL;
+    bool is_new;
+    uint32_t id = intern(names, blob, len, &is_new);
+
+    if (id != 0 && is_new) {
+        msg = put_message(b, list, id, cap, desc);
+        id = msg == NULL ? 0 : id;
+    }
+    memcpy(fresh, &msg, sizeof(msg));
+    return id;
+}
+
+/* blob: name, system name, filename, start line. */
+static uint32_t
+put_function_blob(struct pw_pprof_build *b, const uint64_t blob[4])
+{
+    Google__V1__Function *out;
+    uint32_t id;
+
+    if (blob[0] == UINT32_MAX || blob[1] == UINT32_MAX || blob[2] == UINT32_MAX) {
+        return 0;
+    }
+    id = put_once(b, &b->functions, blob, 4 * sizeof(*blob), &b->function, &b->function_cap,
+                  &google__v1__function__descriptor, &out);
+    if (out != NULL) {
+        out->id = id;
+        out->name = (int64_t)blob[0];
+        out->system_name = (int64_t)blob[1];
+        out->filename = (int64_t)blob[2];
+        out->start_line = (int64_t)blob[3];
+    }
+    return id;
+}
+
 static uint32_t
 put_function(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t function)
 {
     struct pw_head_function f;
     uint64_t blob[4];
-    uint32_t id;
-    bool is_new;
-    Google__V1__Function *out;
 
     if (v->function[function] != 0) {
         return v->function[function];
@@ -89,23 +125,8 @@ put_function(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t functio
     blob[1] = pw_pprof_put_string(b, pw_source_string(v->src, f.system_name));
     blob[2] = pw_pprof_put_string(b, pw_source_string(v->src, f.filename));
     blob[3] = (uint64_t)f.start_line;
-    id = intern(&b->functions, blob, sizeof(blob), &is_new);
-    if (id == 0 || blob[0] == UINT32_MAX || blob[1] == UINT32_MAX || blob[2] == UINT32_MAX) {
-        return 0;
-    }
-    if (is_new) {
-        out = put_message(b, &b->function, id, &b->function_cap, &google__v1__function__descriptor);
-        if (out == NULL) {
-            return 0;
-        }
-        out->id = id;
-        out->name = (int64_t)blob[0];
-        out->system_name = (int64_t)blob[1];
-        out->filename = (int64_t)blob[2];
-        out->start_line = f.start_line;
-    }
-    v->function[function] = id;
-    return id;
+    v->function[function] = put_function_blob(b, blob);
+    return v->function[function];
 }
 
 static uint32_t
@@ -114,7 +135,6 @@ put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
     struct pw_head_mapping m;
     uint64_t blob[6];
     uint32_t id;
-    bool is_new;
     Google__V1__Mapping *out;
 
     if (v->mapping[mapping] != 0) {
@@ -127,15 +147,12 @@ put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
     blob[3] = m.memory_limit;
     blob[4] = m.file_offset;
     blob[5] = m.flags;
-    id = intern(&b->mappings, blob, sizeof(blob), &is_new);
-    if (id == 0 || blob[0] == UINT32_MAX || blob[1] == UINT32_MAX) {
+    if (blob[0] == UINT32_MAX || blob[1] == UINT32_MAX) {
         return 0;
     }
-    if (is_new) {
-        out = put_message(b, &b->mapping, id, &b->mapping_cap, &google__v1__mapping__descriptor);
-        if (out == NULL) {
-            return 0;
-        }
+    id = put_once(b, &b->mappings, blob, sizeof(blob), &b->mapping, &b->mapping_cap,
+                  &google__v1__mapping__descriptor, &out);
+    if (out != NULL) {
         out->id = id;
         out->filename = (int64_t)blob[0];
         out->build_id = (int64_t)blob[1];
@@ -174,15 +191,11 @@ put_lines(struct pw_pprof_build *b, Google__V1__Location *out, const uint64_t *l
 static uint32_t
 put_location_blob(struct pw_pprof_build *b, const uint64_t *blob, uint32_t lines)
 {
-    bool is_new;
-    uint32_t id = intern(&b->locations, blob, (2 + (size_t)lines * 2) * sizeof(*blob), &is_new);
     Google__V1__Location *out;
+    uint32_t id = put_once(b, &b->locations, blob, (2 + (size_t)lines * 2) * sizeof(*blob),
+                           &b->location, &b->location_cap, &google__v1__location__descriptor, &out);
 
-    if (id != 0 && is_new) {
-        out = put_message(b, &b->location, id, &b->location_cap, &google__v1__location__descriptor);
-        if (out == NULL) {
-            return 0;
-        }
+    if (out != NULL) {
         out->id = id;
         out->mapping_id = blob[0];
         out->address = blob[1];
@@ -226,30 +239,15 @@ pw_pprof_put_location(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_
 uint32_t
 pw_pprof_put_other(struct pw_pprof_build *b)
 {
-    uint64_t blob[4] = {0}, line[4] = {0, 0, 0, 0};
-    Google__V1__Function *out;
-    bool is_new;
-    uint32_t id;
+    uint64_t blob[4] = {0}, line[4] = {0};
 
     if (b->other != 0) {
         return b->other;
     }
     blob[0] = pw_pprof_put_string(b, PW_SLICE_LIT("other"));
-    id = intern(&b->functions, blob, sizeof(blob), &is_new);
-    if (id == 0 || blob[0] == UINT32_MAX) {
-        return 0;
-    }
-    if (is_new) {
-        out = put_message(b, &b->function, id, &b->function_cap, &google__v1__function__descriptor);
-        if (out == NULL) {
-            return 0;
-        }
-        out->id = id;
-        out->name = (int64_t)blob[0];
-    }
     line[0] = b->mapping == NULL ? 0 : 1; /* every location names a mapping when there is one */
-    line[2] = id;
-    b->other = put_location_blob(b, line, 1);
+    line[2] = put_function_blob(b, blob);
+    b->other = line[2] == 0 ? 0 : put_location_blob(b, line, 1);
     return b->other;
 }
 

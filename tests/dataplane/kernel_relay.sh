@@ -11,18 +11,9 @@ set -u
 echo_bin=$1
 relay_bin=$2
 here=$(cd "$(dirname "$0")" && pwd)
-ns=pwrel$$
-work=$(mktemp -d)
-server=
+# shellcheck source=tests/dataplane/veth_pair.sh
+. "$here/veth_pair.sh"
 relay=
-
-skip() {
-    echo "skip: $1"
-    exit 77
-}
-[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
-command -v ip >/dev/null || skip "needs iproute2"
-command -v ethtool >/dev/null || skip "needs ethtool"
 
 stop() {
     for pid in $server $relay; do
@@ -33,14 +24,13 @@ stop() {
     relay=
     ip -n "$ns-d" addr del 10.78.0.1/24 dev d0 2>/dev/null
 }
-clean() {
+clean() { # what veth_pair.sh calls at the end
     stop
     for n in k r d; do
         ip netns del "$ns-$n" 2>/dev/null
     done
     rm -rf "$work"
 }
-trap clean EXIT
 
 ip netns add "$ns-k" && ip netns add "$ns-r" && ip netns add "$ns-d" || skip "no network namespaces here"
 # Client k0 - r0, relay, r1 - d0 server.

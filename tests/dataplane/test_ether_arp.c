@@ -79,6 +79,19 @@ test_arp_input__not_for_us__silence(void **state)
 }
 
 static void
+test_arp_input__not_for_us_from_who_is_known__followed(void **state)
+{
+    static const uint8_t before[6] = {2, 0, 0, 0, 0, 0x55};
+    struct pw_fake_worker *f = *state;
+
+    pw_neigh_learn(&f->w->neigh, PW_FAKE_PEER_IP, before, 0);
+    arp_input(f, (struct arp){broadcast, 1, PW_FAKE_PEER_IP, PW_FAKE_PEER_IP, 0, 0});
+    assert_int_equal(pw_worker_drops(f->w, "arp_not_ours"), 1);
+    assert_int_equal(f->port.tx_count, 0);
+    assert_memory_equal(pw_neigh_find(&f->w->neigh, PW_FAKE_PEER_IP)->mac, pw_fake_peer_mac, 6);
+}
+
+static void
 test_arp_input__kernel_owns_the_address__learned_not_answered(void **state)
 {
     struct pw_fake_worker *f = *state;
@@ -190,6 +203,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_arp_input__request_for_us__reply_and_learned),
         T(test_arp_input__not_for_us__silence),
+        T(test_arp_input__not_for_us_from_who_is_known__followed),
         T(test_arp_input__kernel_owns_the_address__learned_not_answered),
         T(test_ether__frames_not_ours__counted),
         T(test_neigh_resolve__unknown__one_request_a_second_then_the_answer),
