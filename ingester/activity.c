@@ -24,7 +24,8 @@ struct pw_activity {
     struct pw_htab ix; /* key -> id */
     struct pw_chunks entry;
     uint32_t free_1, first_1, last_1; /* id + 1; first: idle for the longest */
-    int64_t now_ns;
+    int64_t wall_ns;                  /* as it was told last */
+    int64_t now_ns;                   /* goes on with it, but never back */
 };
 
 uint64_t
@@ -134,7 +135,10 @@ unlink_entry(struct pw_activity *a, const struct entry *e)
 void
 pw_activity_expire(struct pw_activity *a, int64_t now_ns, int64_t idle_ns, bool all)
 {
-    a->now_ns = now_ns > a->now_ns ? now_ns : a->now_ns;
+    /* By what the clock went on since: one that was ahead and is set right would else stand still here, for as long as
+     * it was ahead, and nothing would grow idle. */
+    a->now_ns += now_ns > a->wall_ns ? now_ns - a->wall_ns : 0;
+    a->wall_ns = now_ns;
     for (uint32_t n = 0; a->first_1 != 0 && (all || n < EXPIRE_FEW); n++) {
         uint32_t id = a->first_1 - 1, tenant = entry_at(a, id)->tenant;
 

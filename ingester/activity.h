@@ -32,7 +32,7 @@ uint64_t pw_activity_series_key(uint64_t tenant_key, uint64_t hash);
 PW_MUST_USE int pw_activity_create_ctl(struct pw_activity **out);
 void pw_activity_destroy_ctl(struct pw_activity *a);
 
-/* It is now_ns, time that never goes back here: forgets series that were idle for longer than idle_ns. all:
+/* It is now_ns, of a clock that may be set: what counts is how far it went on. Forgets series that were idle for longer than idle_ns. all:
  * every one, else a few, so that no append pays for many. */
 void pw_activity_expire(struct pw_activity *a, int64_t now_ns, int64_t idle_ns, bool all);
 /* The tenant's active series. */

@@ -391,7 +391,8 @@ pw_flush_turn(struct pw_flush *f, int64_t now_ns)
         f->cfg.wake(f->cfg.ctx);
     }
     worked = write_heads(f, now_ns);
-    if (worked || now_ns - f->safe_look_ns >= SAFE_LOOK_MS * 1000000LL) {
+    if (worked || now_ns < f->safe_look_ns /* the clock was set back */ ||
+        now_ns - f->safe_look_ns >= SAFE_LOOK_MS * 1000000LL) {
         f->safe_look_ns = now_ns;
         for (uint32_t i = 0; i < f->cores; i++) {
             pw_flush_head_release(f, &f->core[i]);

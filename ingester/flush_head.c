@@ -12,6 +12,7 @@ static const char module[] = "pw.ingester.flush";
 enum {
     RETRY_MIN_MS = 200,
     RETRY_SHIFT_MAX = 7,
+    RETRY_MAX_MS = RETRY_MIN_MS << RETRY_SHIFT_MAX,
     ROW_GROUP_SHARE = 32, /* of the head: the writer has three times a row group in memory */
     ROW_GROUP_BYTES_MIN = 1 << 20,
 };
@@ -214,6 +215,13 @@ list(struct pw_flush *f, struct pw_flush_core *c)
     return 0;
 }
 
+/* A time further off than any wait is of a clock that was set back since. */
+static bool
+is_early(const struct pw_flush_core *c, int64_t now_ns)
+{
+    return now_ns < c->retry_ns && c->retry_ns - now_ns <= RETRY_MAX_MS * 1000000LL;
+}
+
 bool
 pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int64_t now_ns, int *rc)
 {
@@ -234,7 +242,7 @@ pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int64_t now_ns, 
     case PW_FLUSH_LIST:
         break;
     }
-    if (now_ns < c->retry_ns) {
+    if (is_early(c, now_ns)) {
         *rc = PW_EAGAIN;
         return false;
     }

@@ -503,11 +503,10 @@ pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
     struct insert in = {
         .rec = rec,
         .rs = PW_RECORD_AT(rec, struct pw_record_series, rec->series_off),
+        .now_ns = now_ns,
     };
     struct pw_slice name = pw_record_slice(rec, rec->tenant);
 
-    h->now_ns = now_ns > h->now_ns ? now_ns : h->now_ns;
-    in.now_ns = h->now_ns;
     pw_scratch_rewind(&h->mem.scratch, 0);
     int rc = measure(&in, &h->mem.scratch);
 

@@ -61,7 +61,6 @@ struct pw_head {
     struct pw_activity *activity; /* NULL: nobody counts, no series limit */
     uint32_t tenants_count;
     uint64_t samples_count, symbols_leaked;
-    int64_t now_ns; /* wall time that never goes back */
     int64_t created_ns;
 
     /* --- published; single values may be a record apart from one another --- */

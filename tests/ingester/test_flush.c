@@ -385,6 +385,31 @@ test_turn__block_cannot_be_written__head_stays_readable_and_is_tried_again(void 
     teardown(&f);
 }
 
+/* An hour, as when a clock that was wrong is set right. */
+static void
+test_turn__clock_is_set_back__head_is_written_and_let_go_all_the_same(void **state)
+{
+    struct fixture f;
+    uint32_t heads;
+
+    (void)state;
+    setup(&f, 1);
+    push(&f, 0, "t", START_NS);
+    f.write_fails = 1;
+    f.safe = false;
+    cut_and_write(&f);
+    f.now_ns -= HOUR_NS;
+    (void)pw_flush_turn(f.flush, f.now_ns);
+    assert_int_equal(rows_in_heads(&f, &heads), 0);
+    assert_int_equal(blocks_listed(&f, "t"), 1);
+    assert_int_equal(f.released, 0);
+    f.safe = true;
+    f.now_ns -= HOUR_NS;
+    (void)pw_flush_turn(f.flush, f.now_ns);
+    assert_int_equal(f.released, 1);
+    teardown(&f);
+}
+
 static void
 test_turn__block_cannot_be_opened__head_stays_listed_until_it_can(void **state)
 {
@@ -668,6 +693,7 @@ main(void)
         cmocka_unit_test(test_turn__nothing_came__no_block),
         cmocka_unit_test(
             test_turn__block_cannot_be_written__head_stays_readable_and_is_tried_again),
+        cmocka_unit_test(test_turn__clock_is_set_back__head_is_written_and_let_go_all_the_same),
         cmocka_unit_test(test_turn__block_cannot_be_opened__head_stays_listed_until_it_can),
         cmocka_unit_test(test_recover__stopped_before_the_journal__staged_blocks_are_gone),
         cmocka_unit_test(

@@ -450,6 +450,31 @@ test_append__series_limit__counts_active_ones(void **state)
     pw_activity_destroy_ctl(activity);
 }
 
+/* A machine that starts with a year ahead, until it hears the time. */
+static void
+test_append__clock_was_ahead_and_is_set_right__series_grow_idle_all_the_same(void **state)
+{
+    enum { YEAR_H = 365 * 24 };
+    const int64_t ahead = NOW + YEAR_H * INT64_C(3600000000000);
+    struct fixture f = fixture_new(64 << 20, 9);
+    struct pw_activity *activity;
+    struct rb_profile *p = malloc(sizeof(*p));
+    struct pw_head_append_info info = {0};
+
+    (void)state;
+    assert_int_equal(pw_activity_create_ctl(&activity), 0);
+    pw_head_activity(f.head, activity);
+    one_series(p, 0);
+    assert_int_equal(append(&f, p, ahead, 1, &info), 0);
+    one_series(p, 1);
+    assert_int_equal(append(&f, p, NOW, 1, &info), PW_ERANGE);
+    assert_int_equal(append(&f, p, NOW + IDLE, 1, &info), PW_ERANGE);
+    assert_int_equal(append(&f, p, NOW + IDLE + 1, 1, &info), 0);
+    free(p);
+    fixture_free(&f);
+    pw_activity_destroy_ctl(activity);
+}
+
 static void
 test_append__more_tenants_than_configured__enomem(void **state)
 {
@@ -523,6 +548,8 @@ main(void)
         cmocka_unit_test(test_append__negative_and_wide_values__kept),
         cmocka_unit_test(test_append__region_exhausted__all_or_nothing),
         cmocka_unit_test(test_append__series_limit__counts_active_ones),
+        cmocka_unit_test(
+            test_append__clock_was_ahead_and_is_set_right__series_grow_idle_all_the_same),
         cmocka_unit_test(test_append__more_tenants_than_configured__enomem),
         cmocka_unit_test(test_view__taken_before_an_append__unchanged_by_it),
         cmocka_unit_test(test_create__bad_sizes__einval),
