@@ -340,12 +340,19 @@ static int
 add_block(struct look *k, const struct pw_ulid *ulid, struct got *got)
 {
     struct pw_block_error err = {""};
-    struct pw_listing_block *b = got->rc == 0 ? insert(k->l, k->now, ulid) : NULL;
+    struct pw_listing_block *b;
     char name[PW_ULID_CHARS + 1];
     int rc;
 
+    if (got->rc != 0) {
+        return is_no_block(got->rc) ? 0 : got->rc;
+    }
+    if (find(k->l, k->now, ulid) != NULL) {
+        return 0; /* pages of a listing may overlap: it was named twice */
+    }
+    b = insert(k->l, k->now, ulid);
     if (b == NULL) {
-        return is_no_block(got->rc) ? 0 : got->rc == 0 ? PW_ENOMEM : got->rc;
+        return PW_ENOMEM;
     }
     b->meta = got->meta;
     got->meta = (struct pw_text){0};

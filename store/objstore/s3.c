@@ -118,12 +118,36 @@ multipart_send(struct s3 *s3, const char *key, struct pw_slice body, struct mult
     return pw_s3_http_run(s3->http, m->part, m->parts, why);
 }
 
+/* The API says 200 before it has put the parts together, blanks while it does, and then what came of it: an Error, or, when
+ * it or something between us dies meanwhile, nothing. Only its own result says that the object is there. */
+static int
+multipart_judge(const struct s3 *s3, const char *key, struct pw_slice reply,
+                struct pw_objstore_why *why)
+{
+    struct pw_s3_error e;
+
+    while (reply.len > 0 && strchr(" \t\r\n", reply.ptr[0]) != NULL) {
+        reply = pw_slice(reply.ptr + 1, reply.len - 1);
+    }
+    pw_s3_xml_error(reply, &e);
+    if (e.code[0] != 0) {
+        return pw_objstore_fail(why, PW_EIO, "bucket \"%s\": %s: %s: %s", s3->cfg.bucket, key,
+                                e.code, e.message);
+    }
+    return pw_s3_xml_is(reply, "CompleteMultipartUploadResult") == 0
+               ? 0
+               : pw_objstore_fail(
+                     why, PW_EPROTO,
+                     "bucket \"%s\": %s: the answer does not say that the parts were put "
+                     "together",
+                     s3->cfg.bucket, key);
+}
+
 static int
 multipart_end(struct s3 *s3, const char *key, struct multipart *m, struct pw_objstore_why *why)
 {
     char query[S3_QUERY_MAX];
     struct pw_text body, reply;
-    struct pw_s3_error e;
     int rc;
 
     pw_text_init(&body, S3_PAGE_BYTES_MAX);
@@ -142,14 +166,7 @@ multipart_end(struct s3 *s3, const char *key, struct multipart *m, struct pw_obj
                                          .body = pw_slice(body.ptr, body.len),
                                          .reply = &reply},
                  why);
-    /* The API may say 200 first and report the failure in the body. */
-    if (rc == 0) {
-        pw_s3_xml_error(pw_slice(reply.ptr, reply.len), &e);
-        if (e.code[0] != 0) {
-            rc = pw_objstore_fail(why, PW_EIO, "bucket \"%s\": %s: %s: %s", s3->cfg.bucket, key,
-                                  e.code, e.message);
-        }
-    }
+    rc = rc != 0 ? rc : multipart_judge(s3, key, pw_slice(reply.ptr, reply.len), why);
     pw_text_fini(&body);
     pw_text_fini(&reply);
     return rc;
@@ -270,11 +287,33 @@ list_page(struct s3 *s3, const char *dir, bool deep, const char *token, uint32_t
         why);
 }
 
+/* Tokens of a listing that goes round in a circle come again, however long it is (Brent's: one is kept, for twice as many
+ * pages each time). */
+struct tokens {
+    char kept[PW_S3_FIELD_MAX]; /* "" none */
+    uint64_t pages, keep_at;
+};
+
+/* False: nothing leads on from here. */
+static bool
+token_leads_on(struct tokens *t, const char *next)
+{
+    if (next[0] == 0 || strcmp(next, t->kept) == 0) {
+        return false;
+    }
+    if (++t->pages >= t->keep_at) {
+        t->keep_at = 2 * t->pages;
+        snprintf(t->kept, sizeof(t->kept), "%s", next);
+    }
+    return true;
+}
+
 static int
 s3_list(void *ctx, const char *dir, bool deep, pw_objstore_found_fn *found, void *arg,
         struct pw_objstore_why *why)
 {
     struct pw_s3_list_page page = {.is_truncated = true};
+    struct tokens tokens = {.pages = 0};
     struct s3 *s3 = ctx;
     int rc = 0;
 
@@ -288,8 +327,7 @@ s3_list(void *ctx, const char *dir, bool deep, pw_objstore_found_fn *found, void
         if (rc == 0) {
             rc = pw_s3_xml_list(pw_slice(reply.ptr, reply.len), found, arg, &page);
             if (rc == PW_EPROTO ||
-                (rc == 0 && page.is_truncated &&
-                 (page.next_token[0] == 0 || strcmp(page.next_token, token) == 0))) {
+                (rc == 0 && page.is_truncated && !token_leads_on(&tokens, page.next_token))) {
                 rc = pw_objstore_fail(why, PW_EPROTO,
                                       "bucket \"%s\" at %s: the listing of \"%.200s\" is not S3's",
                                       s3->cfg.bucket, s3->cfg.endpoint, dir);

@@ -306,3 +306,25 @@ pw_s3_xml_text(struct pw_slice xml, const char *name, char *out, size_t cap)
     out[0] = 0;
     return walk_xml(xml, text_leaf, &t);
 }
+
+struct root_walk {
+    const char *name;
+    bool found;
+};
+
+static void
+root_leaf(struct walk *w, void *arg)
+{
+    struct root_walk *r = arg;
+
+    r->found |= at(w, r->name, NULL, NULL);
+}
+
+int
+pw_s3_xml_is(struct pw_slice xml, const char *root)
+{
+    struct root_walk r = {.name = root};
+    int rc = walk_xml(xml, root_leaf, &r);
+
+    return rc != 0 ? rc : r.found ? 0 : PW_EPROTO;
+}

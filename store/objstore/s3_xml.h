@@ -35,5 +35,7 @@ PW_MUST_USE int pw_s3_xml_list(struct pw_slice xml, pw_objstore_found_fn *found,
 void pw_s3_xml_error(struct pw_slice xml, struct pw_s3_error *e);
 /* The text of element `name` below the root or of the root itself ("" when it is empty or missing). */
 PW_MUST_USE int pw_s3_xml_text(struct pw_slice xml, const char *name, char *out, size_t cap);
+/* PW_EPROTO: no whole document whose root is that element. */
+PW_MUST_USE int pw_s3_xml_is(struct pw_slice xml, const char *root);
 
 #endif

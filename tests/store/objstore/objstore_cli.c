@@ -1,8 +1,9 @@
 /* A bucket from the command line, for s3.py: OBJSTORE_* in the environment say which.
  *
- *   check | put KEY FILE | get KEY FROM LEN | stat KEY | list DIR | tree DIR | delete KEY
+ *   check | put KEY FILE | get KEY FROM LEN | stat KEY | list DIR | tree DIR | delete KEY | blocks
  *
  * Prints what it found; on failure the reason on stderr, exit status 1. */
+#include "store/listing.h"
 #include "store/objstore/objstore.h"
 
 #include <stdio.h>
@@ -39,6 +40,23 @@ get(struct pw_objstore *s, char **arg, struct pw_objstore_why *why)
     return rc;
 }
 
+/* What a store-gateway finds. */
+static int
+blocks(struct pw_objstore *s, struct pw_objstore_why *why)
+{
+    struct pw_listing l = {0};
+    int rc = pw_listing_refresh(&l, s, 0, why);
+
+    for (uint32_t i = 0; i < l.count; i++) {
+        char name[PW_ULID_CHARS + 1];
+
+        pw_ulid_print(&l.block[i].ulid, name);
+        printf("%s %s\n", l.block[i].tenant, name);
+    }
+    pw_listing_fini(&l);
+    return rc;
+}
+
 static int
 run(struct pw_objstore *s, int argc, char **argv, struct pw_objstore_why *why)
 {
@@ -67,6 +85,9 @@ run(struct pw_objstore *s, int argc, char **argv, struct pw_objstore_why *why)
     }
     if (argc == 2 && strcmp(verb, "delete") == 0) {
         return pw_objstore_delete(s, argv[1], why);
+    }
+    if (strcmp(verb, "blocks") == 0) {
+        return blocks(s, why);
     }
     snprintf(why->text, sizeof(why->text), "usage: see the top of objstore_cli.c");
     return PW_EINVAL;

@@ -114,6 +114,25 @@ test_error__html_of_a_proxy__is_empty(void **state)
 }
 
 static void
+test_is__only_a_whole_document_of_that_root(void **state)
+{
+    static const char done[] =
+        "<?xml version=\"1.0\"?>\n  <CompleteMultipartUploadResult xmlns=\"x\">"
+        "<ETag>e</ETag></CompleteMultipartUploadResult>";
+    const char *root = "CompleteMultipartUploadResult";
+
+    (void)state;
+    assert_int_equal(pw_s3_xml_is(pw_slice_str(done), root), 0);
+    for (size_t n = 0; n < sizeof(done) - 1; n++) {
+        assert_int_equal(pw_s3_xml_is(pw_slice(done, n), root), PW_EPROTO);
+    }
+    assert_int_equal(
+        pw_s3_xml_is(PW_SLICE_LIT("<html><CompleteMultipartUploadResult/></html>"), root),
+        PW_EPROTO);
+    assert_int_equal(pw_s3_xml_is(PW_SLICE_LIT("<Error/>"), root), PW_EPROTO);
+}
+
+static void
 test_text__root_or_child__is_found(void **state)
 {
     char out[16];
@@ -138,6 +157,7 @@ main(void)
         cmocka_unit_test(test_list__what_is_no_listing__is_refused),
         cmocka_unit_test(test_error__s3_error__is_read),
         cmocka_unit_test(test_error__html_of_a_proxy__is_empty),
+        cmocka_unit_test(test_is__only_a_whole_document_of_that_root),
         cmocka_unit_test(test_text__root_or_child__is_found),
     };
 
