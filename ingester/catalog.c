@@ -159,6 +159,20 @@ removes(const struct pw_catalog_edit *e, const struct item *it)
     return false;
 }
 
+/* The same block from elsewhere: between the moment its directory is there and the one it is listed as local, the shipper
+ * may have uploaded it and the gateway listed it in the bucket. Read in both places it would count twice. */
+static bool
+replaces(const struct pw_catalog_edit *e, const struct item *it)
+{
+    for (uint32_t i = 0; it->head == NULL && i < e->add_blocks; i++) {
+        if (pw_ulid_cmp(&e->add_block[i].ulid, &it->block.ulid) == 0 &&
+            strcmp(e->add_block[i].tenant, it->block.tenant) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Lists one item for each thing that is new; false: no memory, nothing of e is listed. */
 static bool
 list_new(struct generation *g, const struct pw_catalog_edit *e)
@@ -199,7 +213,7 @@ edit_locked(struct pw_catalog *cat, const struct pw_catalog_edit *e)
     }
     g->view.generation = old->view.generation + 1;
     for (uint32_t i = 0; i < old->items; i++) {
-        if (!removes(e, old->item[i])) {
+        if (!removes(e, old->item[i]) && !replaces(e, old->item[i])) {
             list(g, old->item[i]);
         }
     }

@@ -45,8 +45,8 @@ void pw_catalog_destroy_ctl(struct pw_catalog *cat);
 const struct pw_catalog_view *pw_catalog_acquire(struct pw_catalog *cat);
 void pw_catalog_release(struct pw_catalog *cat, const struct pw_catalog_view *view);
 
-/* An editor: one generation more, which has all of `add` and nothing of `remove`. What was removed is
- * destroyed (a head) or closed (a block) by a later reap. */
+/* An editor: one generation more, which has all of `add` and nothing of `remove`. A block that is added takes the place of
+ * one of the same tenant and ULID. What was removed is destroyed (a head) or closed (a block) by a later reap. */
 struct pw_catalog_edit {
     struct pw_head *const *add_head; /* given */
     const struct pw_head *const *remove_head;
