@@ -93,6 +93,11 @@ struct pw_config_memberlist {
     uint32_t max_concurrent_writes;
     uint32_t history_bytes;
     bool tls;
+    char tls_cert_path[PW_CONFIG_TEXT_BYTES], tls_key_path[PW_CONFIG_TEXT_BYTES];
+    char tls_ca_path[PW_CONFIG_TEXT_BYTES];     /* "" what the host trusts */
+    char tls_server_name[PW_CONFIG_TEXT_BYTES]; /* "" the address dialed */
+    bool tls_insecure_skip_verify;
+    char tls_cipher_suites[PW_CONFIG_TEXT_BYTES], tls_min_version[PW_CONFIG_TEXT_BYTES];
 };
 
 struct pw_config {

@@ -185,7 +185,7 @@ static bool
 asked_for(const struct pw_config_memberlist *c)
 {
     return c->join.count > 0 || c->bind_addr[0] != 0 || c->advertise_addr[0] != 0 ||
-           c->bind_port != GOSSIP_PORT;
+           c->bind_port != GOSSIP_PORT || c->tls;
 }
 
 static void
@@ -281,9 +281,26 @@ new_gossip(struct pw_app *app)
     g->cfg = &app->cfg->memberlist;
     g->epoll_fd = g->listen_fd = g->wake_fd = -1;
     for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
-        g->socket[i].fd = -1;
+        g->socket[i].conduit.fd = -1;
     }
+    g->handshakes_log = (struct pw_log_limit){.every_ms = 10000, .burst = 5};
     return g;
+}
+
+static int
+open_tls(struct pw_gossip *g, struct pw_text *why)
+{
+    const struct pw_config_memberlist *c = g->cfg;
+    const struct pw_tls_cfg cfg = {.flags = "memberlist.tls-",
+                                   .cert_path = c->tls_cert_path,
+                                   .key_path = c->tls_key_path,
+                                   .ca_path = c->tls_ca_path,
+                                   .server_name = c->tls_server_name,
+                                   .insecure_skip_verify = c->tls_insecure_skip_verify,
+                                   .cipher_suites = c->tls_cipher_suites,
+                                   .min_version = c->tls_min_version};
+
+    return c->tls ? pw_tls_open_ctl(&g->tls, &cfg, why) : 0;
 }
 
 /* An -errno that says: the port is not to be had. */
@@ -305,7 +322,8 @@ pw_gossip_start_ctl(struct pw_app *app, struct pw_text *why)
         return PW_ENOMEM;
     }
     app->gossip = g;
-    rc = listen_on(g, &port, why);
+    rc = open_tls(g, why);
+    rc = rc != 0 ? rc : listen_on(g, &port, why);
     if (is_taken(rc) && !asked_for(g->cfg)) {
         pw_log(PW_LOG_WARN, module,
                "msg=\"no gossip: the port is taken, set memberlist.bind-port\" port=%u",
@@ -321,8 +339,8 @@ pw_gossip_start_ctl(struct pw_app *app, struct pw_text *why)
     rc = rc != 0 ? rc : start_thread(g);
     if (rc == 0) {
         pw_ml_addr_text(&g->addr, addr);
-        pw_log(PW_LOG_INFO, module, "msg=\"gossip begins\" member=%s addr=%s seeds=%u", g->name,
-               addr, g->cfg->join.count);
+        pw_log(PW_LOG_INFO, module, "msg=\"gossip begins\" member=%s addr=%s seeds=%u tls=%s",
+               g->name, addr, g->cfg->join.count, g->tls != NULL ? "true" : "false");
     }
     return rc;
 }
@@ -374,6 +392,7 @@ pw_gossip_close_ctl(struct pw_app *app)
         gossip_close_sockets(g);
         gossip_join_fini(g);
         pw_memberlist_destroy_ctl(g->ml);
+        pw_tls_close_ctl(g->tls);
         close_fd(g->epoll_fd);
         close_fd(g->listen_fd);
         close_fd(g->wake_fd);

@@ -3,7 +3,6 @@
 #include "app/gossip_srv.h"
 #include "base/log.h"
 
-#include <arpa/inet.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,22 +57,14 @@ split_seed(const char *seed, char *host, size_t cap, char port[8])
 static void
 add_address(struct gossip_lookup *l, const struct addrinfo *ai)
 {
-    struct pw_ml_addr a = {.ip_len = 16};
-    union gossip_sockaddr sa;
+    union gossip_sockaddr sa = {0};
+    struct pw_ml_addr a;
 
     if (ai->ai_addrlen > sizeof(sa)) {
         return;
     }
     memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
-    if (ai->ai_family == AF_INET) {
-        uint8_t ip[4];
-
-        memcpy(ip, &sa.ip4.sin_addr, sizeof(ip));
-        a = pw_ml_addr_ip4(ip, ntohs(sa.ip4.sin_port));
-    } else {
-        memcpy(a.ip, &sa.ip6.sin6_addr, 16);
-        a.port = ntohs(sa.ip6.sin6_port);
-    }
+    a = gossip_addr_of(&sa);
     for (uint32_t i = 0; i < l->found; i++) {
         if (pw_ml_addr_equal(&a, &l->addr[i])) {
             return;

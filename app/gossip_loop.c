@@ -57,12 +57,27 @@ gossip_sockaddr(const struct pw_ml_addr *a, union gossip_sockaddr *sa)
     return sizeof(sa->ip6);
 }
 
+struct pw_ml_addr
+gossip_addr_of(const union gossip_sockaddr *sa)
+{
+    struct pw_ml_addr a = {.ip_len = 16};
+    uint8_t four[4];
+
+    if (sa->any.sa_family == AF_INET) {
+        memcpy(four, &sa->ip4.sin_addr, sizeof(four));
+        return pw_ml_addr_ip4(four, ntohs(sa->ip4.sin_port));
+    }
+    memcpy(a.ip, &sa->ip6.sin6_addr, 16);
+    a.port = ntohs(sa->ip6.sin6_port);
+    return a;
+}
+
 static struct gossip_socket *
 free_socket(struct pw_gossip *g, enum gossip_kind kind)
 {
     for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
         if (g->socket[i].kind == GOSSIP_FREE) {
-            g->socket[i] = (struct gossip_socket){.kind = kind, .fd = -1};
+            g->socket[i] = (struct gossip_socket){.kind = kind, .conduit = {.fd = -1}};
             return &g->socket[i];
         }
     }
@@ -73,9 +88,7 @@ free_socket(struct pw_gossip *g, enum gossip_kind kind)
 static void
 end_socket(struct pw_gossip *g, struct gossip_socket *s)
 {
-    if (s->fd >= 0) {
-        close(s->fd);
-    }
+    pw_conduit_close(&s->conduit);
     if (s->conn != NULL) {
         if (pw_ml_conn_is_join(s->conn)) {
             gossip_join_ended(g, pw_ml_conn_ok(s->conn));
@@ -83,7 +96,7 @@ end_socket(struct pw_gossip *g, struct gossip_socket *s)
         pw_ml_conn_free(s->conn);
     }
     free(s->bytes);
-    *s = (struct gossip_socket){.kind = GOSSIP_FREE, .fd = -1};
+    *s = (struct gossip_socket){.kind = GOSSIP_FREE, .conduit = {.fd = -1}};
 }
 
 static void
@@ -104,12 +117,54 @@ gossip_close_sockets(struct pw_gossip *g)
     }
 }
 
-static int
-set_interest(struct pw_gossip *g, struct gossip_socket *s, int op, uint32_t events)
+/* What the socket waits for now. */
+static uint32_t
+events_of(const struct gossip_socket *s)
 {
+    if (s->connecting) {
+        return EPOLLOUT;
+    }
+    if (s->kind == GOSSIP_PACKET) {
+        return pw_conduit_events(&s->conduit, EPOLLOUT);
+    }
+    return pw_conduit_events(&s->conduit,
+                             (s->done ? 0 : (uint32_t)EPOLLIN) |
+                                 (pw_ml_conn_output(s->conn).len > 0 ? (uint32_t)EPOLLOUT : 0));
+}
+
+static bool
+watch_socket(struct pw_gossip *g, struct gossip_socket *s, int op)
+{
+    uint32_t events = events_of(s);
     struct epoll_event ev = {.events = events, .data = {.u64 = (uint64_t)(s - g->socket)}};
 
-    return epoll_ctl(g->epoll_fd, op, s->fd, &ev);
+    if (op == EPOLL_CTL_MOD && events == s->events) {
+        return true;
+    }
+    s->events = events;
+    return epoll_ctl(g->epoll_fd, op, s->conduit.fd, &ev) == 0;
+}
+
+/* Of TLS when that is asked for; what it says of who is dialed must fit the address. */
+static bool
+open_conduit(struct pw_gossip *g, struct gossip_socket *s, int fd)
+{
+    char address[INET6_ADDRSTRLEN] = "";
+    uint8_t four[4];
+
+    pw_conduit_open(&s->conduit, fd);
+    if (g->tls == NULL) {
+        return true;
+    }
+    if (s->kind == GOSSIP_ACCEPTED) {
+        return pw_conduit_secure(&s->conduit, pw_tls_accept(g->tls));
+    }
+    if (pw_ml_addr_is_ip4(&s->peer, four)) {
+        inet_ntop(AF_INET, four, address, sizeof(address));
+    } else {
+        inet_ntop(AF_INET6, s->peer.ip, address, sizeof(address));
+    }
+    return pw_conduit_secure(&s->conduit, pw_tls_dial(g->tls, address));
 }
 
 /* Begins to connect; what comes of it epoll says. */
@@ -117,20 +172,35 @@ static bool
 connect_to(struct pw_gossip *g, struct gossip_socket *s)
 {
     union gossip_sockaddr sa;
-    socklen_t len = gossip_sockaddr(&s->to, &sa);
-    int one = 1;
+    socklen_t len = gossip_sockaddr(&s->peer, &sa);
+    int one = 1, fd;
 
     if (len == 0) {
         return false;
     }
-    s->fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (s->fd < 0) {
+    fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || !open_conduit(g, s, fd)) {
         return false;
     }
-    setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     s->connecting = true;
-    return (connect(s->fd, &sa.any, len) == 0 || errno == EINPROGRESS) &&
-           set_interest(g, s, EPOLL_CTL_ADD, EPOLLOUT) == 0;
+    return (connect(fd, &sa.any, len) == 0 || errno == EINPROGRESS) &&
+           watch_socket(g, s, EPOLL_CTL_ADD);
+}
+
+/* Counted by what was wrong, and said, so that nobody has to guess. */
+static void
+handshake_failed(struct pw_gossip *g, const struct gossip_socket *s, enum pw_conduit_fault fault,
+                 const char *text)
+{
+    char peer[PW_ML_ADDR_TEXT];
+
+    g->handshakes_failed[fault]++;
+    pw_ml_addr_text(&s->peer, peer);
+    pw_log_limited(&g->handshakes_log, PW_LOG_WARN, module,
+                   "msg=\"no TLS with another member\" %s=%s reason=%s err=\"%s\"",
+                   s->kind == GOSSIP_ACCEPTED ? "from" : "to", peer, pw_conduit_fault_name(fault),
+                   text);
 }
 
 /* --- What the state machine wants, under the lock --------------------------------------------------- */
@@ -157,7 +227,7 @@ gossip_on_send(void *ctx, const struct pw_ml_addr *to, struct pw_slice bytes)
     }
     memcpy(s->bytes, bytes.ptr, bytes.len);
     s->len = bytes.len;
-    s->to = *to;
+    s->peer = *to;
     s->deadline_ms = gossip_mono_ms() + TURN_WAIT_MS;
 }
 
@@ -171,7 +241,7 @@ gossip_on_dial(void *ctx, const struct pw_ml_addr *to, struct pw_ml_conn *conn)
         return PW_EAGAIN;
     }
     s->conn = conn;
-    s->to = *to;
+    s->peer = *to;
     s->deadline_ms = gossip_mono_ms() + g->cfg->stream_timeout_ms;
     return 0;
 }
@@ -185,7 +255,7 @@ has_turn(const struct pw_gossip *g, const struct gossip_socket *s)
     for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
         const struct gossip_socket *other = &g->socket[i];
 
-        n += other->kind == GOSSIP_PACKET && pw_ml_addr_equal(&other->to, &s->to);
+        n += other->kind == GOSSIP_PACKET && pw_ml_addr_equal(&other->peer, &s->peer);
     }
     return n < g->cfg->max_concurrent_writes;
 }
@@ -196,7 +266,7 @@ begin_connections(struct pw_gossip *g)
 {
     for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
         struct gossip_socket *s = &g->socket[i];
-        bool dial = s->kind == GOSSIP_DIALED && s->fd < 0;
+        bool dial = s->kind == GOSSIP_DIALED && s->conduit.fd < 0;
 
         if (s->kind == GOSSIP_WAITING && has_turn(g, s)) {
             s->kind = GOSSIP_PACKET;
@@ -212,36 +282,53 @@ begin_connections(struct pw_gossip *g)
 
 /* --- Events --------------------------------------------------------------------------------------- */
 
+static int64_t
+longest_ms(const struct pw_config_memberlist *c)
+{
+    return c->stream_timeout_ms > c->packet_write_timeout_ms ? c->stream_timeout_ms
+                                                             : c->packet_write_timeout_ms;
+}
+
+/* One that was accepted; false: refuse it. */
+static bool
+take_connection(struct pw_gossip *g, int fd, const union gossip_sockaddr *from)
+{
+    struct gossip_socket *s;
+
+    lock(g);
+    s = free_socket(g, GOSSIP_ACCEPTED);
+    if (s != NULL) {
+        s->conn = pw_ml_conn_accept(g->ml);
+    }
+    unlock(g);
+    if (s == NULL) {
+        return false;
+    }
+    if (s->conn == NULL) {
+        s->kind = GOSSIP_FREE;
+        return false;
+    }
+    s->peer = gossip_addr_of(from);
+    s->deadline_ms = gossip_mono_ms() + longest_ms(g->cfg);
+    if (!open_conduit(g, s, fd) || !watch_socket(g, s, EPOLL_CTL_ADD)) {
+        drop_socket(g, s); /* fd with it */
+    }
+    return true;
+}
+
 static void
 accept_new(struct pw_gossip *g)
 {
     for (uint32_t i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = accept4(g->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        struct gossip_socket *s;
+        union gossip_sockaddr from = {0};
+        socklen_t len = sizeof(from);
+        int fd = accept4(g->listen_fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd < 0) {
             return;
         }
-        lock(g);
-        s = free_socket(g, GOSSIP_ACCEPTED);
-        if (s != NULL) {
-            s->conn = pw_ml_conn_accept(g->ml);
-        }
-        unlock(g);
-        if (s == NULL || s->conn == NULL) {
+        if (!take_connection(g, fd, &from)) {
             close(fd);
-            if (s != NULL) {
-                s->kind = GOSSIP_FREE;
-            }
-            continue;
-        }
-        s->fd = fd;
-        s->deadline_ms =
-            gossip_mono_ms() + (g->cfg->stream_timeout_ms > g->cfg->packet_write_timeout_ms
-                                    ? g->cfg->stream_timeout_ms
-                                    : g->cfg->packet_write_timeout_ms);
-        if (set_interest(g, s, EPOLL_CTL_ADD, EPOLLIN) != 0) {
-            drop_socket(g, s);
         }
     }
 }
@@ -252,53 +339,80 @@ is_connected(struct gossip_socket *s)
     socklen_t len = sizeof(int);
     int err = 0;
 
-    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err == 0;
+    return getsockopt(s->conduit.fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err == 0;
+}
+
+/* 0: read and write now; PW_EAGAIN: not yet; else it did not come about. */
+static int
+establish(struct pw_gossip *g, struct gossip_socket *s)
+{
+    bool was_established;
+    int rc;
+
+    if (s->connecting && !is_connected(s)) {
+        g->sockets_failed++;
+        return PW_ECONNRESET;
+    }
+    was_established = s->conduit.established && !s->connecting;
+    s->connecting = false;
+    rc = pw_conduit_handshake(&s->conduit);
+    if (rc != 0) {
+        if (rc != PW_EAGAIN) {
+            handshake_failed(g, s, s->conduit.fault, s->conduit.fault_text);
+        }
+        return rc;
+    }
+    if (!was_established) {
+        g->handshakes += s->conduit.ssl != NULL;
+        if (s->kind == GOSSIP_PACKET) {
+            s->deadline_ms = gossip_mono_ms() + g->cfg->packet_write_timeout_ms;
+        }
+    }
+    return 0;
 }
 
 /* True while there is something to do; false when the socket is to go. */
 static bool
 write_packet(struct gossip_socket *s)
 {
-    ssize_t n = send(s->fd, s->bytes + s->written, s->len - s->written, MSG_NOSIGNAL);
+    if (s->written < s->len) {
+        int64_t n =
+            pw_conduit_write(&s->conduit, pw_slice(s->bytes + s->written, s->len - s->written));
 
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR;
+        if (n < 0) {
+            return n == PW_EAGAIN;
+        }
+        s->written += (size_t)n;
     }
-    s->written += (size_t)n;
-    return s->written < s->len;
+    return s->written < s->len || pw_conduit_finish(&s->conduit) == PW_EAGAIN;
 }
 
 static bool
-write_stream(struct pw_gossip *g, struct gossip_socket *s)
+write_stream(struct gossip_socket *s)
 {
     struct pw_slice out = pw_ml_conn_output(s->conn); /* grows only where this thread reads */
-    uint32_t events = EPOLLIN;
 
     if (out.len > 0) {
-        ssize_t n = send(s->fd, out.ptr, out.len, MSG_NOSIGNAL);
+        int64_t n = pw_conduit_write(&s->conduit, out);
 
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        if (n < 0 && n != PW_EAGAIN) {
             return false;
         }
         pw_ml_conn_written(s->conn, n > 0 ? (size_t)n : 0);
         out.len -= n > 0 ? (size_t)n : 0;
     }
-    if (s->done && out.len == 0) {
-        return false;
-    }
-    events = (s->done ? 0 : (uint32_t)EPOLLIN) | (out.len > 0 ? (uint32_t)EPOLLOUT : 0);
-    return set_interest(g, s, EPOLL_CTL_MOD, events) == 0;
+    return !s->done || out.len > 0;
 }
 
 static bool
 read_stream(struct pw_gossip *g, struct gossip_socket *s)
 {
     uint8_t bytes[READ_BYTES];
-    ssize_t n = recv(s->fd, bytes, sizeof(bytes), 0);
+    int64_t n = pw_conduit_read(&s->conduit, bytes, sizeof(bytes));
     enum pw_ml_conn_next next;
 
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR;
+        return n == PW_EAGAIN;
     }
     lock(g);
     next = n > 0 ? pw_ml_conn_input(s->conn, pw_slice(bytes, (size_t)n), gossip_now())
@@ -308,36 +422,29 @@ read_stream(struct pw_gossip *g, struct gossip_socket *s)
         return false;
     }
     s->done = next == PW_ML_CONN_DONE;
-    return write_stream(g, s);
+    return write_stream(s);
 }
 
 static void
 take_event(struct pw_gossip *g, struct gossip_socket *s, uint32_t events)
 {
     bool keep = true;
+    int rc;
 
-    if (s->kind == GOSSIP_FREE || s->fd < 0) {
+    if (s->kind == GOSSIP_FREE || s->conduit.fd < 0) {
         return; /* ended by an event before this one */
     }
-    if (s->connecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
-        s->connecting = false;
-        if (!is_connected(s)) {
-            g->sockets_failed++;
-            drop_socket(g, s);
-            return;
-        }
-        if (s->kind == GOSSIP_PACKET) {
-            s->deadline_ms = gossip_mono_ms() + g->cfg->packet_write_timeout_ms;
-        }
-    }
-    if (s->kind == GOSSIP_PACKET) {
+    rc = establish(g, s);
+    if (rc != 0) {
+        keep = rc == PW_EAGAIN;
+    } else if (s->kind == GOSSIP_PACKET) {
         keep = write_packet(s);
     } else if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !s->done) {
         keep = read_stream(g, s);
     } else {
-        keep = write_stream(g, s);
+        keep = write_stream(s);
     }
-    if (!keep) {
+    if (!keep || !watch_socket(g, s, EPOLL_CTL_MOD)) {
         drop_socket(g, s);
     }
 }
@@ -355,6 +462,9 @@ expire(struct pw_gossip *g, int64_t now_ms)
         }
         if (s->deadline_ms <= now_ms) {
             *(s->kind == GOSSIP_WAITING ? &g->packets_dropped : &g->timeouts) += 1;
+            if (s->conduit.ssl != NULL && !s->connecting && !s->conduit.established) {
+                handshake_failed(g, s, PW_CONDUIT_FAULT_TIMEOUT, "it stays silent");
+            }
             drop_socket(g, s);
         } else if (s->deadline_ms < next) {
             next = s->deadline_ms;

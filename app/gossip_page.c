@@ -93,6 +93,20 @@ store(const struct pw_kv *kv, struct pw_text *t)
                   "Of these, in a codec that is no ring's: left out.", s->pairs_unknown_codec);
 }
 
+static void
+handshakes(const struct pw_gossip *g, struct pw_text *t)
+{
+    static const char failed[] = "pyrowire_memberlist_tls_handshakes_failed_total";
+
+    pw_metric_u64(t, "pyrowire_memberlist_tls_handshakes_total", "counter",
+                  "Handshakes of TLS with other members, completed.", g->handshakes);
+    pw_metric_family(t, failed, "counter", "Of TLS, not completed, by what was wrong.");
+    for (uint32_t i = 0; i < PW_CONDUIT_FAULT_COUNT; i++) {
+        pw_text_printf(t, "%s{reason=\"%s\"} %llu\n", failed, pw_conduit_fault_name(i),
+                       (unsigned long long)g->handshakes_failed[i]);
+    }
+}
+
 void
 pw_gossip_metrics(struct pw_app *app, struct pw_text *t)
 {
@@ -112,6 +126,9 @@ pw_gossip_metrics(struct pw_app *app, struct pw_text *t)
                       "Connections to others that did not come about.", g->sockets_failed);
         pw_metric_u64(t, "pyrowire_memberlist_connections_timed_out_total", "counter",
                       "Connections cut at their deadline.", g->timeouts);
+        if (g->tls != NULL) {
+            handshakes(g, t);
+        }
     }
 }
 

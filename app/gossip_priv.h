@@ -1,6 +1,7 @@
 /* app/gossip_priv.h - the gossip's thread between its files.
  *
- * Purpose  gossip.c: life and addresses; gossip_loop.c: the thread and its sockets; gossip_join.c: seeds.
+ * Purpose  gossip.c: life and addresses; gossip_loop.c: the thread and its sockets; gossip_join.c: seeds;
+ *          conduit.c and tls.c beneath them: what a connection carries, plain or not.
  * Owner    struct pw_gossip belongs to the thread from start to stop; stopping, joined and wake_fd are
  *          for others too.
  * Context  cold.
@@ -8,8 +9,10 @@
 #ifndef PW_APP_GOSSIP_PRIV_H
 #define PW_APP_GOSSIP_PRIV_H
 
+#include "app/conduit.h"
 #include "app/gossip.h"
 #include "app/parts.h"
+#include "base/log.h"
 #include "ring/memberlist.h"
 
 #include <netinet/in.h>
@@ -33,10 +36,11 @@ enum gossip_kind {
 
 struct gossip_socket {
     enum gossip_kind kind;
-    int fd; /* -1 none */
-    bool connecting;
-    bool done; /* nothing more is read; closes when all is written */
-    struct pw_ml_addr to;
+    struct pw_conduit conduit;
+    bool connecting;        /* not connected yet; hands are shaken after that */
+    bool done;              /* nothing more is read; closes when all is written */
+    uint32_t events;        /* asked of epoll */
+    struct pw_ml_addr peer; /* who is dialed, or dialed us */
     int64_t deadline_ms;
     struct pw_ml_conn *conn;
     uint8_t *bytes; /* of a packet */
@@ -62,6 +66,7 @@ struct pw_gossip {
     struct pw_app *app;
     const struct pw_config_memberlist *cfg;
     struct pw_memberlist *ml; /* under app->kv_mutex */
+    struct pw_tls *tls;       /* NULL: plain text */
     char name[PW_ML_NAME_MAX + 1];
     struct pw_ml_addr addr;
 
@@ -77,6 +82,9 @@ struct pw_gossip {
     atomic_bool ending;   /* at once */
 
     _Atomic uint64_t packets_dropped, sockets_failed, timeouts;
+    _Atomic uint64_t handshakes; /* completed, of TLS */
+    _Atomic uint64_t handshakes_failed[PW_CONDUIT_FAULT_COUNT];
+    struct pw_log_limit handshakes_log;
 };
 
 union gossip_sockaddr {
@@ -87,6 +95,8 @@ union gossip_sockaddr {
 
 /* gossip_loop.c: its length; 0: the address is none. */
 socklen_t gossip_sockaddr(const struct pw_ml_addr *a, union gossip_sockaddr *sa);
+/* Of AF_INET or AF_INET6. */
+struct pw_ml_addr gossip_addr_of(const union gossip_sockaddr *sa);
 int64_t gossip_mono_ms(void);
 struct pw_ml_now gossip_now(void);
 

@@ -19,7 +19,7 @@ packages=(
     build-essential pkg-config meson ninja-build clang llvm lld libclang-rt-14-dev
     libdpdk-dev dpdk dpdk-dev libnuma-dev libxdp-dev libbpf-dev libpcap-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libhyperscan-dev libre2-dev
-    liblz4-dev libsnappy-dev libisal-dev libdeflate-dev libxxhash-dev libjansson-dev libyaml-dev libssl-dev
+    liblz4-dev libsnappy-dev libisal-dev libdeflate-dev libxxhash-dev libjansson-dev libyaml-dev libssl-dev openssl
     libcurl4-openssl-dev libexpat1-dev libzstd-dev
     libcmocka-dev zlib1g-dev libelf-dev
     git python3 iproute2 iputils-ping ethtool procps curl ca-certificates
