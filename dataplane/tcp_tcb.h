@@ -131,11 +131,11 @@ enum pw_tcb_flag {
     PW_TCB_DSACK = 1 << 17,      /* dsack is to be reported with the next ACK (RFC 2883) */
     PW_TCB_RTO_LOSS = 1 << 18,   /* a timeout went back: no fast retransmit before snd_recover */
     PW_TCB_RESCUED = 1 << 19,    /* RFC 6675 4 (4): once in a recovery */
-    PW_TCB_NO_DF = 1 << 21,      /* routers may fragment: the path swallowed what they may not */
-    PW_TCB_PTO = 1 << 22,        /* the timer is a probe's (RFC 8985 7), not the RTO's */
+    PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
+    PW_TCB_NO_DF = 1 << 21,  /* routers may fragment: the path swallowed what they may not */
+    PW_TCB_PTO = 1 << 22,    /* the timer is a probe's (RFC 8985 7), not the RTO's */
     PW_TCB_GUARDED =
         1 << 23, /* RFC 6582 3.2 step 1: snd_recover holds, nothing beyond it was acknowledged */
-    PW_TCB_COOKIE = 1 << 20, /* from a SYN cookie: the first timestamp echoed says no round trip */
 };
 
 enum pw_tcb_timer {
@@ -227,7 +227,6 @@ struct pw_tcp_slot {
 struct pw_tcp {
     /* Read only after init. */
     struct pw_tcp_cfg cfg;
-    struct pw_stream_ops ops;
     struct pw_stream_app app;
     uint64_t hash_key;
     uint64_t isn_key[2];
@@ -258,7 +257,7 @@ struct pw_tcp {
     uint64_t challenge_second;
 };
 
-/* tcp_conn.c: the table of connections, their birth and death, the stream operations. */
+/* tcp_conn.c: the table of connections, their birth and death, where their peers are. */
 PW_MUST_USE int pw_tcp_init_ctl(struct pw_worker *w, const struct pw_tcp_cfg *cfg,
                                 const uint8_t secret[16]);
 void pw_tcp_fini_ctl(struct pw_worker *w);
@@ -277,12 +276,25 @@ void pw_tcp_detach(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_state_set(struct pw_worker *w, struct pw_tcb *tcb, enum pw_tcp_state to);
 /* Puts tcb on the list that pw_tcp_flush empties. */
 void pw_tcp_out_later(struct pw_worker *w, struct pw_tcb *tcb);
+
+/* The neighbour that a segment came from. */
+void pw_tcp_learn_peer(struct pw_worker *w, const struct pw_segment *seg);
+/* Its frames come from elsewhere now: another gateway, or the address moved. */
+void pw_tcp_follow(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
+/* The same of text that we have: when the answer went where nobody is any more, its reader sends nothing else. Who would turn a
+ * connection aside has to know numbers: of the last window, and of an acknowledgement as in RFC 5961 5.2. */
+void pw_tcp_follow_again(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
+/* Nothing came back from where its frames go: where other connections of that address, or ARP and neighbour discovery, saw it
+ * since it was last heard. A reader that has nothing to send but waits for our text could not tell us itself. */
+void pw_tcp_follow_others(const struct pw_worker *w, struct pw_tcb *tcb);
+
+/* tcp_stream.c: what a connection offers to the application. */
+extern const struct pw_stream_ops pw_tcp_stream_ops;
 /* Says writable to some that waited for chunks, now that there are. Returns how many. */
 uint32_t pw_tcp_starved_wake(struct pw_worker *w);
 
 /* tcp_syn.c: segments without a connection; the handshake. */
 void pw_tcp_stranger(struct pw_worker *w, struct pw_segment *seg);
-void pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 uint32_t pw_tcp_isn(const struct pw_worker *w, const struct pw_segment *seg);
 
 /* SipHash-2-4 of an address and two ports. */
@@ -365,35 +377,31 @@ void pw_sack_trim(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_sack_clear(struct pw_worker *w, struct pw_tcb *tcb);
 struct pw_sack_view pw_sack_view_of(const struct pw_tcb *tcb);
 
-/* tcp_output.c */
-/* Sends what tcb may send now: text, FIN, or an ACK that is due. */
-void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);
-/* pw_tcp_output for every connection on the list. Returns how many there were. */
-uint32_t pw_tcp_flush(struct pw_worker *w);
+/* tcp_segment.c: segments as frames. None of them waits for a buffer: without one nothing is sent. */
 /* An ACK by itself, now. */
 void pw_tcp_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* RFC 5961: an ACK by itself unless too many went out this second. */
 void pw_tcp_challenge_ack(struct pw_worker *w, struct pw_tcb *tcb);
-/* The neighbour that a segment came from. */
-void pw_tcp_learn_peer(struct pw_worker *w, const struct pw_segment *seg);
-/* Its frames come from elsewhere now: another gateway, or the address moved. */
-void pw_tcp_follow(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
-/* The same of text that we have: when the answer went where nobody is any more, its reader sends nothing else. Who would turn a
- * connection aside has to know numbers: of the last window, and of an acknowledgement as in RFC 5961 5.2. */
-void pw_tcp_follow_again(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg);
-/* Nothing came back from where its frames go: where other connections of that address, or ARP and neighbour discovery, saw it
- * since it was last heard. A reader that has nothing to send but waits for our text could not tell us itself. */
-void pw_tcp_follow_others(const struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb);
+void pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb);
 /* SYN,ACK for a SYN that nothing is kept of. */
 void pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint32_t iss,
                         const struct pw_tcp_options *o);
 /* RST for a segment without a connection (RFC 9293 3.10.7.1). */
 void pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg);
-/* The segment at seq again, at most max bytes of sequence space; snd_nxt stays. Returns how many went. */
-uint32_t pw_tcp_resend(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t max);
 /* A segment that asks for an ACK (RFC 9293 3.8.4). */
 void pw_tcp_keepalive_send(struct pw_worker *w, struct pw_tcb *tcb);
+/* len bytes from the send buffer's cursor as one segment. False: no buffer, nothing happened. */
+bool pw_tcp_segment_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t len,
+                         uint8_t flags);
+
+/* tcp_output.c: what is sent when. */
+/* Sends what tcb may send now: text, FIN, or an ACK that is due. */
+void pw_tcp_output(struct pw_worker *w, struct pw_tcb *tcb);
+/* pw_tcp_output for every connection on the list. Returns how many there were. */
+uint32_t pw_tcp_flush(struct pw_worker *w);
+/* The segment at seq again, at most max bytes of sequence space; snd_nxt stays. Returns how many went. */
+uint32_t pw_tcp_resend(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint32_t max);
 /* What a window not worth a segment takes, at least one byte (RFC 9293 3.8.6.1, 3.8.6.2.1). */
 void pw_tcp_probe_send(struct pw_worker *w, struct pw_tcb *tcb);
 
@@ -454,6 +462,16 @@ static inline void
 pw_tcb_flag_clear(struct pw_tcb *tcb, uint32_t flag)
 {
     tcb->flags &= ~flag;
+}
+
+/* tcb waits for chunks no longer, if it did. */
+static inline void
+pw_tcp_unstarve(struct pw_tcp *t, struct pw_tcb *tcb)
+{
+    if (pw_tcb_is(tcb, PW_TCB_STARVED)) {
+        TAILQ_REMOVE(&t->starved, tcb, wait_link);
+        pw_tcb_flag_clear(tcb, PW_TCB_STARVED);
+    }
 }
 
 #endif

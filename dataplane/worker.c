@@ -383,7 +383,7 @@ pw_worker_poll_timers(void *ctx, uint64_t now_tsc)
         pw_tcp_timer_expired(w, t);
         work++;
     }
-    work += pw_tcp_starved_wake(w);
+    work += TAILQ_EMPTY(&w->tcp.starved) ? 0 : pw_tcp_starved_wake(w);
     work += pw_tcp_flush(w);
     work += w->udp.ctx == NULL ? 0 : w->udp.flush(w->udp.ctx, w);
     work += tx_flush(w);
