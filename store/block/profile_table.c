@@ -1,12 +1,12 @@
 #include "store/block/profile_table.h"
 
-#include "base/hash.h"
 #include "store/block/delta.h"
+#include "store/block/dictionary_column.h"
 #include "store/block/parquet_footer.h"
 
 #include <stdlib.h>
 
-enum { PAGE_VALUES_BYTES_MAX = 1 << 30, DICTIONARY_SLOTS_MIN = 1024 };
+enum { PAGE_VALUES_BYTES_MAX = 1 << 30 };
 
 /* Values a row of the columns with one value a row. */
 struct row_page {
@@ -18,23 +18,11 @@ struct row_page {
     uint64_t first_row;
 };
 
-/* Values of a dictionary column: 8 or 16 bytes each, known by their bytes. */
-struct dictionary {
-    uint32_t width;
-    uint32_t slot_count;
-    uint32_t *slot;       /* index + 1, 0 empty */
-    struct pw_text index; /* uint32_t of the open page */
-    struct pw_text def;   /* levels of the open page */
-    struct pw_rle def_rle;
-    uint64_t nulls;
-    struct pw_parquet_bound min, max;
-};
-
 struct sample_page {
     struct pw_text stack, value; /* int64_t each */
     struct pw_text rep1, rep2;   /* repetition levels of width 1 and 2: same runs */
     struct pw_rle rep1_rle, rep2_rle;
-    struct dictionary span, trace;
+    struct pw_dictionary_column span, trace;
     uint64_t samples, rows, first_row;
 };
 
@@ -59,115 +47,6 @@ fail(struct pw_profile_table *t, int rc)
     }
 }
 
-/* --- Dictionaries --------------------------------------------------------------------------------- */
-
-static void
-dictionary_init(struct dictionary *d, uint32_t width)
-{
-    *d = (struct dictionary){.width = width};
-    pw_text_init(&d->index, PAGE_VALUES_BYTES_MAX);
-    pw_text_init(&d->def, PAGE_VALUES_BYTES_MAX);
-}
-
-static void
-dictionary_fini(struct dictionary *d)
-{
-    free(d->slot);
-    pw_text_fini(&d->index);
-    pw_text_fini(&d->def);
-}
-
-/* The slot of value: the one that has it, or the empty one where it belongs. */
-static uint32_t *
-dictionary_find(struct dictionary *d, const struct pw_text *values, const uint8_t *value)
-{
-    uint64_t h = pw_xxh64(value, d->width);
-
-    for (uint64_t i = h;; i++) {
-        uint32_t *s = &d->slot[i & (d->slot_count - 1)];
-
-        if (*s == 0 || memcmp(values->ptr + (size_t)(*s - 1) * d->width, value, d->width) == 0) {
-            return s;
-        }
-    }
-}
-
-static bool
-dictionary_grow(struct dictionary *d, const struct pw_text *values, uint32_t count)
-{
-    uint32_t slots = d->slot_count == 0 ? DICTIONARY_SLOTS_MIN : d->slot_count * 2;
-    uint32_t *slot = calloc(slots, sizeof(*slot));
-
-    if (slot == NULL) {
-        return false;
-    }
-    free(d->slot);
-    d->slot = slot;
-    d->slot_count = slots;
-    for (uint32_t i = 0; i < count; i++) {
-        *dictionary_find(d, values, values->ptr + (size_t)i * d->width) = i + 1;
-    }
-    return true;
-}
-
-static void
-dictionary_put(struct pw_profile_table *t, struct dictionary *d, struct pw_parquet_chunk *c,
-               const uint8_t *value)
-{
-    uint32_t *slot;
-    uint32_t index;
-
-    if (c->dictionary_count >= d->slot_count / 2 &&
-        !dictionary_grow(d, &c->dictionary, c->dictionary_count)) {
-        fail(t, PW_ENOMEM);
-        return;
-    }
-    slot = dictionary_find(d, &c->dictionary, value);
-    if (*slot == 0) {
-        pw_text_put(&c->dictionary, value, d->width);
-        if (c->dictionary.failed) {
-            fail(t, PW_ENOMEM);
-            return;
-        }
-        *slot = ++c->dictionary_count;
-    }
-    index = *slot - 1;
-    pw_text_put(&d->index, &index, sizeof(index));
-    if (d->width == PW_PARQUET_FLBA_BYTES) {
-        pw_parquet_bound_flba(value, 1, &d->min, &d->max);
-    } else {
-        int64_t v;
-
-        memcpy(&v, value, sizeof(v));
-        pw_parquet_bound_ints(c->spec, &v, 1, &d->min, &d->max);
-    }
-    pw_rle_put(&d->def_rle, 2, 1);
-}
-
-static void
-dictionary_clear(struct dictionary *d)
-{
-    if (d->slot != NULL) {
-        memset(d->slot, 0, d->slot_count * sizeof(*d->slot));
-    }
-}
-
-static void
-dictionary_null(struct dictionary *d, uint64_t n)
-{
-    pw_rle_put(&d->def_rle, 1, n);
-    d->nulls += n;
-}
-
-static void
-dictionary_page_begin(struct dictionary *d)
-{
-    d->index.len = d->def.len = 0;
-    d->nulls = 0;
-    d->min.len = d->max.len = 0;
-    pw_rle_begin(&d->def_rle, &d->def, 2);
-}
-
 /* --- Columns of samples --------------------------------------------------------------------------- */
 
 static void
@@ -178,8 +57,8 @@ sample_page_begin(struct sample_page *p, uint64_t first_row)
     p->first_row = first_row;
     pw_rle_begin(&p->rep1_rle, &p->rep1, 1);
     pw_rle_begin(&p->rep2_rle, &p->rep2, 2);
-    dictionary_page_begin(&p->span);
-    dictionary_page_begin(&p->trace);
+    pw_dictionary_column_page_begin(&p->span);
+    pw_dictionary_column_page_begin(&p->trace);
 }
 
 static void
@@ -232,31 +111,11 @@ put_sample_ints(struct pw_profile_table *t, enum pw_profile_leaf leaf, const str
 }
 
 static void
-put_dictionary_column(struct pw_profile_table *t, enum pw_profile_leaf leaf, struct dictionary *d,
-                      struct pw_parquet_page_in in)
+put_ids(struct pw_profile_table *t, enum pw_profile_leaf leaf, struct pw_dictionary_column *d,
+        struct pw_parquet_page_in in)
 {
-    const uint32_t *index = (const void *)d->index.ptr;
-    size_t n = d->index.len / sizeof(*index);
-
-    pw_rle_end(&d->def_rle);
+    pw_dictionary_column_page_end(d, &t->chunk[leaf], &t->encoded, &in);
     in.rep = pw_slice(t->sample.rep1.ptr, t->sample.rep1.len);
-    in.def = pw_slice(d->def.ptr, d->def.len);
-    in.nulls = d->nulls;
-    in.min = d->min;
-    in.max = d->max;
-    t->encoded.len = 0;
-    if (n != 0) {
-        uint32_t width = pw_bit_width(t->chunk[leaf].dictionary_count - 1);
-        struct pw_rle r;
-
-        width = width == 0 ? 1 : width;
-        pw_text_char(&t->encoded, (char)width);
-        pw_rle_begin(&r, &t->encoded, width);
-        for (size_t i = 0; i < n; i++) {
-            pw_rle_put(&r, index[i], 1);
-        }
-        pw_rle_end(&r);
-    }
     put_page(t, leaf, &in);
 }
 
@@ -278,9 +137,20 @@ flush_samples(struct pw_profile_table *t)
     for (uint32_t leaf = PW_PROFILE_LABEL_KEY; leaf <= PW_PROFILE_LABEL_UNIT; leaf++) {
         put_empty_page(t, leaf, pw_slice(p->rep2.ptr, p->rep2.len), 1, in);
     }
-    put_dictionary_column(t, PW_PROFILE_SPAN, &p->span, in);
-    put_dictionary_column(t, PW_PROFILE_TRACE, &p->trace, in);
+    put_ids(t, PW_PROFILE_SPAN, &p->span, in);
+    put_ids(t, PW_PROFILE_TRACE, &p->trace, in);
     sample_page_begin(p, next);
+}
+
+static void
+put_id(struct pw_profile_table *t, enum pw_profile_leaf leaf, struct pw_dictionary_column *d,
+       const uint8_t *id)
+{
+    int rc = pw_dictionary_column_put(d, &t->chunk[leaf], id);
+
+    if (rc != 0) {
+        fail(t, rc);
+    }
 }
 
 static void
@@ -303,19 +173,19 @@ put_samples(struct pw_profile_table *t, const struct pw_profile_in *row)
     p->samples += n;
     p->rows++;
     if (row->span == NULL) {
-        dictionary_null(&p->span, n);
-        dictionary_null(&p->trace, n);
+        pw_dictionary_column_null(&p->span, n);
+        pw_dictionary_column_null(&p->trace, n);
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
         static const uint8_t none[PW_PARQUET_FLBA_BYTES];
 
         /* Storage.md 1.4.1: the id's bytes read little-endian, which is how PLAIN stores them. */
-        dictionary_put(t, &p->span, &t->chunk[PW_PROFILE_SPAN], row->span[i].span_id);
+        put_id(t, PW_PROFILE_SPAN, &p->span, row->span[i].span_id);
         if (memcmp(row->span[i].trace_id, none, sizeof(none)) == 0) {
-            dictionary_null(&p->trace, 1);
+            pw_dictionary_column_null(&p->trace, 1);
         } else {
-            dictionary_put(t, &p->trace, &t->chunk[PW_PROFILE_TRACE], row->span[i].trace_id);
+            put_id(t, PW_PROFILE_TRACE, &p->trace, row->span[i].trace_id);
         }
     }
 }
@@ -426,8 +296,8 @@ texts_failed(const struct pw_profile_table *t)
 {
     const struct sample_page *p = &t->sample;
     bool failed = t->encoded.failed || t->def.failed || t->codec.tmp.failed || p->stack.failed ||
-                  p->value.failed || p->rep1.failed || p->rep2.failed || p->span.index.failed ||
-                  p->span.def.failed || p->trace.index.failed || p->trace.def.failed ||
+                  p->value.failed || p->rep1.failed || p->rep2.failed ||
+                  pw_dictionary_column_failed(&p->span) || pw_dictionary_column_failed(&p->trace) ||
                   pw_parquet_footer_failed(&t->footer);
 
     for (uint32_t i = 0; i < PW_PROFILE_LEAVES; i++) {
@@ -478,8 +348,8 @@ flush_group(struct pw_profile_table *t)
         write_chunk(t, &t->chunk[i]);
     }
     pw_parquet_footer_group(&t->footer, t->group_offset, t->group_rows);
-    dictionary_clear(&t->sample.span);
-    dictionary_clear(&t->sample.trace);
+    pw_dictionary_column_forget(&t->sample.span);
+    pw_dictionary_column_forget(&t->sample.trace);
     t->group_rows = 0;
     t->row.first_row = 0;
     sample_page_begin(&t->sample, 0);
@@ -536,10 +406,8 @@ pw_profile_table_memory(const struct pw_profile_table *t)
 {
     const struct sample_page *p = &t->sample;
     size_t n = sizeof(*t) + t->encoded.cap + t->def.cap + t->codec.tmp.cap + p->stack.cap +
-               p->value.cap + p->rep1.cap + p->rep2.cap + p->span.index.cap + p->span.def.cap +
-               p->trace.index.cap + p->trace.def.cap +
-               ((size_t)p->span.slot_count + p->trace.slot_count) * sizeof(uint32_t) +
-               pw_parquet_footer_memory(&t->footer);
+               p->value.cap + p->rep1.cap + p->rep2.cap + pw_dictionary_column_memory(&p->span) +
+               pw_dictionary_column_memory(&p->trace) + pw_parquet_footer_memory(&t->footer);
 
     for (uint32_t i = 0; i < PW_PROFILE_LEAVES; i++) {
         n += t->chunk[i].pages.cap + t->chunk[i].dictionary.cap + t->chunk[i].info.cap;
@@ -574,8 +442,8 @@ pw_profile_table_create(struct pw_profile_table **out, const struct pw_profile_t
     pw_text_init(&t->sample.value, PAGE_VALUES_BYTES_MAX);
     pw_text_init(&t->sample.rep1, PAGE_VALUES_BYTES_MAX);
     pw_text_init(&t->sample.rep2, PAGE_VALUES_BYTES_MAX);
-    dictionary_init(&t->sample.span, 8);
-    dictionary_init(&t->sample.trace, PW_PARQUET_FLBA_BYTES);
+    pw_dictionary_column_init(&t->sample.span, 8);
+    pw_dictionary_column_init(&t->sample.trace, PW_PARQUET_FLBA_BYTES);
     sample_page_begin(&t->sample, 0);
     pw_block_out_put(file, "PAR1", 4);
     *out = t;
@@ -599,7 +467,7 @@ pw_profile_table_destroy(struct pw_profile_table *t)
     pw_text_fini(&t->sample.value);
     pw_text_fini(&t->sample.rep1);
     pw_text_fini(&t->sample.rep2);
-    dictionary_fini(&t->sample.span);
-    dictionary_fini(&t->sample.trace);
+    pw_dictionary_column_fini(&t->sample.span);
+    pw_dictionary_column_fini(&t->sample.trace);
     free(t);
 }
