@@ -20,6 +20,8 @@
 enum {
     JOB_BYTES = PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX,
     JOBS_FOR_PEERS = PW_QUERY_JOBS_MAX / 4, /* that clients do not get */
+    JOBS_OF_ADDRESS = PW_QUERY_JOBS_MAX / 2,
+    JOBS_SCARCE = PW_QUERY_JOBS_MAX / 2, /* in use */
 };
 
 struct job {
@@ -49,6 +51,11 @@ struct queue {
 enum { OF_CLIENTS, OF_PEERS, QUEUES };
 enum { THREADS_MAX = 2 * PW_WORKERS_MAX };
 
+static_assert(
+    (int)JOBS_SCARCE <= (int)JOBS_OF_ADDRESS &&
+        (int)JOBS_SCARCE < PW_QUERY_JOBS_MAX - (int)JOBS_FOR_PEERS,
+    "whoever may have none because of answers that were sent finds a thread woken for them");
+
 struct query_thread {
     struct pw_jobs *jobs;
     struct queue *queue;
@@ -57,7 +64,10 @@ struct query_thread {
 
 struct pw_jobs {
     struct pw_jobs_cfg cfg;
-    struct job *job;        /* [PW_QUERY_JOBS_MAX], mapped, touched when used */
+    struct job *job; /* [PW_QUERY_JOBS_MAX], mapped, touched when used */
+    /* For whom: written by who has the job, read by any client that submits. Relaxed: a number that is late by one is
+     * near enough. 0: nobody. */
+    _Atomic uint64_t address[PW_QUERY_JOBS_MAX];
     struct rte_ring *idle;  /* free jobs; clients get, query threads put */
     struct rte_ring *spent; /* sent answers on their way to be freed by a query thread */
     struct queue queue[QUEUES];
@@ -66,6 +76,28 @@ struct pw_jobs {
     uint32_t threads_started;
     struct pw_jobs_client client[PW_WORKERS_MAX];
 };
+
+static void
+set_address(struct pw_jobs *jobs, const struct job *job, uint64_t address)
+{
+    atomic_store_explicit(&jobs->address[job - jobs->job], address, memory_order_relaxed);
+}
+
+/* Answers go as their reader takes them, and hold their jobs so long: who reads slowly, or not at all, may not have them
+ * all. Few in use are nobody's concern. */
+static bool
+has_its_share(const struct pw_jobs *jobs, uint64_t address)
+{
+    uint32_t n = 0;
+
+    if (PW_QUERY_JOBS_MAX - rte_ring_count(jobs->idle) < JOBS_OF_ADDRESS) {
+        return false;
+    }
+    for (uint32_t i = 0; i < PW_QUERY_JOBS_MAX; i++) {
+        n += atomic_load_explicit(&jobs->address[i], memory_order_relaxed) == address;
+    }
+    return n >= JOBS_OF_ADDRESS;
+}
 
 static void
 recycle_spent(struct pw_jobs *jobs)
@@ -77,6 +109,7 @@ recycle_spent(struct pw_jobs *jobs)
 
         free(job->rep.body);
         job->rep.body = NULL;
+        set_address(jobs, job, 0);
         PW_INVARIANT(rte_ring_enqueue(jobs->idle, job) == 0);
     }
 }
@@ -316,6 +349,8 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
     struct pw_jobs *jobs = c->jobs;
     bool peer = jobs->cfg.peer_threads > 0 && pw_slice_eq_str(req->path, PW_PEER_ROUTE);
     struct queue *q = &jobs->queue[peer ? OF_PEERS : OF_CLIENTS];
+    uint64_t network = pw_peer_network(&req->peer);
+    uint64_t address = peer ? 0 : network == 0 ? 1 : network;
     struct job *job;
     size_t used = 0;
     void *p;
@@ -323,10 +358,14 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
     if (!peer && jobs->cfg.peer_threads > 0 && rte_ring_count(jobs->idle) <= JOBS_FOR_PEERS) {
         return PW_EAGAIN;
     }
+    if (!peer && has_its_share(jobs, address)) {
+        return PW_EAGAIN;
+    }
     if (!fits(req) || rte_ring_dequeue(jobs->idle, &p) != 0) {
         return PW_EAGAIN;
     }
     job = p;
+    set_address(jobs, job, address);
     job->client = c;
     job->conn = req->conn;
     job->req = (struct pw_query_request){
@@ -351,14 +390,18 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
     return 0;
 }
 
-/* On the polling thread, when the answer was sent or its connection died: only passes the job on.
- */
+/* On the polling thread, when the answer was sent or its connection died: only passes the job on. While many are in use
+ * a query thread is woken for it: where none is left for another request, no request would do that. */
 static void
 answer_sent(void *arg)
 {
     struct job *job = arg;
+    struct pw_jobs *jobs = job->client->jobs;
 
-    PW_INVARIANT(rte_ring_enqueue(job->client->jobs->spent, job) == 0);
+    PW_INVARIANT(rte_ring_enqueue(jobs->spent, job) == 0);
+    if (PW_QUERY_JOBS_MAX - rte_ring_count(jobs->idle) >= JOBS_SCARCE) {
+        sem_post(&jobs->queue[OF_CLIENTS].sem);
+    }
 }
 
 uint32_t

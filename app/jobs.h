@@ -8,7 +8,8 @@
  * Context  submit, poll: hot (no allocation; one futex wake when a query thread sleeps).
  *          Query threads: cold.
  * Units    -
- * Errors   submit: PW_EAGAIN when all jobs are taken or the request is larger than a job.
+ * Errors   submit: PW_EAGAIN when all jobs are taken, or half of them by the same address, or the request is
+ *          larger than a job.
  * Limits   PW_QUERY_JOBS_MAX jobs; PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX bytes each.
  */
 #ifndef PW_APP_JOBS_H

@@ -25,6 +25,17 @@ struct pw_peer_addr {
     uint16_t port;
 };
 
+/* Whose it is: IPv4, v4-mapped, counts whole; of IPv6 the network, which one peer has all of (RFC 6177). */
+static inline uint64_t
+pw_peer_network(const struct pw_peer_addr *peer)
+{
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+    uint64_t a;
+
+    memcpy(&a, memcmp(peer->ip, v4, sizeof(v4)) == 0 ? peer->ip + 8 : peer->ip, sizeof(a));
+    return a;
+}
+
 /* What the transport offers upward (filled by the transport). */
 struct pw_stream_ops {
     /* Bytes that send would take now. */

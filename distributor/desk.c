@@ -265,17 +265,6 @@ begin(struct pw_desk *k, const struct pw_http_request *req, const struct pw_wait
     return false;
 }
 
-/* IPv4, v4-mapped, counts whole; of IPv6 the network, which one peer has all of (RFC 6177). */
-static uint64_t
-address_of(const struct pw_peer_addr *peer)
-{
-    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
-    uint64_t a;
-
-    memcpy(&a, memcmp(peer->ip, v4, sizeof(v4)) == 0 ? peer->ip + 8 : peer->ip, sizeof(a));
-    return a;
-}
-
 /* Whether another request may begin in this turn. What lasts is begun one a turn, because nothing is sent before the
  * turn is over: the answers of two would leave with the second. */
 static bool
@@ -289,7 +278,7 @@ pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req)
 {
     struct pw_desks *all = &d->desks;
     struct pw_waiting w = {
-        .conn = req->conn, .address = address_of(&req->peer), .since_tsc = req->now_tsc};
+        .conn = req->conn, .address = pw_peer_network(&req->peer), .since_tsc = req->now_tsc};
     bool large = req->body_bytes > PW_LARGE_BODY_BYTES;
     bool first = all->small.count + all->large.count == 0 || all->stuck;
     struct pw_desk *k = first && turn_left(all) ? take_desk(d, w.address, large) : NULL;

@@ -20,6 +20,10 @@ struct fixture {
     sem_t go; /* one client request each */
     _Atomic uint32_t began;
     uint32_t answered[2]; /* of clients, of peers: by their connection */
+    bool unread;          /* answers are not taken */
+    void (*sent)(void *arg);
+    void *sent_arg[PW_QUERY_JOBS_MAX]; /* of those that were not */
+    uint32_t unsent;
 };
 
 static struct fixture fx;
@@ -33,7 +37,11 @@ pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_re
     (void)srv;
     assert_int_equal(rep->status, 200);
     fx.answered[conn]++;
-    if (rep->body_free != NULL) {
+    assert_non_null(rep->body_free);
+    if (fx.unread) {
+        fx.sent = rep->body_free;
+        fx.sent_arg[fx.unsent++] = rep->body_arg;
+    } else {
         rep->body_free(rep->body_arg);
     }
     return 0;
@@ -90,15 +98,25 @@ down(void)
     sem_destroy(&fx.go);
 }
 
+/* By a client at 10.0.0.<host>. */
+static int
+submit_from(uint32_t whose, uint8_t host)
+{
+    const struct pw_http_request req = {
+        .method = PW_HTTP_METHOD_POST,
+        .path = whose == OF_PEER ? PW_SLICE_LIT(PW_PEER_ROUTE) : PW_SLICE_LIT("/querier"),
+        .peer = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = host}},
+        .conn = whose};
+
+    return pw_jobs_submit(fx.client, &req);
+}
+
 static int
 submit(uint32_t whose)
 {
-    const struct pw_http_request req = {.method = PW_HTTP_METHOD_POST,
-                                        .path = whose == OF_PEER ? PW_SLICE_LIT(PW_PEER_ROUTE)
-                                                                 : PW_SLICE_LIT("/querier"),
-                                        .conn = whose};
+    static uint8_t host;
 
-    return pw_jobs_submit(fx.client, &req);
+    return submit_from(whose, host++);
 }
 
 /* Until so many of them are answered; a hang ends with the test's own time limit. */
@@ -110,6 +128,22 @@ wait_for(uint32_t whose, uint32_t n)
         usleep(100);
     }
     assert_int_equal(fx.answered[whose], n);
+}
+
+/* Somebody at 10.0.0.<host> is served again, now that answers were read. */
+static void
+comes_back(uint8_t host)
+{
+    uint32_t before = fx.answered[OF_CLIENT];
+    int rc = PW_EAGAIN;
+
+    for (uint32_t i = 0; i < 50000 && rc != 0; i++) { /* many seconds: then it does not */
+        rc = submit_from(OF_CLIENT, host);
+        usleep(rc == 0 ? 0 : 200);
+    }
+    assert_int_equal(rc, 0);
+    sem_post(&fx.go);
+    wait_for(OF_CLIENT, before + 1);
 }
 
 static void
@@ -158,6 +192,53 @@ test_submit__clients_take_all_they_may__a_share_is_kept_for_peers(void **state)
     down();
 }
 
+/* Such as who asks for /metrics again and again and reads no answer. */
+static void
+test_submit__one_address_takes_what_it_can__others_are_served(void **state)
+{
+    uint32_t taken = 0;
+
+    (void)state;
+    up(1, 1);
+    while (submit_from(OF_CLIENT, 1) == 0) {
+        taken++;
+    }
+    assert_int_equal(taken, PW_QUERY_JOBS_MAX / 2);
+    assert_int_equal(submit_from(OF_CLIENT, 2), 0);
+    assert_int_equal(submit_from(OF_CLIENT, 1), PW_EAGAIN);
+    for (uint32_t i = 0; i < taken + 1; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, taken + 1);
+    comes_back(1);
+    down();
+}
+
+/* Every answer was computed before the first is read: no thread is at work any more that could take the jobs back. */
+static void
+test_submit__all_answers_are_read_late__their_jobs_come_back(void **state)
+{
+    uint32_t taken = 0;
+
+    (void)state;
+    up(2, 1);
+    fx.unread = true;
+    while (submit(OF_CLIENT) == 0) {
+        taken++;
+    }
+    for (uint32_t i = 0; i < taken; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, taken);
+    assert_int_equal(fx.unsent, taken);
+    fx.unread = false;
+    while (fx.unsent > 0) {
+        fx.sent(fx.sent_arg[--fx.unsent]);
+    }
+    comes_back(1);
+    down();
+}
+
 static void
 test_submit__no_threads_for_peers__a_request_like_others(void **state)
 {
@@ -188,6 +269,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_submit__clients_hold_every_thread__peers_are_answered),
         cmocka_unit_test(test_submit__clients_take_all_they_may__a_share_is_kept_for_peers),
+        cmocka_unit_test(test_submit__one_address_takes_what_it_can__others_are_served),
+        cmocka_unit_test(test_submit__all_answers_are_read_late__their_jobs_come_back),
         cmocka_unit_test(test_submit__no_threads_for_peers__a_request_like_others),
     };
 
