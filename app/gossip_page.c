@@ -345,6 +345,7 @@ pw_gossip_page_execute_cold(struct pw_app *app, const struct pw_query_request *r
         page_json(app->gossip, app->kv, &t);
     } else {
         rep->content_type = "text/html; charset=utf-8";
+        (void)snprintf(rep->headers, sizeof(rep->headers), PW_HTML_POLICY);
         page_html(app->gossip, app->kv, &t);
     }
     pthread_mutex_unlock(&app->kv_mutex);

@@ -1,10 +1,13 @@
 /* The requests of the ring's pages: what was asked for, and who is to be forgotten. */
+#include "app/html.h"
 #include "app/parts.h"
 #include "app/ring_page.h"
 #include "app/ring_priv.h"
+#include "query/call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { RING_PAGE_BYTES_MAX = 64 << 20 };
 
@@ -85,6 +88,35 @@ wants_json(const struct pw_query_request *req)
     return false;
 }
 
+/* The host of an origin (RFC 6454 6.1), with its port; ptr NULL: it has none. */
+static struct pw_slice
+host_of(struct pw_slice origin)
+{
+    const uint8_t *at = origin.len == 0 ? NULL : memmem(origin.ptr, origin.len, "://", 3);
+
+    return at == NULL ? (struct pw_slice){0}
+                      : pw_slice(at + 3, origin.len - (size_t)(at + 3 - origin.ptr));
+}
+
+/* Whether a page of somebody else made the reader's browser send this: a form may go to any address the browser reaches.
+ * It says so in Sec-Fetch-Site where the connection is safe (W3C Fetch Metadata 2.4), in Origin elsewhere; who is no
+ * browser says neither. */
+static bool
+is_of_another_site(const struct pw_query_request *req)
+{
+    struct pw_slice site = pw_call_header(req, "sec-fetch-site");
+    struct pw_slice origin = pw_call_header(req, "origin");
+    struct pw_slice host = pw_call_header(req, "host");
+    struct pw_slice from = host_of(origin);
+
+    if (site.len > 0) {
+        return !pw_slice_eq_str(site, "same-origin") && !pw_slice_eq_str(site, "none");
+    }
+    return origin.len > 0 &&
+           (from.len != host.len || from.len == 0 ||
+            strncasecmp((const char *)from.ptr, (const char *)host.ptr, from.len) != 0);
+}
+
 static void
 show(struct pw_app_ring *r, enum pw_app_ring_kind kind, const struct pw_query_request *req,
      struct pw_query_reply *rep, struct pw_text *t)
@@ -104,6 +136,8 @@ show(struct pw_app_ring *r, enum pw_app_ring_kind kind, const struct pw_query_re
         pw_ring_page_json(&page, t);
     } else {
         rep->content_type = "text/html; charset=utf-8";
+        /* Its button does something: no page of others may lie over it, or send what it sends from within. */
+        (void)snprintf(rep->headers, sizeof(rep->headers), PW_HTML_POLICY);
         pw_ring_page_html(&page, t);
     }
     pw_ring_snapshot_release(page.s);
@@ -121,6 +155,12 @@ forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const struct pw_query_
     pw_text_fixed(&decoded, name, sizeof(name) - 1);
     decode(id, &decoded);
     rep->content_type = "text/plain; charset=utf-8";
+    (void)snprintf(rep->headers, sizeof(rep->headers), "X-Content-Type-Options: nosniff\r\n");
+    if (is_of_another_site(req)) {
+        rep->status = 403;
+        pw_text_str(t, "a page of another site asked for this\n");
+        return;
+    }
     if (decoded.len == 0 || decoded.failed || memchr(name, 0, decoded.len) != NULL) {
         rep->status = 400;
         pw_text_str(t, "the form has no member to forget (forget=<id>)\n");
@@ -129,7 +169,6 @@ forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const struct pw_query_
     name[decoded.len] = 0;
     rc = pw_app_ring_forget(r, kind, name);
     if (rc != 0) {
-        (void)snprintf(rep->headers, sizeof(rep->headers), "X-Content-Type-Options: nosniff\r\n");
         rep->status = 500;
         pw_text_printf(t, "error forgetting instance '%s': %s\n", name,
                        rc == PW_ENOENT ? "no such member" : pw_err_text(rc));

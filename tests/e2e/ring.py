@@ -28,10 +28,11 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 opener = urllib.request.build_opener(NoRedirect)
 
 
-def ask(path, form=None, accept=None, method=None):
+def ask(path, form=None, accept=None, method=None, **more):
     """Status, headers, text."""
     body = None if form is None else urllib.parse.urlencode(form).encode()
-    req = urllib.request.Request(base + path, body, {'Accept': accept} if accept else {}, method=method)
+    more = {name.replace('_', '-'): value for name, value in more.items()}
+    req = urllib.request.Request(base + path, body, {**({'Accept': accept} if accept else {}), **more}, method=method)
     try:
         with opener.open(req, timeout=30) as r:
             return r.status, r.headers, r.read().decode()
@@ -71,6 +72,11 @@ def look(a):
     check('a page for people', status == 200 and headers['Content-Type'].startswith('text/html') and
           'takes writes, answers queries' in page and '100.0 %' in page and 'me &amp; &lt;you&gt;' in page and
           '<you>' not in page, page[:300])
+    for path in ('/ring', '/distributor/ring', '/memberlist'):
+        headers = ask(path)[1]
+        check('nothing runs on, or lies over ' + path, headers['X-Content-Type-Options'] == 'nosniff' and
+              "default-src 'none'" in headers['Content-Security-Policy'] and
+              "frame-ancestors 'none'" in headers['Content-Security-Policy'], str(headers))
     check('tokens on request', str(ring[0]['tokens'][7]) in ask('/ring?tokens=true')[2] and
           str(ring[0]['tokens'][7]) not in page)
     metrics = ask('/metrics')[2]
@@ -85,6 +91,15 @@ def forget(a):
     check('a stranger cannot be forgotten', ask('/ring', {'forget': 'nobody'})[::2] ==
           (500, "error forgetting instance 'nobody': no such member\n"))
     check('nobody cannot either', ask('/ring', {'forget': ''})[0] == 400)
+    for what, said in (('in another site', {'Sec_Fetch_Site': 'cross-site'}),
+                       ('beside it', {'Sec_Fetch_Site': 'same-site', 'Origin': base}),
+                       ('of another host', {'Origin': 'http://evil.example'}),
+                       ('of another port', {'Origin': base.replace(':4040', ':4041')}), ('of no origin', {'Origin': 'null'})):
+        got = ask('/ring', {'forget': name}, **said)
+        check('a page %s cannot have it forgotten' % what, got[0] == 403 and shards()[0]['timestamp'] >= before['timestamp'],
+              got)
+    for said in ({'Sec_Fetch_Site': 'same-origin', 'Origin': 'https://proxy.example'}, {'Origin': base}):
+        check('a page of ours may ask: ' + next(iter(said)), ask('/ring', {'forget': 'nobody'}, **said)[0] == 500)
     status, headers, text = ask('/ring', {'forget': name})
     check('forgotten: 302 to #', (status, headers['Location'], text) == (302, '#', ''), (status, headers, text))
     wait_for('and back with its next heartbeat', lambda: shards() and shards()[0]['state'] == 'ACTIVE')
