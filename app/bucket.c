@@ -63,6 +63,12 @@ pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why)
 }
 
 void
+pw_bucket_give_up_ctl(struct pw_app *app)
+{
+    pw_gateway_give_up_ctl(app->gateway);
+}
+
+void
 pw_bucket_stop_ctl(struct pw_app *app)
 {
     pw_shipping_stop_ctl(app->shipping);

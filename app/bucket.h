@@ -18,6 +18,8 @@ struct pw_app;
 
 /* Nothing without -storage.backend. The catalog and the data path are there. */
 PW_MUST_USE int pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why);
+/* Queries that wait for it do not any more. */
+void pw_bucket_give_up_ctl(struct pw_app *app);
 /* After the last block was written: one more pass. */
 void pw_bucket_stop_ctl(struct pw_app *app);
 

@@ -50,6 +50,14 @@ pw_gateway_destroy_ctl(struct pw_gateway *g)
     }
 }
 
+void
+pw_gateway_give_up_ctl(struct pw_gateway *g)
+{
+    if (g != NULL) {
+        pw_remote_give_up(g->remote);
+    }
+}
+
 /* --- One block -------------------------------------------------------------------------------------- */
 
 static void

@@ -23,6 +23,8 @@ struct pw_gateway;
 PW_MUST_USE int pw_gateway_create_ctl(struct pw_gateway **g, struct pw_catalog *catalog,
                                       const struct pw_objstore_cfg *bucket, uint64_t cache_bytes);
 void pw_gateway_destroy_ctl(struct pw_gateway *g);
+/* The process ends: whoever waits for a block of the bucket does not any more (pw_remote_give_up). NULL is fine. */
+void pw_gateway_give_up_ctl(struct pw_gateway *g);
 
 /* One look at the bucket: new blocks are listed in the catalog; those that are gone, marked for deletion or
  * compacted into others are not any more, local ones of that name included. */

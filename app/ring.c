@@ -406,13 +406,13 @@ pw_app_ring_forget(struct pw_app_ring *r, enum pw_app_ring_kind kind, const char
     struct timespec until;
     int rc = 0;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += FORGET_WAIT_MS / 1000;
     pthread_mutex_lock(&r->mutex);
     f.next = r->forget;
     r->forget = &f;
     while (!f.done && rc == 0) {
-        rc = pthread_cond_timedwait(&r->forgotten, &r->mutex, &until);
+        rc = pthread_cond_clockwait(&r->forgotten, &r->mutex, CLOCK_MONOTONIC, &until);
     }
     if (!f.done) {
         take_back(r, &f);

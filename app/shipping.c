@@ -234,9 +234,9 @@ pw_shipping_stop_ctl(struct pw_shipping *s)
     s->stop = true;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->mutex);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += PW_SHIPPING_STOP_MS / 1000;
-    if (pthread_timedjoin_np(s->thread, NULL, &until) != 0) {
+    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
         pw_log(PW_LOG_WARN, "pw.app.shipping",
                "msg=\"stopping before everything is in the bucket; the next start goes on\"");
         atomic_store_explicit(&s->give_up, true, memory_order_relaxed);

@@ -385,6 +385,7 @@ pw_app_stop(struct pw_app *app)
     if (app->listener != NULL) {
         pw_listener_destroy_ctl(app->listener);
     }
+    pw_bucket_give_up_ctl(app); /* nobody is there any more whom a query could answer */
     if (app->jobs != NULL) {
         pw_jobs_destroy_ctl(app->jobs);
     }

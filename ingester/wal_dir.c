@@ -339,9 +339,9 @@ housekeeper_main(void *arg)
         pw_wal_dir_housekeep(d);
         pthread_mutex_lock(&d->mutex);
         if (!worked && !d->stop) {
-            clock_gettime(CLOCK_REALTIME, &until);
+            clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_sec += HOUSEKEEP_S;
-            pthread_cond_timedwait(&d->wake, &d->mutex, &until);
+            pthread_cond_clockwait(&d->wake, &d->mutex, CLOCK_MONOTONIC, &until);
         }
         stop = d->stop;
         pthread_mutex_unlock(&d->mutex);

@@ -19,6 +19,7 @@ struct handle {
 struct pw_remote {
     struct pw_objstore_cfg cfg;
     uint64_t cache_bytes;
+    atomic_bool give_up;   /* what cfg.stop names */
     pthread_mutex_t mutex; /* of the two lists */
     struct handle *idle;
     struct block *newest, *oldest; /* by last use */
@@ -487,10 +488,17 @@ pw_remote_create_ctl(struct pw_remote **out, const struct pw_objstore_cfg *bucke
         return PW_ENOMEM;
     }
     r->cfg = *bucket;
+    r->cfg.stop = &r->give_up;
     r->cache_bytes = cache_bytes;
     pthread_mutex_init(&r->mutex, NULL);
     *out = r;
     return 0;
+}
+
+void
+pw_remote_give_up(struct pw_remote *r)
+{
+    atomic_store_explicit(&r->give_up, true, memory_order_relaxed);
 }
 
 void

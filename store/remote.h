@@ -32,6 +32,9 @@ struct pw_remote;
 
 PW_MUST_USE int pw_remote_create_ctl(struct pw_remote **r, const struct pw_objstore_cfg *bucket,
                                      uint64_t cache_bytes);
+/* Reads that wait for the bucket end with PW_ETIMEDOUT within a second, and so do later ones: the process ends, and one that
+ * does not answer would be waited for through all attempts. Any thread. */
+void pw_remote_give_up(struct pw_remote *r);
 /* Its blocks are closed. NULL is fine. */
 void pw_remote_destroy_ctl(struct pw_remote *r);
 

@@ -6,9 +6,12 @@
 #include "tests/store/block_read_all.h"
 #include "tests/support/cmocka_pw.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { BLOCKS = 4, THREADS = 4, ROUNDS = 3 };
 
@@ -262,6 +265,62 @@ test_remote__object_short_or_gone__says_which(void **state)
     pw_remote_destroy_ctl(f->remote);
 }
 
+/* --- A bucket that does not answer ------------------------------------------------------------------ */
+
+struct silent {
+    struct pw_remote *remote;
+    struct pw_ulid ulid;
+    int rc;
+};
+
+static void *
+open_main(void *arg)
+{
+    struct silent *s = arg;
+    struct pw_block_error err = {""};
+    struct pw_block *b;
+
+    s->rc = pw_remote_open(s->remote, "acme", &s->ulid, (struct pw_slice){0}, &b, &err);
+    return NULL;
+}
+
+/* It takes connections, and says nothing: without giving up the attempts would last minutes. */
+static void
+test_give_up__bucket_says_nothing__its_reader_comes_back(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pw_objstore_cfg cfg = {.backend = PW_OBJSTORE_S3, .prefix = ""};
+    struct silent s = {.rc = 1};
+    char endpoint[64];
+    pthread_t reader;
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", ntohs(at.sin_port));
+    cfg.s3 = (struct pw_s3_cfg){.endpoint = endpoint,
+                                .bucket = "b",
+                                .region = "r",
+                                .access_key_id = "a",
+                                .secret_access_key = "s",
+                                .ca_path = "",
+                                .insecure = true};
+    assert_int_equal(pw_remote_create_ctl(&s.remote, &cfg, 1 << 20), 0);
+    assert_int_equal(pthread_create(&reader, NULL, open_main, &s), 0);
+    int client = accept(fd, NULL, NULL); /* it waits for our answer */
+
+    assert_true(client >= 0);
+    pw_remote_give_up(s.remote);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_int_equal(s.rc, PW_ETIMEDOUT);
+    close(client);
+    close(fd);
+    pw_remote_destroy_ctl(s.remote);
+}
+
 int
 main(void)
 {
@@ -270,6 +329,7 @@ main(void)
         cmocka_unit_test(test_remote__one_column_of_one_series__a_part_is_fetched),
         cmocka_unit_test(test_remote__small_cache_many_readers__every_answer_is_right),
         cmocka_unit_test(test_remote__object_short_or_gone__says_which),
+        cmocka_unit_test(test_give_up__bucket_says_nothing__its_reader_comes_back),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
