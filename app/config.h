@@ -71,7 +71,7 @@ struct pw_config_ring {
 /* The gossip among members (ring/memberlist.h, app/gossip.h). */
 struct pw_config_memberlist {
     struct pw_config_list join;
-    char bind_addr[PW_CONFIG_TEXT_BYTES];
+    struct pw_config_list bind_addr;
     uint32_t bind_port;
     char advertise_addr[PW_CONFIG_TEXT_BYTES]; /* "" to be found */
     uint32_t advertise_port;
@@ -87,10 +87,14 @@ struct pw_config_memberlist {
     int64_t left_timeout_ms, obsolete_timeout_ms;
     int64_t leave_timeout_ms, broadcast_timeout_ms;
     bool abort_if_fast_join_fails, abort_if_join_fails;
-    uint32_t max_join_retries;
+    uint32_t fast_join_min_nodes;
+    uint32_t max_join_retries; /* 0: without end */
+    struct pw_config_list rejoin_seeds;
     int64_t min_join_backoff_ms, max_join_backoff_ms, rejoin_interval_ms;
     int64_t stream_timeout_ms, packet_dial_timeout_ms, packet_write_timeout_ms;
     uint32_t max_concurrent_writes;
+    int64_t acquire_writer_timeout_ms;
+    bool transport_debug;
     uint32_t history_bytes;
     bool tls;
     char tls_cert_path[PW_CONFIG_TEXT_BYTES], tls_key_path[PW_CONFIG_TEXT_BYTES];
@@ -98,6 +102,17 @@ struct pw_config_memberlist {
     char tls_server_name[PW_CONFIG_TEXT_BYTES]; /* "" the address dialed */
     bool tls_insecure_skip_verify;
     char tls_cipher_suites[PW_CONFIG_TEXT_BYTES], tls_min_version[PW_CONFIG_TEXT_BYTES];
+
+    /* Options of stock that do nothing here; see options.def. */
+    struct {
+        int64_t notify_interval_ms;
+        uint32_t received_queue, processed_queue, watch_buffer;
+        bool zone_aware;
+        char zone[PW_CONFIG_TEXT_BYTES];
+        uint32_t zone_role;
+        bool tracker;
+        int64_t beacon_interval_ms, beacon_lifetime_ms, beacon_log_ms;
+    } unused;
 };
 
 struct pw_config {

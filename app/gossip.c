@@ -99,8 +99,8 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
     if (c->advertise_addr[0] != 0) {
         text = c->advertise_addr;
         port = (uint16_t)c->advertise_port;
-    } else if (!is_wildcard(c->bind_addr)) {
-        text = c->bind_addr;
+    } else if (c->bind_addr.count > 0 && !is_wildcard(c->bind_addr.item[0])) {
+        text = c->bind_addr.item[0];
     } else if (g->app->nic.addr != 0) {
         pw_store_be32(ip, g->app->nic.addr);
     } else if (memcmp(g->app->nic.addr6, none, sizeof(none)) != 0) {
@@ -121,17 +121,14 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
     return 0;
 }
 
-/* As said; else all with a port of a NIC, whose addresses the kernel has, or where HTTP listens: a process
- * that serves this host alone does not gossip with others unasked. */
+/* Where to listen unless that was said: all with a port of a NIC, whose addresses the kernel has, or where HTTP
+ * listens: a process that serves this host alone does not gossip with others unasked. */
 static const char *
-listen_address(const struct pw_gossip *g)
+default_address(const struct pw_gossip *g)
 {
     const char *http = g->app->cfg->http_listen_address;
     struct pw_ml_addr a;
 
-    if (g->cfg->bind_addr[0] != 0) {
-        return is_wildcard(g->cfg->bind_addr) ? "::" : g->cfg->bind_addr;
-    }
     if (g->app->nic.has_port || is_wildcard(http)) {
         return "::";
     }
@@ -139,14 +136,30 @@ listen_address(const struct pw_gossip *g)
 }
 
 static int
-listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
+bind_socket(int fd, union gossip_sockaddr *sa, socklen_t len)
 {
-    const char *addr = listen_address(g);
+    int one = 1, off = 0;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (sa->any.sa_family == AF_INET6) { /* "::" takes IPv4 too */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    }
+    return bind(fd, &sa->any, len) == 0 && listen(fd, LISTEN_BACKLOG) == 0 &&
+                   getsockname(fd, &sa->any, &len) == 0
+               ? 0
+               : -errno;
+}
+
+/* *port 0: one the system picks, which it is then. */
+static int
+listen_on(struct pw_gossip *g, const char *addr, uint16_t *port, struct pw_text *why)
+{
     union gossip_sockaddr sa;
     struct pw_ml_addr a;
-    int one = 1, off = 0, fd;
+    int fd, rc;
 
-    if (pw_ml_addr_read(addr, (uint16_t)g->cfg->bind_port, &a) != 0) {
+    addr = is_wildcard(addr) ? "::" : addr;
+    if (pw_ml_addr_read(addr, *port, &a) != 0) {
         pw_text_printf(why, "memberlist.bind-addr %s is no IP address", addr);
         return PW_EINVAL;
     }
@@ -161,22 +174,33 @@ listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
     if (fd < 0) {
         return -errno;
     }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (sa.any.sa_family == AF_INET6) { /* "::" takes IPv4 too */
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    }
-    if (bind(fd, &sa.any, len) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
-        getsockname(fd, &sa.any, &len) != 0) {
-        int rc = -errno;
-
+    rc = bind_socket(fd, &sa, len);
+    if (rc != 0) {
         close(fd);
         pw_text_printf(why, "cannot listen on %s:%u; choose another memberlist.bind-port", addr,
-                       g->cfg->bind_port);
+                       *port);
         return rc;
     }
-    g->listen_fd = fd;
+    g->listen_fd[g->listens++] = fd;
     *port = ntohs(sa.any.sa_family == AF_INET ? sa.ip4.sin_port : sa.ip6.sin6_port);
     return 0;
+}
+
+/* On one port at all addresses. */
+static int
+listen_all(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
+{
+    const struct pw_config_list *list = &g->cfg->bind_addr;
+    int rc = 0;
+
+    *port = (uint16_t)g->cfg->bind_port;
+    if (list->count == 0) {
+        return listen_on(g, default_address(g), port, why);
+    }
+    for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
+        rc = listen_on(g, list->item[i], port, why);
+    }
+    return rc;
 }
 
 /* --- Start -------------------------------------------------------------------------------------- */
@@ -184,7 +208,7 @@ listen_on(struct pw_gossip *g, uint16_t *port, struct pw_text *why)
 static bool
 asked_for(const struct pw_config_memberlist *c)
 {
-    return c->join.count > 0 || c->bind_addr[0] != 0 || c->advertise_addr[0] != 0 ||
+    return c->join.count > 0 || c->bind_addr.count > 0 || c->advertise_addr[0] != 0 ||
            c->bind_port != GOSSIP_PORT || c->tls;
 }
 
@@ -243,12 +267,10 @@ create_memberlist(struct pw_gossip *g)
 }
 
 static int
-watch(struct pw_gossip *g, int fd)
+watch(struct pw_gossip *g, int fd, uint64_t word)
 {
-    struct epoll_event ev = {.events = EPOLLIN, .data = {.fd = fd}};
+    struct epoll_event ev = {.events = EPOLLIN, .data = {.u64 = word}};
 
-    /* Connections have their index there, from GOSSIP_SOCKETS_MAX up are these two. */
-    ev.data.u64 = GOSSIP_SOCKETS_MAX + (fd == g->wake_fd);
     return epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
 }
 
@@ -262,8 +284,10 @@ start_thread(struct pw_gossip *g)
     if (g->epoll_fd < 0 || g->wake_fd < 0) {
         return -errno;
     }
-    rc = watch(g, g->listen_fd);
-    rc = rc != 0 ? rc : watch(g, g->wake_fd);
+    rc = watch(g, g->wake_fd, GOSSIP_WAKE);
+    for (uint32_t i = 0; rc == 0 && i < g->listens; i++) {
+        rc = watch(g, g->listen_fd[i], GOSSIP_LISTEN + i);
+    }
     rc = rc != 0 ? rc : -pthread_create(&g->thread, NULL, gossip_thread, g);
     g->running = rc == 0;
     return rc;
@@ -279,7 +303,7 @@ new_gossip(struct pw_app *app)
     }
     g->app = app;
     g->cfg = &app->cfg->memberlist;
-    g->epoll_fd = g->listen_fd = g->wake_fd = -1;
+    g->epoll_fd = g->wake_fd = -1;
     for (uint32_t i = 0; i < GOSSIP_SOCKETS_MAX; i++) {
         g->socket[i].conduit.fd = -1;
     }
@@ -323,7 +347,7 @@ pw_gossip_start_ctl(struct pw_app *app, struct pw_text *why)
     }
     app->gossip = g;
     rc = open_tls(g, why);
-    rc = rc != 0 ? rc : listen_on(g, &port, why);
+    rc = rc != 0 ? rc : listen_all(g, &port, why);
     if (is_taken(rc) && !asked_for(g->cfg)) {
         pw_log(PW_LOG_WARN, module,
                "msg=\"no gossip: the port is taken, set memberlist.bind-port\" port=%u",
@@ -394,8 +418,10 @@ pw_gossip_close_ctl(struct pw_app *app)
         pw_memberlist_destroy_ctl(g->ml);
         pw_tls_close_ctl(g->tls);
         close_fd(g->epoll_fd);
-        close_fd(g->listen_fd);
         close_fd(g->wake_fd);
+        for (uint32_t i = 0; i < g->listens; i++) {
+            close_fd(g->listen_fd[i]);
+        }
         free(g);
         app->gossip = NULL;
     }

@@ -156,9 +156,17 @@ lookup_thread(void *arg)
     return NULL;
 }
 
+/* Whom to ask now: after the first time perhaps others. */
+static const struct pw_config_list *
+seeds_of(const struct pw_gossip *g)
+{
+    return g->join.again && g->cfg->rejoin_seeds.count > 0 ? &g->cfg->rejoin_seeds : &g->cfg->join;
+}
+
 static bool
 begin_lookup(struct pw_gossip *g)
 {
+    const struct pw_config_list *seeds = seeds_of(g);
     struct gossip_lookup *l = calloc(1, sizeof(*l));
     pthread_t thread;
 
@@ -167,8 +175,8 @@ begin_lookup(struct pw_gossip *g)
         return false;
     }
     atomic_init(&l->owners, 2);
-    for (uint32_t i = 0; i < g->cfg->join.count && i < GOSSIP_SEEDS_MAX; i++) {
-        snprintf(l->seed[l->seeds++], PW_CONFIG_TEXT_BYTES, "%s", g->cfg->join.item[i]);
+    for (uint32_t i = 0; i < seeds->count && i < GOSSIP_SEEDS_MAX; i++) {
+        snprintf(l->seed[l->seeds++], PW_CONFIG_TEXT_BYTES, "%s", seeds->item[i]);
     }
     if (pthread_create(&thread, NULL, lookup_thread, l) != 0) {
         close(l->wake_fd);
@@ -202,7 +210,8 @@ give_up_process(const char *why)
 static int64_t
 finish(struct gossip_join *j, const struct pw_config_memberlist *c, int64_t now_ms)
 {
-    if (c->rejoin_interval_ms == 0) {
+    j->again = true;
+    if (c->rejoin_interval_ms == 0 || c->join.count + c->rejoin_seeds.count == 0) {
         j->state = JOIN_DONE;
         return INT64_MAX;
     }
@@ -216,10 +225,7 @@ retry(struct pw_gossip *g, int64_t now_ms)
 {
     struct gossip_join *j = &g->join;
 
-    if (j->attempts == 1 && g->cfg->abort_if_fast_join_fails) {
-        give_up_process("no member answered");
-    }
-    if (j->attempts > g->cfg->max_join_retries) {
+    if (g->cfg->max_join_retries > 0 && j->attempts > g->cfg->max_join_retries) {
         pw_log(PW_LOG_ERROR, module, "msg=\"no member of memberlist.join answered\" attempts=%u",
                j->attempts);
         if (g->cfg->abort_if_join_fails) {
@@ -244,12 +250,16 @@ end_attempt(struct pw_gossip *g, int64_t now_ms)
     struct gossip_join *j = &g->join;
     bool ok = j->answered > 0 || j->asked == 0;
 
+    if (j->attempts == 1 && !j->again && g->cfg->abort_if_fast_join_fails &&
+        j->answered + j->own < g->cfg->fast_join_min_nodes) {
+        give_up_process("too few members answered");
+    }
     atomic_store_explicit(&g->joined, true, memory_order_release);
     if (ok && !j->succeeded) {
         pw_log(PW_LOG_INFO, module, "msg=\"joined\" answered=%u of=%u", j->answered, j->asked);
     }
     j->succeeded = j->succeeded || ok;
-    return j->succeeded ? finish(j, g->cfg, now_ms) : retry(g, now_ms);
+    return j->succeeded || j->again ? finish(j, g->cfg, now_ms) : retry(g, now_ms);
 }
 
 static void
@@ -261,10 +271,12 @@ ask_seeds(struct pw_gossip *g, struct pw_ml_now now)
     j->state = JOIN_ASKING;
     j->asked = l->found == 0; /* names without an address are no answer */
     j->refused = j->asked;
-    j->answered = 0;
+    j->answered = j->own = 0;
     pthread_mutex_lock(&g->app->kv_mutex);
     for (uint32_t i = 0; i < l->found; i++) {
-        if (!pw_ml_addr_equal(&l->addr[i], &g->addr)) {
+        if (pw_ml_addr_equal(&l->addr[i], &g->addr)) {
+            j->own = 1;
+        } else {
             j->asked++;
             j->refused += pw_memberlist_join(g->ml, &l->addr[i], now) != 0;
         }
@@ -286,7 +298,7 @@ gossip_join_step(struct pw_gossip *g, int64_t now_ms)
 
     if (j->state == JOIN_IDLE && g->cfg->join.count == 0) {
         atomic_store_explicit(&g->joined, true, memory_order_release);
-        j->state = JOIN_DONE;
+        (void)finish(j, g->cfg, now_ms);
     }
     if (j->state == JOIN_IDLE || (j->state == JOIN_WAITING && j->next_ms <= now_ms)) {
         j->attempts++;

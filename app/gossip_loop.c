@@ -18,7 +18,6 @@ enum {
     ACCEPTS_MAX = 16, /* then the others get a turn */
     READ_BYTES = 64 << 10,
     SLEEP_MS_MAX = 1000,
-    TURN_WAIT_MS = 250, /* of a packet for its turn to be written; then it is lost */
     STOP_STEP_MS = 20,
 };
 
@@ -167,6 +166,20 @@ open_conduit(struct pw_gossip *g, struct gossip_socket *s, int fd)
     return pw_conduit_secure(&s->conduit, pw_tls_dial(g->tls, address));
 }
 
+/* For who looks at a connection that does not come about (-memberlist.transport-debug). */
+static void
+trace(const struct pw_gossip *g, const struct gossip_socket *s, const char *what)
+{
+    static const char *const name[] = {"", "connection", "comparison", "packet", "packet"};
+    char peer[PW_ML_ADDR_TEXT];
+
+    if (g->cfg->transport_debug) {
+        pw_ml_addr_text(&s->peer, peer);
+        pw_log(PW_LOG_DEBUG, module, "msg=\"%s\" of=%s peer=%s bytes=%zu", what, name[s->kind],
+               peer, s->len);
+    }
+}
+
 /* Begins to connect; what comes of it epoll says. */
 static bool
 connect_to(struct pw_gossip *g, struct gossip_socket *s)
@@ -184,6 +197,7 @@ connect_to(struct pw_gossip *g, struct gossip_socket *s)
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     s->connecting = true;
+    trace(g, s, "dialing");
     return (connect(fd, &sa.any, len) == 0 || errno == EINPROGRESS) &&
            watch_socket(g, s, EPOLL_CTL_ADD);
 }
@@ -228,7 +242,7 @@ gossip_on_send(void *ctx, const struct pw_ml_addr *to, struct pw_slice bytes)
     memcpy(s->bytes, bytes.ptr, bytes.len);
     s->len = bytes.len;
     s->peer = *to;
-    s->deadline_ms = gossip_mono_ms() + TURN_WAIT_MS;
+    s->deadline_ms = gossip_mono_ms() + g->cfg->acquire_writer_timeout_ms;
 }
 
 int
@@ -309,6 +323,7 @@ take_connection(struct pw_gossip *g, int fd, const union gossip_sockaddr *from)
         return false;
     }
     s->peer = gossip_addr_of(from);
+    trace(g, s, "accepted");
     s->deadline_ms = gossip_mono_ms() + longest_ms(g->cfg);
     if (!open_conduit(g, s, fd) || !watch_socket(g, s, EPOLL_CTL_ADD)) {
         drop_socket(g, s); /* fd with it */
@@ -317,12 +332,12 @@ take_connection(struct pw_gossip *g, int fd, const union gossip_sockaddr *from)
 }
 
 static void
-accept_new(struct pw_gossip *g)
+accept_new(struct pw_gossip *g, int listen_fd)
 {
     for (uint32_t i = 0; i < ACCEPTS_MAX; i++) {
         union gossip_sockaddr from = {0};
         socklen_t len = sizeof(from);
-        int fd = accept4(g->listen_fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listen_fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd < 0) {
             return;
@@ -350,6 +365,7 @@ establish(struct pw_gossip *g, struct gossip_socket *s)
     int rc;
 
     if (s->connecting && !is_connected(s)) {
+        trace(g, s, "not connected");
         g->sockets_failed++;
         return PW_ECONNRESET;
     }
@@ -462,6 +478,7 @@ expire(struct pw_gossip *g, int64_t now_ms)
         }
         if (s->deadline_ms <= now_ms) {
             *(s->kind == GOSSIP_WAITING ? &g->packets_dropped : &g->timeouts) += 1;
+            trace(g, s, "timed out");
             if (s->conduit.ssl != NULL && !s->connecting && !s->conduit.established) {
                 handshake_failed(g, s, PW_CONDUIT_FAULT_TIMEOUT, "it stays silent");
             }
@@ -486,10 +503,10 @@ wait_events(struct pw_gossip *g, int64_t ms)
     for (int i = 0; i < n; i++) {
         if (ev[i].data.u64 < GOSSIP_SOCKETS_MAX) {
             take_event(g, &g->socket[ev[i].data.u64], ev[i].events);
-        } else if (ev[i].data.u64 == GOSSIP_SOCKETS_MAX) {
-            accept_new(g);
-        } else {
+        } else if (ev[i].data.u64 == GOSSIP_WAKE) {
             (void)!read(g->wake_fd, &drained, sizeof(drained));
+        } else {
+            accept_new(g, g->listen_fd[ev[i].data.u64 - GOSSIP_LISTEN]);
         }
     }
 }
@@ -533,10 +550,11 @@ idle(struct pw_gossip *g)
     return idle;
 }
 
+/* ms 0: however long it takes. */
 static void
 run_until_idle(struct pw_gossip *g, int64_t ms)
 {
-    int64_t until = gossip_mono_ms() + ms;
+    int64_t until = ms == 0 ? INT64_MAX : gossip_mono_ms() + ms;
 
     while (!is_set(&g->ending) && !idle(g) && gossip_mono_ms() < until) {
         turn(g, STOP_STEP_MS);
@@ -551,7 +569,9 @@ leave(struct pw_gossip *g)
     lock(g);
     pw_memberlist_leave(g->ml, gossip_now());
     unlock(g);
-    run_until_idle(g, g->cfg->leave_timeout_ms);
+    if (g->cfg->leave_timeout_ms > 0) {
+        run_until_idle(g, g->cfg->leave_timeout_ms);
+    }
     pw_log(PW_LOG_INFO, module, "msg=\"left the cluster\" member=%s", g->name);
 }
 

@@ -21,6 +21,8 @@
 enum {
     GOSSIP_WRITES_MAX = 256, /* packets waiting or being written */
     GOSSIP_SOCKETS_MAX = PW_ML_CONNECTIONS_MAX + GOSSIP_WRITES_MAX,
+    GOSSIP_WAKE = GOSSIP_SOCKETS_MAX, /* epoll's word for it; behind it the sockets that listen */
+    GOSSIP_LISTEN,
     GOSSIP_SEEDS_MAX = 64,
     GOSSIP_PORT = 7946,
 };
@@ -57,7 +59,9 @@ struct gossip_join {
     struct gossip_lookup *lookup;
     uint32_t attempts;
     uint32_t asked, answered, refused; /* seeds of this attempt */
+    uint32_t own;                      /* 1: one of them is ourselves, who counts in stock too */
     bool succeeded;                    /* ever */
+    bool again;                        /* the first round of attempts is over */
     int64_t next_ms;
     int64_t backoff_ms;
 };
@@ -70,7 +74,9 @@ struct pw_gossip {
     char name[PW_ML_NAME_MAX + 1];
     struct pw_ml_addr addr;
 
-    int epoll_fd, listen_fd, wake_fd;
+    int epoll_fd, wake_fd;
+    int listen_fd[PW_CONFIG_ITEMS_MAX];
+    uint32_t listens;
     pthread_t thread;
     bool running;
     struct gossip_socket socket[GOSSIP_SOCKETS_MAX];

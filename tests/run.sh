@@ -132,6 +132,7 @@ step overload-dpdk 120 bash tests/e2e/appliance.sh overload
 step attacks-dpdk 240 bash tests/e2e/appliance.sh attacks
 step kill $((100 + 8 * ${PW_KILL_ROUNDS:-20})) python3 tests/e2e/kill.py build/app/pyrowire --rounds "${PW_KILL_ROUNDS:-20}"
 step ring 300 python3 tests/e2e/ring.py build/app/pyrowire
+step gossip-tls 200 python3 tests/e2e/gossip_tls.py build/app/pyrowire
 step names 200 unshare -mn python3 tests/e2e/names.py build/app/pyrowire
 step reads 300 python3 tests/e2e/reads.py build/app/pyrowire
 step bucket 200 python3 tests/e2e/bucket.py build/app/pyrowire

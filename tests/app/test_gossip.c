@@ -3,6 +3,7 @@
 #include "tests/support/cmocka_pw.h"
 #include "tests/support/gossip_member.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -123,6 +124,98 @@ test_join__seed_comes_later__joined_by_a_later_attempt(void **state)
     member_end(a);
 }
 
+/* Attempts do not end with 0, as in stock. */
+static void
+test_join__retries_without_end__a_seed_that_comes_late_is_found(void **state)
+{
+    struct member *a = start("a", 0), *b;
+    uint16_t port = member_port(a);
+    char bind[64], join[64];
+
+    member_end(a);
+    snprintf(bind, sizeof(bind), "-memberlist.bind-port=%u", port);
+    snprintf(join, sizeof(join), "-memberlist.join=127.0.0.1:%u", port);
+    b = member_start("b", (const char *const[]){"-memberlist.bind-addr=127.0.0.1", join,
+                                                "-memberlist.max-join-retries=0",
+                                                "-memberlist.min-join-backoff=10ms", NULL});
+    member_wait_joined(b); /* the first attempt has failed */
+    a = member_start("a", (const char *const[]){"-memberlist.bind-addr=127.0.0.1", bind, NULL});
+    member_wait_count(a, PW_ML_STATE_ALIVE, 2);
+    member_end(b);
+    member_end(a);
+}
+
+static void
+test_join__rejoin_seeds__asked_although_nobody_was_to_be_joined(void **state)
+{
+    struct member *a = start("a", 0), *b;
+    char seed[64];
+
+    snprintf(seed, sizeof(seed), "-memberlist.rejoin-seed-nodes=127.0.0.1:%u", member_port(a));
+    b = member_start("b", (const char *const[]){"-memberlist.bind-addr=127.0.0.1", seed,
+                                                "-memberlist.rejoin-interval=100ms", NULL});
+    member_wait_count(a, PW_ML_STATE_ALIVE, 2);
+    member_wait_count(b, PW_ML_STATE_ALIVE, 2);
+    member_end(b);
+    member_end(a);
+}
+
+static atomic_int terminated;
+
+static void
+on_term(int sig)
+{
+    terminated++;
+}
+
+static bool
+is_terminated(void *ctx)
+{
+    return terminated > 0;
+}
+
+/* One seed that is there: enough for one, not for two. */
+static void
+test_join__fewer_seeds_than_wanted__the_process_ends(void **state)
+{
+    struct member *a = start("a", 0), *b;
+    char join[64];
+    const char *options[] = {"-memberlist.bind-addr=127.0.0.1", join,
+                             "-memberlist.abort-if-fast-join-fails", NULL, NULL};
+
+    snprintf(join, sizeof(join), "-memberlist.join=127.0.0.1:%u", member_port(a));
+    signal(SIGTERM, on_term);
+    b = member_start("b", options);
+    member_wait_joined(b);
+    assert_int_equal(terminated, 0);
+    member_end(b);
+    options[3] = "-memberlist.abort-if-fast-join-fails-min-nodes=2";
+    b = member_start("c", options);
+    member_wait(is_terminated, NULL);
+    signal(SIGTERM, SIG_DFL);
+    member_end(b);
+    member_end(a);
+}
+
+static void
+test_listen__two_addresses__reached_at_both(void **state)
+{
+    struct member *a =
+        member_start("a", (const char *const[]){"-memberlist.bind-addr=127.0.0.1",
+                                                "-memberlist.bind-addr=127.0.0.2", NULL});
+    struct member *b = start("b", member_port(a)), *c;
+    char join[64];
+
+    snprintf(join, sizeof(join), "-memberlist.join=127.0.0.2:%u", member_port(a));
+    c = member_start("c", (const char *const[]){"-memberlist.bind-addr=127.0.0.1", join, NULL});
+    member_wait_count(a, PW_ML_STATE_ALIVE, 3);
+    member_wait_count(b, PW_ML_STATE_ALIVE, 3);
+    member_wait_count(c, PW_ML_STATE_ALIVE, 3);
+    member_end(c);
+    member_end(b);
+    member_end(a);
+}
+
 static void
 test_hostile__many_connections_of_garbage__others_still_join(void **state)
 {
@@ -185,6 +278,10 @@ main(void)
         cmocka_unit_test(test_stop__last_change_and_leaving__are_told),
         cmocka_unit_test(test_join__nobody_there__goes_on_alone),
         cmocka_unit_test(test_join__seed_comes_later__joined_by_a_later_attempt),
+        cmocka_unit_test(test_join__retries_without_end__a_seed_that_comes_late_is_found),
+        cmocka_unit_test(test_join__rejoin_seeds__asked_although_nobody_was_to_be_joined),
+        cmocka_unit_test(test_join__fewer_seeds_than_wanted__the_process_ends),
+        cmocka_unit_test(test_listen__two_addresses__reached_at_both),
         cmocka_unit_test(test_hostile__many_connections_of_garbage__others_still_join),
         cmocka_unit_test(test_page__members_and_keys__for_people_and_tools),
     };
