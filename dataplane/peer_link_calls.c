@@ -41,7 +41,7 @@ pw_link_sending_done(struct pw_link_session *s)
     s->sending_count--;
 }
 
-/* Rare: a call that is given up, or answered, before all of it went out. */
+/* Rare: a call that is given up before all of it went out. */
 static void
 sending_remove(struct pw_link_session *s, uint16_t slot)
 {
@@ -193,8 +193,10 @@ pw_link_reply_input(struct pw_link *l, struct pw_link_session *s, const struct p
         call_free(s, f->slot);
         return;
     }
-    if (c->state == PW_LINK_CALL_SENDING) {
-        sending_remove(s, f->slot);
+    if (c->state ==
+        PW_LINK_CALL_SENDING) { /* it has not even been sent whole: nobody has read it */
+        pw_link_dropped(l, PW_LINK_DROP_FRAME);
+        return;
     }
     s->calls_bytes -= c->total;
     call_free(s, f->slot);

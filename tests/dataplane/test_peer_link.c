@@ -1,5 +1,6 @@
 /* Two and more ends of the peer link over a wire that is as bad as its seed says, in virtual time. */
 #include "base/check.h"
+#include "dataplane/peer_link_priv.h"
 #include "tests/support/cmocka_pw.h"
 #include "tests/support/link_wire.h"
 
@@ -359,6 +360,34 @@ test_pw_link_call__largest_and_one_more__whole_and_refused(void **state)
     }
     assert_int_equal(a->done[1], 1);
     assert_int_equal(b->asked[1], 1);
+    pair_free(w, a, b);
+}
+
+/* Such as one whose memory is wrong: a profile would count as stored that is nowhere. */
+static void
+test_pw_link_input__answer_to_what_was_not_sent_whole__is_none(void **state)
+{
+    struct peer *a, *b;
+    struct pw_wire *w = pair(&a, &b);
+    struct pw_link_session *s = &b->link->session[b->link->peers_max];
+    uint64_t dropped = pw_link_stat(a->link, "frame");
+    enum { SLOT = 0, BYTES = 1000000 }; /* more than a first window */
+    struct pw_link_item item = {.kind = PW_LINK_ITEM_REPLY, .slot = SLOT, .turn = 1};
+
+    (void)state;
+    w->mute[1] = true;
+    call_ok(a, 1, BYTES);
+    pw_wire_run(w, 300);
+    assert_int_equal(a->link->session[0].call[SLOT].state, PW_LINK_CALL_SENDING);
+    assert_int_equal(s->slot[SLOT].state, PW_LINK_SLOT_PARTIAL);
+    s->slot[SLOT].state = PW_LINK_SLOT_REPLIED;
+    s->slot[SLOT].todo = pw_link_todo(b->link, s, item);
+    assert_true(s->slot[SLOT].todo);
+    w->mute[1] = false;
+    pw_wire_run(w, 100);
+    assert_int_equal(a->dones, 0);
+    assert_true(pw_link_stat(a->link, "frame") > dropped);
+    assert_int_equal(pw_link_cancel(a->link, 1), 0); /* it is still on its way */
     pair_free(w, a, b);
 }
 
@@ -970,6 +999,7 @@ main(void)
         cmocka_unit_test(test_pw_link_call__five_percent_bad__each_once),
         cmocka_unit_test(test_pw_link_call__twenty_percent_bad__each_once),
         cmocka_unit_test(test_pw_link_call__largest_and_one_more__whole_and_refused),
+        cmocka_unit_test(test_pw_link_input__answer_to_what_was_not_sent_whole__is_none),
         cmocka_unit_test(test_pw_link_call__too_many__pushed_back_until_answered),
         cmocka_unit_test(test_pw_link_tick__peer_silent__down_within_a_second_and_back),
         cmocka_unit_test(test_pw_link_tick__we_were_away__peer_stays_up),
