@@ -59,7 +59,11 @@ pw_bucket_start_ctl(struct pw_app *app, struct pw_text *why)
     }
     rc = pw_gateway_create_ctl(&app->gateway, app->catalog, &cfg.bucket, c->bucket_cache_bytes);
     cfg.gateway = app->gateway;
-    return rc != 0 ? rc : pw_shipping_start_ctl(&app->shipping, &cfg, why);
+    rc = rc != 0 ? rc : pw_shipping_start_ctl(&app->shipping, &cfg, why);
+    if (rc != 0 && cfg.bucket.backend == PW_OBJSTORE_FILESYSTEM) {
+        pw_text_printf(why, " (-storage.filesystem.dir=%s)", c->storage_filesystem_dir);
+    }
+    return rc;
 }
 
 void

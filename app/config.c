@@ -140,6 +140,23 @@ apply_flag(struct pw_config *cfg, const struct flag *f, bool append, struct pw_t
     return PW_EINVAL;
 }
 
+/* A flag that prints something is a boolean as well: *print becomes what the first that is true asks for. */
+static int
+note_print(const struct flag *f, enum print_flag *print, struct pw_text *err)
+{
+    bool on = true;
+
+    if (f->value.ptr != NULL && pw_option_bool(f->value, &on) != 0) {
+        pw_text_str(err, "invalid value ");
+        pw_text_go_quoted(err, f->value);
+        pw_text_printf(err, " for flag -%.*s: must be true or false", (int)f->name.len,
+                       (const char *)f->name.ptr);
+        return PW_EINVAL;
+    }
+    *print = on && *print == PRINT_NONE ? f->print : *print;
+    return 0;
+}
+
 /* First pass: is it all known, what is to be printed, which YAML file comes before the flags. */
 static int
 scan_flags(struct pw_config *cfg, int argc, const char *const *argv, enum print_flag *print,
@@ -153,14 +170,14 @@ scan_flags(struct pw_config *cfg, int argc, const char *const *argv, enum print_
         if (rc != 0) {
             return rc;
         }
-        if (f.print != PRINT_NONE && *print == PRINT_NONE && f.value.ptr == NULL) {
-            *print = f.print;
+        if (f.print != PRINT_NONE) {
+            rc = note_print(&f, print, err);
         }
         if (f.option != NULL && strcmp(f.option->flag, "config.file") == 0) {
             rc = apply_flag(cfg, &f, false, err);
-            if (rc != 0) {
-                return rc;
-            }
+        }
+        if (rc != 0) {
+            return rc;
         }
     }
     return 0;
@@ -307,13 +324,35 @@ check_target(const struct pw_config *cfg, struct pw_text *err)
                            " -target must be all, distributor or ingester",
                            name);
         } else {
-            pw_text_printf(err, "failed running pyrowire: unrecognised module name: %s", name);
+            pw_text_printf(err,
+                           "failed running pyrowire: unrecognised module name: %s\n"
+                           "Run with -modules to get a list of targets",
+                           name);
         }
         return PW_EINVAL;
     }
-    if (!pw_config_runs(cfg, "distributor") && !pw_config_runs(cfg, "ingester")) {
+    return 0;
+}
+
+/* Which of them can be without the others. */
+static int
+check_roles(const struct pw_config *cfg, struct pw_text *err)
+{
+    bool distributes = pw_config_runs(cfg, "distributor");
+    bool ingests = pw_config_runs(cfg, "ingester");
+
+    if (!distributes && !ingests) {
         pw_text_str(err, "failed running pyrowire: module querier alone is not yet in this build:"
                          " -target must name distributor or ingester beside it");
+        return PW_EINVAL;
+    }
+    if (distributes != ingests && cfg->link_secret_file[0] == 0 && !cfg->link_insecure) {
+        pw_text_printf(
+            err,
+            "failed running pyrowire: -target=%s needs -link.secret-file: without links it"
+            " cannot %s",
+            distributes ? "distributor" : "ingester",
+            distributes ? "hand profiles to an ingester" : "be handed profiles");
         return PW_EINVAL;
     }
     return 0;
@@ -362,5 +401,6 @@ pw_config_parse_cold(struct pw_config *cfg, int argc, const char *const *argv, s
         return rc;
     }
     rc = check_target(cfg, err);
+    rc = rc != 0 ? rc : check_roles(cfg, err);
     return rc != 0 ? rc : pw_config_check_ports(cfg, err);
 }

@@ -231,7 +231,8 @@ bool pw_config_has_link_port(const struct pw_config *cfg);
 /* Whether -target has that module in it: distributor, ingester or querier. */
 bool pw_config_runs(const struct pw_config *cfg, const char *module);
 
-/* Whether the options of ports go together; sets nic_own_address where there is no choice (part of parse). */
+/* Whether the options of ports and listener go together; sets nic_own_address where there is no choice, and the address
+ * for "localhost" (part of parse). */
 PW_MUST_USE int pw_config_check_ports(struct pw_config *cfg, struct pw_text *err);
 
 struct pw_config_addr {

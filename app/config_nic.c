@@ -1,4 +1,4 @@
-/* What the options of one port, of the NIC or of the link, mean together. */
+/* What the options of one port, of the listener, the NIC or the link, mean together. */
 #include "app/config.h"
 
 #include <stdarg.h>
@@ -218,10 +218,29 @@ check_link(const struct pw_config *cfg, struct pw_text *err)
     return 0;
 }
 
+static int
+check_listener(struct pw_config *cfg, struct pw_text *err)
+{
+    char *text = cfg->http_listen_address;
+    struct pw_config_addr a;
+
+    if (strcmp(text, "localhost") ==
+        0) { /* the one name that everybody writes; gossip binds there too */
+        (void)snprintf(text, PW_CONFIG_TEXT_BYTES, "127.0.0.1");
+    }
+    if (text[0] != 0 && (pw_config_cidr(text, &a) != 0 || strchr(text, '/') != NULL)) {
+        return fault(err, "server.http-listen-address", text,
+                     "must be an IPv4 or IPv6 address, such as 127.0.0.1, or empty for all");
+    }
+    return 0;
+}
+
 int
 pw_config_check_ports(struct pw_config *cfg, struct pw_text *err)
 {
-    int rc = check_nic(cfg, err);
+    int rc = check_listener(cfg, err);
+
+    rc = rc != 0 ? rc : check_nic(cfg, err);
 
     return rc != 0 ? rc : check_link(cfg, err);
 }

@@ -161,6 +161,18 @@ take_signals(struct control *c)
     }
 }
 
+/* operations.md 3: who signals again does not want to wait for the drain. What is in the log is replayed. */
+static void
+let_next_signal_kill(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static uint32_t
 control_turn(struct pw_app *app)
 {
@@ -355,6 +367,7 @@ pw_control_run(struct pw_app *app)
         }
         take_signals(&c);
     }
+    let_next_signal_kill();
     rc = drain(app);
     pw_app_ring_distributor_gone_ctl(app->ring);
     write_heads(app);

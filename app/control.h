@@ -22,7 +22,7 @@ enum { PW_CONTROL_SLEEP_MS_MAX = 100 };
 /* While the start goes on elsewhere: listens, answers /ready, until *done, or SIGTERM or SIGINT is there (true).
  * The signal stays for pw_control_run. */
 bool pw_control_wait(struct pw_app *app, const atomic_bool *done);
-/* Until SIGTERM or SIGINT, then drains. 0, or PW_ETIMEDOUT when something was cut off. */
+/* Until SIGTERM or SIGINT, then drains; another one ends the process at once. 0, or PW_ETIMEDOUT when something was cut off. */
 PW_MUST_USE int pw_control_run(struct pw_app *app);
 /* Any thread: wakes the polling loops that sleep, because something changed that none of their descriptors tells. */
 void pw_control_wake_loops(struct pw_app *app);

@@ -65,6 +65,9 @@ pw_durable_open_ctl(struct pw_app *app, struct pw_text *why)
     }
     rc = pw_wal_dir_open_cold(&app->wal_dir, &cfg, why);
     if (rc != 0) {
+        pw_text_printf(why, " (-%s=%s)",
+                       c->ingester_wal_dir[0] != 0 ? "ingester.wal.dir" : "pyroscopedb.data-path",
+                       c->ingester_wal_dir[0] != 0 ? c->ingester_wal_dir : c->data_path);
         return rc;
     }
     app->hash_key = pw_wal_dir_hash_key(app->wal_dir);

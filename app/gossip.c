@@ -115,7 +115,7 @@ find_address(struct pw_gossip *g, uint16_t port, struct pw_text *why)
         return 0;
     }
     if (pw_ml_addr_read(text, port, &g->addr) != 0) {
-        pw_text_printf(why, "%s is no IP address; set memberlist.advertise-addr", text);
+        pw_text_printf(why, "%s is no IP address; set -memberlist.advertise-addr", text);
         return PW_EINVAL;
     }
     return 0;
@@ -177,7 +177,7 @@ listen_on(struct pw_gossip *g, const char *addr, uint16_t *port, struct pw_text 
     rc = bind_socket(fd, &sa, len);
     if (rc != 0) {
         close(fd);
-        pw_text_printf(why, "cannot listen on %s:%u; choose another memberlist.bind-port", addr,
+        pw_text_printf(why, "cannot listen on %s:%u; choose another -memberlist.bind-port", addr,
                        *port);
         return rc;
     }
@@ -350,7 +350,7 @@ pw_gossip_start_ctl(struct pw_app *app, struct pw_text *why)
     rc = rc != 0 ? rc : listen_all(g, &port, why);
     if (is_taken(rc) && !asked_for(g->cfg)) {
         pw_log(PW_LOG_WARN, module,
-               "msg=\"no gossip: the port is taken, set memberlist.bind-port\" port=%u",
+               "msg=\"no gossip: the port is taken, set -memberlist.bind-port\" port=%u",
                g->cfg->bind_port);
         why->len = 0;
         free(g);

@@ -81,7 +81,7 @@ no_address(const char *name, const char *why)
     char quoted[PW_CONFIG_TEXT_BYTES];
 
     pw_log(PW_LOG_WARN, module,
-           "msg=\"a name of memberlist.join has no address\" name=%s err=\"%s\"",
+           "msg=\"a name of -memberlist.join has no address\" name=%s err=\"%s\"",
            pw_log_quote(quoted, sizeof(quoted), pw_slice_str(name)), why);
 }
 
@@ -94,7 +94,7 @@ look_up_host(struct gossip_lookup *l, const char *host, const char *port)
     int rc = getaddrinfo(host, port, &hints, &list);
 
     if (rc != 0) {
-        no_address(host, gai_strerror(rc));
+        no_address(host, rc == EAI_SERVICE ? "what stands for its port is none" : gai_strerror(rc));
         return;
     }
     for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {

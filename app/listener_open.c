@@ -18,7 +18,6 @@ parse_address(const struct pw_listener_cfg *cfg, struct sockaddr_storage *ss, so
     struct sockaddr_in *sin = (struct sockaddr_in *)(void *)ss;
     struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)(void *)ss;
 
-    text = strcmp(text, "localhost") == 0 ? "127.0.0.1" : text;
     *ss = (struct sockaddr_storage){0};
     if (inet_pton(AF_INET, text, &sin->sin_addr) == 1) {
         sin->sin_family = AF_INET;
@@ -33,7 +32,7 @@ parse_address(const struct pw_listener_cfg *cfg, struct sockaddr_storage *ss, so
         return 0;
     }
     snprintf(errbuf, errbuf_bytes,
-             "server.http-listen-address: \"%s\" is not an IPv4 or IPv6 address", text);
+             "-server.http-listen-address: \"%s\" is not an IPv4 or IPv6 address", text);
     return PW_EINVAL;
 }
 

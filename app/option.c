@@ -256,9 +256,8 @@ parse_double(struct pw_slice s, double *v)
     return errno == ERANGE && fabs(*v) > 1 ? PW_ERANGE : 0;
 }
 
-/* The words Go's strconv.ParseBool and YAML 1.1 take. */
-static int
-parse_bool(struct pw_slice s, bool *v)
+int
+pw_option_bool(struct pw_slice s, bool *v)
 {
     static const char *const yes[] = {"true", "t", "1", "yes", "on"};
     static const char *const no[] = {"false", "f", "0", "no", "off"};
@@ -383,7 +382,7 @@ set_bool(const struct pw_option *o, bool *field, struct pw_slice s)
 {
     bool v;
 
-    if (parse_bool(s, &v) != 0) {
+    if (pw_option_bool(s, &v) != 0) {
         return PW_EINVAL;
     }
     if (v < o->min || v > o->max) {

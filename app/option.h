@@ -72,6 +72,8 @@ void pw_option_write_bounds(const struct pw_option *o, struct pw_text *t);
 /* "string", "duration" ... as stock's tables name them. */
 const char *pw_option_type_name(const struct pw_option *o);
 
+/* The words that Go's strconv.ParseBool and YAML 1.1 take: 0 or PW_EINVAL. */
+PW_MUST_USE int pw_option_bool(struct pw_slice text, bool *v);
 /* Go's duration syntax and d, w, y: "1h30m", "1w", "0". 0, PW_EINVAL (syntax, or finer than a ms)
  * or PW_ERANGE. */
 PW_MUST_USE int pw_option_parse_duration(struct pw_slice text, int64_t *ms);

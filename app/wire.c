@@ -33,11 +33,13 @@ enum {
 static int
 failed(const char *what, int rc, const struct pw_text *why)
 {
-    char quoted[512];
+    char part[64];
+    char quoted[1024];
     struct pw_slice text = why != NULL && why->len > 0 ? (struct pw_slice){why->ptr, why->len}
                                                        : pw_slice_str(pw_err_text(rc));
 
-    pw_log(PW_LOG_ERROR, module, "msg=\"cannot start\" part=%s err=%s", what,
+    pw_log(PW_LOG_ERROR, module, "msg=\"cannot start\" part=%s err=%s",
+           pw_log_quote(part, sizeof(part), pw_slice_str(what)),
            pw_log_quote(quoted, sizeof(quoted), text));
     return rc;
 }

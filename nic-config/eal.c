@@ -269,9 +269,10 @@ choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
     uint32_t free_mb = pw_eal_hugepages_free_mb_ctl();
 
     *huge = cfg->huge != PW_EAL_HUGE_OFF && free_mb >= cfg->memory_mb;
-    /* Only root may map hugepages through memfd without a limit; others run without. */
+    /* Only root may map hugepages through memfd without a limit; others run without, and nothing is wrong. */
     if (*huge && geteuid() != 0 && cfg->huge == PW_EAL_HUGE_AUTO) {
         *huge = false;
+        return 0;
     }
     if (!*huge && cfg->huge == PW_EAL_HUGE_AUTO && free_mb > 0) {
         pw_log(

@@ -368,7 +368,8 @@ claim_device(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *w
     return 0;
 }
 
-/* What can be done before EAL starts: afterwards nothing stands in a device's way but its driver. */
+/* What can be done before EAL starts: afterwards nothing stands in a device's way but its driver. An error begins with
+ * the option it is about. */
 static int
 claim(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
 {
@@ -378,9 +379,18 @@ claim(struct pw_nic *nic, const struct pw_nic_cfg *cfg, struct pw_text *why)
         return PW_EINVAL;
     }
     nic->node = PW_PLAN_NODE_ANY;
-    return cfg->netdev != NULL ? claim_netdev(nic, cfg, why)
-           : is_wanted(cfg)    ? claim_device(nic, cfg, why)
-                               : 0;
+    if (!is_wanted(cfg)) {
+        return 0;
+    }
+    size_t start = why->len;
+
+    pw_text_printf(why, "-%s.%s: ", group(cfg), cfg->netdev != NULL ? "netdev" : "device");
+    int err = cfg->netdev != NULL ? claim_netdev(nic, cfg, why) : claim_device(nic, cfg, why);
+
+    if (err == 0) {
+        why->len = start;
+    }
+    return err;
 }
 
 static int

@@ -131,6 +131,7 @@ step allocations-dpdk 300 bash tests/e2e/appliance.sh allocations
 step overload-dpdk 120 bash tests/e2e/appliance.sh overload
 step attacks-dpdk 240 bash tests/e2e/appliance.sh attacks
 step kill $((100 + 8 * ${PW_KILL_ROUNDS:-20})) python3 tests/e2e/kill.py build/app/pyrowire --rounds "${PW_KILL_ROUNDS:-20}"
+step starts 120 python3 tests/e2e/starts.py build/app/pyrowire
 step ring 300 python3 tests/e2e/ring.py build/app/pyrowire
 step gossip-tls 200 python3 tests/e2e/gossip_tls.py build/app/pyrowire
 step names 200 unshare -mn python3 tests/e2e/names.py build/app/pyrowire

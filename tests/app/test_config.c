@@ -207,7 +207,22 @@ test_parse__bad_flags__error_names_option_value_and_bounds(void **state)
          "failed running pyrowire: module querier alone is not yet in this build: -target must "
          "name "
          "distributor or ingester beside it"},
-        {{"-target=all,nonsense"}, "failed running pyrowire: unrecognised module name: nonsense"},
+        {{"-target=all,nonsense"},
+         "failed running pyrowire: unrecognised module name: nonsense\n"
+         "Run with -modules to get a list of targets"},
+        {{"-target=distributor"},
+         "failed running pyrowire: -target=distributor needs -link.secret-file: without links it "
+         "cannot hand profiles to an ingester"},
+        {{"-target=ingester,querier"},
+         "failed running pyrowire: -target=ingester needs -link.secret-file: without links it "
+         "cannot be handed profiles"},
+        {{"-help=perhaps"}, "invalid value \"perhaps\" for flag -help: must be true or false"},
+        {{"-server.http-listen-address=nowhere"},
+         "invalid value \"nowhere\" for flag -server.http-listen-address: must be an IPv4 or IPv6 "
+         "address, such as 127.0.0.1, or empty for all"},
+        {{"-server.http-listen-address=127.0.0.1/8"},
+         "invalid value \"127.0.0.1/8\" for flag -server.http-listen-address: must be an IPv4 or "
+         "IPv6 address, such as 127.0.0.1, or empty for all"},
         {{"-target="}, "failed running pyrowire: -target names no module"},
         {{"-nic.netdev=e1", "-nic.device=0000:3b:00.0"},
          "invalid value \"e1\" for flag -nic.netdev: give -nic.device or -nic.netdev, not both"},
@@ -566,6 +581,7 @@ test_parse__help_version_modules__printed_not_run(void **state)
         {"--help-all", "        YAML: limits.ingestion_rate_mb\n"},
         {"-version", "pyrowire, version "},
         {"-modules", "distributor *\n"},
+        {"-version=true", "pyrowire, version "},
     };
     struct run r;
 
