@@ -194,14 +194,29 @@ write_readiness(const struct pw_admin *a, struct pw_text *t)
     }
 }
 
+enum { ROOM_FOR_THE_REST = 4096 }; /* that is told whatever does not fit */
+
 void
 pw_admin_metrics_cold(struct pw_admin *a, struct pw_text *t)
 {
+    uint32_t left_out = 0;
+
     pw_process_metrics_cold(t);
     write_readiness(a, t);
     for (uint32_t i = 0; i < a->sources_count; i++) {
+        size_t before = t->len;
+
         a->source[i].write(a->source[i].ctx, t);
+        /* Such as that of a thousand tenants with many profile types: the others are told all the same. */
+        if (t->failed || t->limit - t->len < ROOM_FOR_THE_REST) {
+            t->failed = false;
+            t->len = before;
+            left_out++;
+        }
     }
+    pw_metric_u64(t, "pyrowire_metrics_left_out", "gauge",
+                  "Parts of this page that are not on it, because it would be too large.",
+                  left_out);
 }
 
 /* --- Pages ---------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  *          thread (states are atomic, the source table is fixed before launch).
  * Context  pw_admin_ready: no allocation, fit for a polling core with a fixed pw_text. Others: cold.
  * Units    -
- * Errors   an answer always; 500 when it did not fit into PW_ADMIN_PAGE_BYTES_MAX.
+ * Errors   an answer always; 500 when it did not fit into PW_ADMIN_PAGE_BYTES_MAX. /metrics leaves out the
+ *          sources that do not fit, and says how many.
  * Limits   PW_ADMIN_MODULES_MAX, PW_ADMIN_SOURCES_MAX, PW_ADMIN_PAGE_BYTES_MAX.
  */
 #ifndef PW_APP_ADMIN_H

@@ -211,6 +211,34 @@ sample(struct world *w, const char *series)
 }
 
 static void
+write_too_much(void *ctx, struct pw_text *t)
+{
+    (void)ctx;
+    for (uint32_t i = 0; !t->failed; i++) {
+        pw_text_printf(t, "pyrowire_test_huge{tenant=\"%u\"} 1\n", i);
+    }
+}
+
+static void
+test_metrics__one_source_is_too_large__the_others_are_told(void **state)
+{
+    struct world *w = *state;
+    static char behind[] = "pyrowire_test_two";
+    struct pw_query_reply rep;
+
+    assert_int_equal(
+        pw_admin_add_source_ctl(w->a, &(struct pw_metrics_source){write_too_much, NULL}), 0);
+    assert_int_equal(
+        pw_admin_add_source_ctl(w->a, &(struct pw_metrics_source){write_gauge, behind}), 0);
+    rep = get(w, PW_HTTP_METHOD_GET, "/metrics", "");
+    assert_int_equal(rep.status, 200);
+    assert_true(sample(w, "pyrowire_test_one{a=\"x\\\\\\\"\"}") == 1.5e6);
+    assert_true(sample(w, "pyrowire_test_two{a=\"x\\\\\\\"\"}") == 1.5e6);
+    assert_true(sample(w, "pyrowire_metrics_left_out") == 1);
+    assert_null(strstr(text(&w->t), "pyrowire_test_huge"));
+}
+
+static void
 test_metrics__process_and_sources__valid_and_plausible(void **state)
 {
     struct world *w = *state;
@@ -236,6 +264,7 @@ test_metrics__process_and_sources__valid_and_plausible(void **state)
     assert_true(sample(w, "process_start_time_seconds") < (double)now + 3);
     assert_true(sample(w, "process_threads") >= 1);
     assert_true(sample(w, "process_open_fds") >= 3);
+    assert_true(sample(w, "pyrowire_metrics_left_out") == 0);
     assert_true(sample(w, "pyrowire_test_two{a=\"x\\\\\\\"\"}") == 1.5e6);
     assert_true(sample(w, "pyrowire_module_running{module=\"ingester\"}") == 0);
 }
@@ -298,6 +327,7 @@ main(void)
         T(test_owns_path__pages_and_others__only_ours),
         T(test_config__views__all_diff_default),
         T(test_metrics__process_and_sources__valid_and_plausible),
+        T(test_metrics__one_source_is_too_large__the_others_are_told),
         cmocka_unit_test(test_prom_check__broken_pages__refused),
 #undef T
     };
