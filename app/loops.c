@@ -121,6 +121,9 @@ pw_loops_create_ctl(struct pw_app *app)
         if (rc == 0) {
             pw_loop_set_bell_ctl(app->loop[i], &app->bell[i]);
             rc = fill_loop(app, app->loop[i], i + 1);
+            if (app->wal_dir != NULL) {
+                pw_wal_dir_watch_ctl(app->wal_dir, &app->loop[i]->idle_tsc);
+            }
         }
         if (rc != 0) {
             return rc;
@@ -156,8 +159,5 @@ pw_loops_join_ctl(struct pw_app *app)
         pw_loop_stop_ctl(app->loop[i]);
     }
     rte_eal_mp_wait_lcore();
-    for (uint32_t i = 0; i < app->loops; i++) {
-        free(app->loop[i]);
-    }
     app->loops = 0;
 }

@@ -412,6 +412,7 @@ pw_app_stop(struct pw_app *app)
         pw_admin_destroy_ctl(app->admin);
     }
     for (uint32_t i = 0; i < PW_PLAN_LCORES_MAX; i++) {
+        free(app->loop[i]); /* the log's writers read how much it rests */
         pw_bell_fini_ctl(&app->bell[i]);
     }
     rte_mempool_free(app->listener_pool);

@@ -2,8 +2,8 @@
  *
  * Purpose  a record is in the log, synced, before its push is answered. The polling core copies the
  *          durable form into a lane; the log's own thread writes what is there with one write and one
- *          sync (group commit) and says up to which sequence. Where pushes are many it gathers them for
- *          up to PW_WAL_GATHER_US from the beginning of one commit to the next. At start the logs of the process before
+ *          sync (group commit) and says up to which sequence. Where the polling cores have no time to
+ *          spare it gathers records for some milliseconds between two commits (wal_pace.h). At start the logs of the process before
  *          are replayed into the heads (wal_replay.h). Segments are let go when blocks hold them.
  * Owner    struct pw_wal: poller side by the ingester's lcore, writer side by its thread.
  *          struct pw_wal_dir: the control thread; it holds the directory's lock.
@@ -87,6 +87,9 @@ PW_MUST_USE int pw_wal_dir_start_cold(struct pw_wal_dir *dir, const bool *replay
 struct pw_wal *pw_wal_dir_log(struct pw_wal_dir *dir, uint32_t core);
 /* Whom settlements wake. Borrows the bell; before the polling core starts. */
 void pw_wal_bind_bell_ctl(struct pw_wal *w, struct pw_bell *bell);
+/* A polling core that spends CPU on commits, of whatever log: the cycles for which it had nothing to do so far, written by it.
+ * Where a core of these has no time to spare records share commits (wal_pace.h). Borrows the counter until the close. */
+void pw_wal_dir_watch_ctl(struct pw_wal_dir *dir, const uint64_t *idle_tsc);
 /* Writes what was committed, joins the threads, unlocks. NULL is fine. */
 void pw_wal_dir_close_cold(struct pw_wal_dir *dir);
 

@@ -217,6 +217,16 @@ pw_wal_bind_bell_ctl(struct pw_wal *w, struct pw_bell *bell)
     atomic_store_explicit(&w->bell, bell, memory_order_release);
 }
 
+void
+pw_wal_dir_watch_ctl(struct pw_wal_dir *d, const uint64_t *idle_tsc)
+{
+    uint32_t n = atomic_load_explicit(&d->idle_count, memory_order_relaxed);
+
+    PW_INVARIANT(n < PW_WAL_PACE_CORES_MAX);
+    d->idle_tsc[n] = idle_tsc;
+    atomic_store_explicit(&d->idle_count, n + 1, memory_order_release);
+}
+
 /* --- Start and stop ----------------------------------------------------------------------------- */
 
 static void

@@ -14,6 +14,7 @@
 
 #include "ingester/wal.h"
 #include "ingester/wal_frame.h"
+#include "ingester/wal_pace.h"
 #include "ring/lane.h"
 
 #include <pthread.h>
@@ -26,8 +27,6 @@ enum {
     PW_WAL_TRIES = 2,             /* segments tried for one commit before it fails */
     PW_WAL_PROBE_MS = 200,        /* between two looks whether the disk does better */
     PW_WAL_LINGER_MS = 5,         /* between two writes where nobody waits for them */
-    PW_WAL_GATHER_US = 3000,      /* between the beginnings of two commits, at most, */
-    PW_WAL_GATHER_STEP_US = 250,  /* and this much for each record of the first but one */
     PW_WAL_NAME_MAX = 32,
 };
 
@@ -98,6 +97,7 @@ struct pw_wal {
     uint64_t taken;  /* sequence of the last record in the segment */
     uint64_t stored; /* the last one that was stored for good */
     int64_t probe_ns;
+    struct pw_wal_pace pace;
     uint8_t *batch; /* PW_FS_BLOCK_BYTES-aligned */
     size_t batch_cap;
     uint64_t salt_seed;
@@ -136,6 +136,8 @@ struct pw_wal_dir {
     _Atomic uint64_t replayed_records;
     struct pw_wal *log[PW_INGESTERS_MAX];
     uint32_t logs;
+    const uint64_t *idle_tsc[PW_WAL_PACE_CORES_MAX]; /* of the polling cores */
+    _Atomic uint32_t idle_count;
 
     pthread_mutex_t mutex;
     pthread_cond_t wake; /* the housekeeper */

@@ -326,18 +326,18 @@ linger(struct pw_wal *w, int64_t until_ns)
     atomic_store_explicit(&w->sleeping, PW_WAL_AWAKE, memory_order_relaxed);
 }
 
-/* When the next commit is to begin, after one of n records that began then. Each costs the disk's interrupts and some
- * switches of threads whatever its size, so where pushes come in numbers they share one; a lone client, whose next push
- * comes after the answer, never waits for more than the disk. */
+/* When the next commit is to begin, after one of n records that began then. */
 static int64_t
-next_commit_ns(const struct pw_wal *w, int64_t began_ns, uint32_t n)
+next_commit_ns(struct pw_wal *w, int64_t began_ns, uint32_t n)
 {
-    int64_t us = (int64_t)(n - 1) * PW_WAL_GATHER_STEP_US;
+    const struct pw_wal_dir *d = w->dir;
 
-    if (w->dir->cfg.sync == PW_WAL_SYNC_NONE) {
+    if (d->cfg.sync == PW_WAL_SYNC_NONE) {
         return mono_ns(CLOCK_MONOTONIC) + PW_WAL_LINGER_MS * 1000000LL;
     }
-    return began_ns + 1000LL * (us < PW_WAL_GATHER_US ? us : PW_WAL_GATHER_US);
+    pw_wal_pace_look(&w->pace, began_ns, pw_rdtsc(), d->idle_tsc,
+                     atomic_load_explicit(&d->idle_count, memory_order_acquire));
+    return began_ns + 1000LL * pw_wal_pace_us(&w->pace, n);
 }
 
 /* Everything that is to be acknowledged waits for this thread, and what it does is short: it goes before others that
@@ -382,8 +382,11 @@ pw_wal_writer_main(void *arg)
         }
         atomic_store_explicit(&w->cpu_ns, (uint64_t)mono_ns(CLOCK_THREAD_CPUTIME_ID),
                               memory_order_relaxed);
-        if (w->rec_first == w->rec_count) { /* else there is a commit's worth already */
-            linger(w, next_commit_ns(w, began_ns, n));
+        int64_t next_ns = next_commit_ns(w, began_ns, n);
+
+        if (w->rec_first == w->rec_count &&
+            next_ns != began_ns) { /* else there is a commit's worth already */
+            linger(w, next_ns);
         }
     } while (n != 0 || !atomic_load_explicit(&w->stop, memory_order_relaxed));
     return NULL;

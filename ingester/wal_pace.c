@@ -1,0 +1,48 @@
+#include "ingester/wal_pace.h"
+
+#include "base/types.h"
+
+enum { WHOLE = 1024 };
+
+/* A sleeping core counts its rest when it wakes: what it then says may be more than the window was long. */
+static uint32_t
+share(uint64_t part, uint64_t all)
+{
+    return part >= all ? WHOLE : (uint32_t)((unsigned __int128)part * WHOLE / all);
+}
+
+void
+pw_wal_pace_look(struct pw_wal_pace *p, int64_t now_ns, uint64_t now_tsc,
+                 const uint64_t *const *idle_tsc, uint32_t n)
+{
+    uint64_t took = now_tsc - p->at_tsc;
+    uint32_t least = WHOLE;
+
+    if (now_ns - p->at_ns < PW_WAL_PACE_WINDOW_US * 1000LL) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t idle = __atomic_load_n(idle_tsc[i], __ATOMIC_RELAXED);
+        uint32_t rests = i < p->cores ? share(idle - p->idle[i], took) : WHOLE;
+
+        p->idle[i] = idle;
+        least = rests < least ? rests : least;
+    }
+    p->cores = n;
+    p->at_ns = now_ns;
+    p->at_tsc = now_tsc;
+    /* Pushes come in bunches: two windows in a row say more than one. */
+    p->spare = (p->spare + least) / 2;
+}
+
+uint32_t
+pw_wal_pace_us(const struct pw_wal_pace *p, uint32_t records)
+{
+    enum { RANGE = PW_WAL_PACE_SPARE_ENOUGH - PW_WAL_PACE_SPARE_NONE };
+    uint64_t us = (uint64_t)(records - 1) * PW_WAL_GATHER_STEP_US;
+    uint32_t short_of =
+        p->spare >= PW_WAL_PACE_SPARE_ENOUGH ? 0 : PW_WAL_PACE_SPARE_ENOUGH - p->spare;
+
+    us = us < PW_WAL_GATHER_US ? us : PW_WAL_GATHER_US;
+    return (uint32_t)(us * (short_of < RANGE ? short_of : RANGE) / RANGE);
+}
