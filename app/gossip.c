@@ -42,6 +42,7 @@ pw_gossip_open_ctl(struct pw_app *app, struct pw_text *why)
     const struct pw_kv_cfg cfg = {
         .left_timeout_s = app->cfg->memberlist.left_timeout_ms / 1000,
         .obsolete_timeout_s = app->cfg->memberlist.obsolete_timeout_ms / 1000,
+        .history_bytes = app->cfg->memberlist.history_bytes,
     };
 
     pthread_mutex_init(&app->kv_mutex, NULL);

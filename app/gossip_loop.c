@@ -569,9 +569,7 @@ leave(struct pw_gossip *g)
     lock(g);
     pw_memberlist_leave(g->ml, gossip_now());
     unlock(g);
-    if (g->cfg->leave_timeout_ms > 0) {
-        run_until_idle(g, g->cfg->leave_timeout_ms);
-    }
+    run_until_idle(g, g->cfg->leave_timeout_ms);
     pw_log(PW_LOG_INFO, module, "msg=\"left the cluster\" member=%s", g->name);
 }
 

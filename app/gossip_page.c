@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE_BYTES_MAX = 16 << 20 };
+enum { PAGE_BYTES_MAX = 128 << 20 };
 
 static int
 by_name(const void *a, const void *b)
@@ -218,8 +218,90 @@ json_store(const struct pw_kv *kv, struct pw_json *j)
     pw_json_object_end(j);
 }
 
+/* Bytes of each value as it is sent. */
 static void
-page_json(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
+json_sizes(const struct pw_kv *kv, struct pw_json *j)
+{
+    uint64_t total = 0;
+
+    pw_json_key(j, "StoreSizes");
+    pw_json_object(j);
+    for (uint32_t i = 0; i < pw_kv_count(kv); i++) {
+        const struct pw_kv_entry e = pw_kv_entry(kv, i);
+        struct pw_kv_pair p = {0};
+        struct pw_text pair;
+
+        pw_text_init(&pair, PW_KV_VALUE_BYTES_MAX);
+        pw_kv_put_pair(&pair, &(struct pw_kv_change){.key = e.key, .desc = e.desc});
+        (void)!pw_kv_read_pair(pw_slice(pair.ptr, pair.len), &p);
+        pw_json_key_slice(j, pw_slice_str(e.key));
+        pw_json_i64(j, (int64_t)p.value.len);
+        total += p.value.len;
+        pw_text_fini(&pair);
+    }
+    pw_json_object_end(j);
+    pw_json_key(j, "TotalStoreSize");
+    pw_json_i64(j, (int64_t)total);
+}
+
+static void
+json_message(const struct pw_history_entry *e, struct pw_json *j)
+{
+    struct pw_slice ids = e->ids;
+    struct pw_kv_pair p = {0};
+
+    (void)!pw_kv_read_pair(e->pair, &p); /* it was one when it was taken */
+    pw_json_object(j);
+    pw_json_key(j, "ID");
+    pw_json_i64(j, (int64_t)e->id);
+    pw_json_key(j, "Time");
+    json_time(j, e->time_s * 1000);
+    pw_json_key(j, "Size");
+    pw_json_i64(j, (int64_t)e->pair.len);
+    pw_json_key(j, "Pair");
+    pw_json_object(j);
+    pw_json_key(j, "key");
+    pw_json_str(j, p.key);
+    pw_json_key(j, "value");
+    pw_json_base64(j, p.value);
+    pw_json_key(j, "codec");
+    pw_json_str(j, p.codec);
+    pw_json_object_end(j);
+    pw_json_key(j, "Version");
+    pw_json_i64(j, (int64_t)e->version);
+    pw_json_key(j, "Changes");
+    if (ids.len == 0) {
+        pw_json_null(j);
+    } else {
+        pw_json_array(j);
+        for (size_t at = 0, n; at < ids.len; at += n + 1) {
+            n = strnlen((const char *)ids.ptr + at, ids.len - at);
+            pw_json_str(j, pw_slice(ids.ptr + at, n));
+        }
+        pw_json_array_end(j);
+    }
+    pw_json_object_end(j);
+}
+
+static void
+json_history(const struct pw_history *h, const char *name, struct pw_json *j)
+{
+    const struct pw_history_entry *e = pw_history_next(h, NULL);
+
+    pw_json_key(j, name);
+    if (e == NULL) {
+        pw_json_null(j);
+        return;
+    }
+    pw_json_array(j);
+    for (; e != NULL; e = pw_history_next(h, e)) {
+        json_message(e, j);
+    }
+    pw_json_array_end(j);
+}
+
+static void
+page_json(const struct pw_gossip *g, struct pw_kv *kv, struct pw_text *t)
 {
     uint32_t count;
     struct pw_ml_node_info *member = sorted_members(g, &count);
@@ -241,12 +323,22 @@ page_json(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
     free(member);
     pw_json_array_end(&j);
     json_store(kv, &j);
+    json_sizes(kv, &j);
     pw_json_key(&j, "MessageHistoryBufferBytes");
-    pw_json_i64(&j, 0);
-    pw_json_key(&j, "SentMessages");
-    pw_json_null(&j);
-    pw_json_key(&j, "ReceivedMessages");
-    pw_json_null(&j);
+    pw_json_i64(&j, pw_kv_history_sent(kv)->bytes_max);
+    json_history(pw_kv_history_sent(kv), "SentMessages", &j);
+    json_history(pw_kv_history_received(kv), "ReceivedMessages", &j);
+    if (g != NULL) { /* not there, and so said */
+        pw_json_key(&j, "ZoneAwareRouting");
+        pw_json_object(&j);
+        pw_json_key(&j, "Enabled");
+        pw_json_bool(&j, g->cfg->unused.zone_aware);
+        pw_json_key(&j, "Zone");
+        pw_json_cstr(&j, g->cfg->unused.zone);
+        pw_json_key(&j, "Role");
+        pw_json_cstr(&j, g->cfg->unused.zone_role == 0 ? "member" : "bridge");
+        pw_json_object_end(&j);
+    }
     pw_json_object_end(&j);
 }
 
@@ -275,7 +367,39 @@ html_members(const struct pw_gossip *g, struct pw_text *t)
 }
 
 static void
-page_html(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
+html_history(const struct pw_history *h, const char *title, struct pw_text *t)
+{
+    if (h->bytes_max == 0) {
+        return;
+    }
+    pw_text_printf(t,
+                   "<h2>%s</h2><table><tr><th>No.</th><th>Seconds</th><th>Key</th><th>Bytes</th>"
+                   "<th>Version</th><th>Changed</th></tr>",
+                   title);
+    for (const struct pw_history_entry *e = pw_history_next(h, NULL); e != NULL;
+         e = pw_history_next(h, e)) {
+        char key[PW_KV_KEY_MAX + 1] = "";
+        struct pw_kv_pair p;
+
+        if (pw_kv_read_pair(e->pair, &p) == 0) {
+            memcpy(key, p.key.ptr, p.key.len);
+        }
+        pw_text_printf(t, "<tr><td>%llu</td><td>%lld</td><td>", (unsigned long long)e->id,
+                       (long long)e->time_s);
+        pw_html_text(t, key);
+        pw_text_printf(t, "</td><td>%zu</td><td>%llu</td><td>", e->pair.len,
+                       (unsigned long long)e->version);
+        for (size_t at = 0; at < e->ids.len; at += strlen((const char *)e->ids.ptr + at) + 1) {
+            pw_text_str(t, at > 0 ? ", " : "");
+            pw_html_text(t, (const char *)e->ids.ptr + at);
+        }
+        pw_text_str(t, "</td></tr>\n");
+    }
+    pw_text_str(t, "</table>");
+}
+
+static void
+page_html(const struct pw_gossip *g, struct pw_kv *kv, struct pw_text *t)
 {
     pw_text_str(
         t, "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Memberlist</title><style>"
@@ -301,13 +425,22 @@ page_html(const struct pw_gossip *g, const struct pw_kv *kv, struct pw_text *t)
         }
         pw_text_str(t, "</td></tr>\n");
     }
-    pw_text_str(t, "</table></body></html>\n");
+    pw_text_str(t, "</table>");
+    html_history(pw_kv_history_sent(kv), "Messages sent", t);
+    html_history(pw_kv_history_received(kv), "Messages received", t);
+    pw_text_str(t, "</body></html>\n");
+}
+
+static bool
+has_word(struct pw_slice query, const char *word)
+{
+    return query.len > 0 && memmem(query.ptr, query.len, word, strlen(word)) != NULL;
 }
 
 static bool
 wants_json(const struct pw_query_request *req)
 {
-    if (req->query.len > 0 && memmem(req->query.ptr, req->query.len, "format=json", 11) != NULL) {
+    if (has_word(req->query, "format=json")) {
         return true;
     }
     for (uint32_t i = 0; i < req->headers_count; i++) {
@@ -340,6 +473,10 @@ pw_gossip_page_execute_cold(struct pw_app *app, const struct pw_query_request *r
     pw_text_init(&t, PAGE_BYTES_MAX);
     rep->status = 200;
     pthread_mutex_lock(&app->kv_mutex);
+    if (has_word(req->query, "deleteMessages=true")) {
+        pw_history_clear(pw_kv_history_sent(app->kv));
+        pw_history_clear(pw_kv_history_received(app->kv));
+    }
     if (wants_json(req)) {
         rep->content_type = "application/json";
         page_json(app->gossip, app->kv, &t);

@@ -24,6 +24,8 @@ struct pw_kv {
     pw_kv_tell_fn tell;
     void *tell_ctx;
     struct pw_kv_stats stats;
+    struct pw_history sent, received;
+    struct pw_text changed_ids; /* by the message that is being taken */
 };
 
 int
@@ -37,6 +39,8 @@ pw_kv_create_ctl(struct pw_kv **kv, const struct pw_kv_cfg *cfg)
         return PW_ENOMEM;
     }
     (*kv)->cfg = *cfg;
+    (*kv)->sent.bytes_max = (*kv)->received.bytes_max = cfg->history_bytes;
+    pw_text_init(&(*kv)->changed_ids, PW_KV_VALUE_BYTES_MAX);
     return 0;
 }
 
@@ -56,6 +60,9 @@ pw_kv_destroy_ctl(struct pw_kv *kv)
     for (uint32_t i = 0; i < kv->count; i++) {
         free_entry(kv->entry[i]);
     }
+    pw_history_clear(&kv->sent);
+    pw_history_clear(&kv->received);
+    pw_text_fini(&kv->changed_ids);
     free(kv);
 }
 
@@ -159,7 +166,46 @@ fits(const struct pw_kv *kv, const struct pw_ring_desc *in)
 }
 
 static void
-changed(struct pw_kv *kv, struct entry *e, const struct pw_ring_desc *change, bool local)
+note_sent(struct pw_kv *kv, const struct entry *e, const struct pw_kv_change *told, int64_t now_s)
+{
+    struct pw_history_entry sent = {.time_s = now_s, .version = e->version};
+    struct pw_text pair;
+
+    for (uint32_t i = 0; i < told->desc->count; i++) {
+        const char *id = told->desc->instance[i].id;
+
+        pw_text_put(&kv->changed_ids, id, strlen(id) + 1);
+    }
+    pw_text_init(&pair, PW_KV_VALUE_BYTES_MAX);
+    pw_kv_put_pair(&pair, told);
+    if (!pair.failed && kv->tell != NULL) {
+        sent.pair = pw_slice(pair.ptr, pair.len);
+        sent.ids = pw_slice(kv->changed_ids.ptr, kv->changed_ids.len);
+        pw_history_add(&kv->sent, &sent);
+    }
+    pw_text_fini(&pair);
+    if (told->local) { /* no message of others has done that */
+        kv->changed_ids.len = 0;
+    }
+}
+
+void
+pw_kv_note_received(struct pw_kv *kv, const char *key, struct pw_slice pair, int64_t now_s)
+{
+    const struct entry *e = find(kv, key);
+    const struct pw_history_entry received = {
+        .time_s = now_s,
+        .version = e == NULL || kv->changed_ids.len == 0 ? 0 : e->version,
+        .pair = pair,
+        .ids = pw_slice(kv->changed_ids.ptr, kv->changed_ids.len)};
+
+    pw_history_add(&kv->received, &received);
+    kv->changed_ids.len = 0;
+}
+
+static void
+changed(struct pw_kv *kv, struct entry *e, const struct pw_ring_desc *change, bool local,
+        int64_t now_s)
 {
     const struct pw_kv_change told = {.key = e->key,
                                       .desc = change,
@@ -168,6 +214,10 @@ changed(struct pw_kv *kv, struct entry *e, const struct pw_ring_desc *change, bo
                                       .update_time_ms = e->update_time_ms};
 
     e->version++;
+    if (kv->cfg.history_bytes > 0) {
+        kv->changed_ids.len = 0;
+        note_sent(kv, e, &told, now_s);
+    }
     if (kv->tell != NULL) {
         kv->tell(kv->tell_ctx, &told);
     }
@@ -217,7 +267,7 @@ merge_edit(struct pw_kv *kv, const char *key, const struct pw_ring_desc *edited,
     if (change.count > 0) { /* also what was taken before an error: others shall know it */
         revive(e, now_s * 1000);
         (void)remove_old(kv, &e->desc, now_s);
-        changed(kv, e, &change, true);
+        changed(kv, e, &change, true, now_s);
     } else if (rc == 0) {
         rc = PW_EAGAIN;
     }
@@ -272,7 +322,7 @@ merge_deletion(struct pw_kv *kv, const struct pw_kv_change *in, int64_t now_s)
     e->update_time_ms = in->update_time_ms;
     e->deleted_s = now_s > 0 ? now_s : 1;
     kv->stats.pairs_changed++;
-    changed(kv, e, &nothing, false);
+    changed(kv, e, &nothing, false, now_s);
     return 0;
 }
 
@@ -305,7 +355,7 @@ pw_kv_merge(struct pw_kv *kv, const struct pw_kv_change *in, int64_t now_s)
     (void)remove_old(kv, &change, now_s);
     if (change.count > 0) {
         kv->stats.pairs_changed++;
-        changed(kv, e, &change, false);
+        changed(kv, e, &change, false, now_s);
     }
     pw_ring_desc_fini(&change);
     return rc;
@@ -349,6 +399,18 @@ const struct pw_kv_stats *
 pw_kv_stats(const struct pw_kv *kv)
 {
     return &kv->stats;
+}
+
+struct pw_history *
+pw_kv_history_sent(struct pw_kv *kv)
+{
+    return &kv->sent;
+}
+
+struct pw_history *
+pw_kv_history_received(struct pw_kv *kv)
+{
+    return &kv->received;
 }
 
 struct pw_kv_stats *

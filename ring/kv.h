@@ -16,6 +16,7 @@
 #define PW_RING_KV_H
 
 #include "ring/desc.h"
+#include "ring/history.h"
 
 enum {
     PW_KV_KEYS_MAX = 32,
@@ -30,6 +31,7 @@ struct pw_kv;
 struct pw_kv_cfg {
     int64_t left_timeout_s;     /* life of a LEFT entry */
     int64_t obsolete_timeout_s; /* life of a deleted key */
+    uint32_t history_bytes;     /* of messages kept for the page, in and out each; 0 none */
 };
 
 /* Edits a copy of the ring without its LEFT entries; 0, or negative to leave the ring alone. */
@@ -85,6 +87,10 @@ uint32_t pw_kv_count(const struct pw_kv *kv);
 struct pw_kv_entry pw_kv_entry(const struct pw_kv *kv, uint32_t i);
 const struct pw_kv_stats *pw_kv_stats(const struct pw_kv *kv);
 
+/* Messages kept: what was told to others, and what others told us. */
+struct pw_history *pw_kv_history_sent(struct pw_kv *kv);
+struct pw_history *pw_kv_history_received(struct pw_kv *kv);
+
 /* --- On the wire (kv_pair.c) ------------------------------------------------------------------- */
 
 /* One KeyValuePair message. */
@@ -96,8 +102,18 @@ void pw_kv_put_state(const struct pw_kv *kv, struct pw_text *t);
 /* A broken pair is left out, a broken length ends it: PW_EPROTO. */
 PW_MUST_USE int pw_kv_merge_state(struct pw_kv *kv, struct pw_slice state, int64_t now_s);
 
+/* What is in a pair, for pages. */
+struct pw_kv_pair {
+    struct pw_slice key, value, codec;
+    bool deleted;
+    int64_t update_time_ms;
+};
+PW_MUST_USE int pw_kv_read_pair(struct pw_slice bytes, struct pw_kv_pair *pair);
+
 /* What kv_pair.c calls once a pair is read; takes nothing. */
 PW_MUST_USE int pw_kv_merge(struct pw_kv *kv, const struct pw_kv_change *in, int64_t now_s);
 struct pw_kv_stats *pw_kv_stats_mutable(struct pw_kv *kv);
+/* Of what it changed; behind pw_kv_merge. */
+void pw_kv_note_received(struct pw_kv *kv, const char *key, struct pw_slice pair, int64_t now_s);
 
 #endif

@@ -15,12 +15,6 @@ enum pair_field {
     FIELD_UPDATE_TIME = 5,
 };
 
-struct pair {
-    struct pw_slice key, value, codec;
-    bool deleted;
-    int64_t update_time_ms;
-};
-
 static void
 put_value(struct pw_text *t, const struct pw_ring_desc *desc)
 {
@@ -71,7 +65,7 @@ pw_kv_put_state(const struct pw_kv *kv, struct pw_text *t)
 /* --- In --------------------------------------------------------------------------------------- */
 
 static int
-read_field(struct pair *p, struct pw_wire_field f)
+read_field(struct pw_kv_pair *p, struct pw_wire_field f)
 {
     bool text = f.number <= FIELD_CODEC;
 
@@ -101,13 +95,14 @@ read_field(struct pair *p, struct pw_wire_field f)
     return 0;
 }
 
-static int
-read_pair(struct pair *p, struct pw_slice bytes)
+int
+pw_kv_read_pair(struct pw_slice bytes, struct pw_kv_pair *p)
 {
     struct pw_wire w;
     struct pw_wire_field f;
     int rc;
 
+    *p = (struct pw_kv_pair){0};
     pw_wire_init(&w, bytes);
     while ((rc = pw_wire_next(&w, &f)) == 1) {
         if (read_field(p, f) != 0) {
@@ -140,19 +135,20 @@ read_value(struct pw_ring_desc *desc, struct pw_slice value)
 static int
 merge_pair(struct pw_kv *kv, struct pw_slice bytes, int64_t now_s)
 {
-    struct pair p = {0};
+    struct pw_kv_pair p;
     char key[PW_KV_KEY_MAX + 1];
     struct pw_ring_desc desc;
-    int rc = read_pair(&p, bytes);
+    int rc = pw_kv_read_pair(bytes, &p);
 
     if (rc != 0) {
         return rc;
     }
-    if (!pw_slice_eq_str(p.codec, codec_ring)) {
-        return PW_ENOTSUP;
-    }
     memcpy(key, p.key.ptr, p.key.len);
     key[p.key.len] = 0;
+    if (!pw_slice_eq_str(p.codec, codec_ring)) {
+        pw_kv_note_received(kv, key, bytes, now_s);
+        return PW_ENOTSUP;
+    }
     pw_ring_desc_init(&desc);
     rc = p.deleted ? 0 : read_value(&desc, p.value);
     if (rc == 0) {
@@ -161,6 +157,7 @@ merge_pair(struct pw_kv *kv, struct pw_slice bytes, int64_t now_s)
 
         rc = pw_kv_merge(kv, &in, now_s);
     }
+    pw_kv_note_received(kv, key, bytes, now_s);
     pw_ring_desc_fini(&desc);
     return rc;
 }

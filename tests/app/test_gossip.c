@@ -269,6 +269,27 @@ test_page__members_and_keys__for_people_and_tools(void **state)
     member_end(a);
 }
 
+static void
+test_page__messages_kept__shown_until_deleted(void **state)
+{
+    struct member *a = member_start(
+        "a", (const char *const[]){"-memberlist.bind-addr=127.0.0.1",
+                                   "-memberlist.message-history-buffer-bytes=1MiB", NULL});
+
+    member_add_instance(a, "ing-0");
+    check_page(a, "format=json", "\"StoreSizes\":{\"collectors/ring\":");
+    check_page(a, "format=json",
+               "\"MessageHistoryBufferBytes\":1048576,\"SentMessages\":[{\"ID\":1,");
+    check_page(a, "format=json", "\"Pair\":{\"key\":\"collectors/ring\",\"value\":\"");
+    check_page(a, "format=json",
+               "\"codec\":\"ringDesc\"},\"Version\":1,\"Changes\":[\"ing-0\"]}],"
+               "\"ReceivedMessages\":null");
+    check_page(a, "", "<td>collectors/ring</td>");
+    check_page(a, "deleteMessages=true&format=json", "\"SentMessages\":null");
+    check_page(a, "format=json", "\"SentMessages\":null");
+    member_end(a);
+}
+
 int
 main(void)
 {
@@ -284,6 +305,7 @@ main(void)
         cmocka_unit_test(test_listen__two_addresses__reached_at_both),
         cmocka_unit_test(test_hostile__many_connections_of_garbage__others_still_join),
         cmocka_unit_test(test_page__members_and_keys__for_people_and_tools),
+        cmocka_unit_test(test_page__messages_kept__shown_until_deleted),
     };
 
     pw_log_set_level_ctl(PW_LOG_ERROR);

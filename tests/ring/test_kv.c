@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { NOW = 1700000000, LEFT_TIMEOUT = 300, OBSOLETE_TIMEOUT = 30 };
+enum { NOW = 1700000000, LEFT_TIMEOUT = 300, OBSOLETE_TIMEOUT = 30, HISTORY_BYTES = 4096 };
 
 static const char ring_key[] = "collectors/ring";
 static const uint32_t tokens[] = {10, 20, 30};
@@ -44,7 +44,8 @@ static void
 open_store(struct fixture *fx)
 {
     const struct pw_kv_cfg cfg = {.left_timeout_s = LEFT_TIMEOUT,
-                                  .obsolete_timeout_s = OBSOLETE_TIMEOUT};
+                                  .obsolete_timeout_s = OBSOLETE_TIMEOUT,
+                                  .history_bytes = HISTORY_BYTES};
 
     memset(fx, 0, sizeof(*fx));
     pw_text_init(&fx->pair, 1 << 20);
@@ -393,6 +394,72 @@ test_merge_state__of_another__same_store(void **state)
     pw_text_fini(&all);
 }
 
+static void
+check_message(const struct pw_history_entry *e, uint64_t id, uint64_t version, const char *instance)
+{
+    struct pw_kv_pair p;
+
+    assert_non_null(e);
+    assert_int_equal(e->id, id);
+    assert_int_equal(e->version, version);
+    assert_int_equal(pw_kv_read_pair(e->pair, &p), 0);
+    assert_true(pw_slice_eq_str(p.key, ring_key));
+    assert_int_equal(e->ids.len, instance == NULL ? 0 : strlen(instance) + 1);
+    assert_true(instance == NULL || strcmp((const char *)e->ids.ptr, instance) == 0);
+}
+
+/* b hears twice of a's change, the second time nothing new, and then of an edit of its own nobody told it. */
+static void
+test_history__sent_and_received__with_what_they_changed(void **state)
+{
+    struct fixture *fx = *state, *b = fx + 1;
+    const struct pw_history_entry *e;
+
+    assert_int_equal(put_at(fx, "one", NOW), 0);
+    e = pw_history_next(pw_kv_history_sent(fx->kv), NULL);
+    check_message(e, 1, 1, "one");
+    assert_int_equal(e->time_s, NOW);
+    assert_null(pw_history_next(pw_kv_history_sent(fx->kv), e));
+    assert_null(pw_history_next(pw_kv_history_received(fx->kv), NULL));
+    assert_int_equal(pw_kv_merge_pair(b->kv, e->pair, NOW), 0);
+    assert_int_equal(put_at(b, "two", NOW + 1), 0);
+    assert_int_equal(pw_kv_merge_pair(b->kv, e->pair, NOW + 2), 0);
+    e = pw_history_next(pw_kv_history_received(b->kv), NULL);
+    check_message(e, 1, 1, "one");
+    e = pw_history_next(pw_kv_history_received(b->kv), e);
+    check_message(e, 2, 0, NULL);
+    assert_null(pw_history_next(pw_kv_history_received(b->kv), e));
+    e = pw_history_next(pw_kv_history_sent(b->kv), NULL);
+    check_message(e, 1, 1, "one"); /* told on */
+    e = pw_history_next(pw_kv_history_sent(b->kv), e);
+    check_message(e, 2, 2, "two");
+    pw_history_clear(pw_kv_history_sent(b->kv));
+    assert_null(pw_history_next(pw_kv_history_sent(b->kv), NULL));
+    assert_int_equal(put_at(b, "two", NOW + 3), 0);
+    check_message(pw_history_next(pw_kv_history_sent(b->kv), NULL), 3, 3, "two");
+}
+
+static void
+test_history__more_than_fits__the_newest_are_there(void **state)
+{
+    struct fixture *fx = *state;
+    const struct pw_history *h = pw_kv_history_sent(fx->kv);
+    const struct pw_history_entry *e = NULL;
+    uint64_t expected;
+
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(put_at(fx, "one", NOW + i), 0);
+        assert_true(h->bytes <= HISTORY_BYTES);
+    }
+    e = pw_history_next(h, NULL);
+    assert_true(e->id > 1 && e->id <= 200);
+    for (expected = e->id; e != NULL; e = pw_history_next(h, e)) {
+        check_message(e, expected, expected, "one");
+        expected++;
+    }
+    assert_int_equal(expected, 201);
+}
+
 /* The value of ring.md 4.9 has the form 72 snappy bytes: pair of 101 bytes for "collectors/ring". */
 static void
 test_put_pair__form_of_the_contract(void **state)
@@ -427,6 +494,8 @@ main(void)
         CASE(test_merge_pair__broken_or_foreign__counted_and_dropped),
         CASE(test_merge_pair__too_many_keys__refused),
         CASE(test_merge_state__of_another__same_store),
+        CASE(test_history__sent_and_received__with_what_they_changed),
+        CASE(test_history__more_than_fits__the_newest_are_there),
         CASE(test_put_pair__form_of_the_contract),
     };
 
