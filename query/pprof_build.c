@@ -245,7 +245,6 @@ pw_pprof_put_other(struct pw_pprof_build *b)
         return b->other;
     }
     blob[0] = pw_pprof_put_string(b, PW_SLICE_LIT("other"));
-    line[0] = b->mapping == NULL ? 0 : 1; /* every location names a mapping when there is one */
     line[2] = put_function_blob(b, blob);
     b->other = line[2] == 0 ? 0 : put_location_blob(b, line, 1);
     return b->other;
@@ -265,6 +264,91 @@ pw_pprof_put_stack(struct pw_pprof_build *b, const uint32_t *loc, uint32_t depth
     b->value[id - 1] = is_new ? value : b->value[id - 1] + value;
     return true;
 }
+
+void
+pw_pprof_finish_other(struct pw_pprof_build *b)
+{
+    if (b->other != 0 && b->mapping != NULL) {
+        b->location[b->other - 1]->mapping_id = 1;
+    }
+}
+
+/* --- Leaf lines ----------------------------------------------------------------------------- */
+
+/* The location anew, without the line number of its innermost function when it is a leaf. Its id; 0: no memory. */
+static uint32_t
+put_again(struct pw_pprof_build *b, const Google__V1__Location *loc, bool leaf)
+{
+    uint64_t *blob = pw_arena_alloc(b->a, (2 + loc->n_line * 2) * sizeof(*blob));
+
+    if (blob == NULL) {
+        return 0;
+    }
+    blob[0] = loc->mapping_id;
+    blob[1] = loc->address;
+    for (size_t i = 0; i < loc->n_line; i++) {
+        blob[2 + i * 2] = loc->line[i]->function_id;
+        blob[3 + i * 2] = leaf && i == 0 ? 0 : (uint64_t)loc->line[i]->line;
+    }
+    return put_location_blob(b, blob, (uint32_t)loc->n_line);
+}
+
+/* ids: of the old locations, from 1, the new ones. */
+static bool
+put_stacks_again(struct pw_pprof_build *b, const struct pw_names *stacks, const int64_t *value,
+                 const uint32_t *ids)
+{
+    for (uint32_t i = PW_PPROF_FIRST_ID; i < stacks->count; i++) {
+        uint32_t depth = (uint32_t)(stacks->name[i].len / sizeof(uint32_t));
+        uint32_t *loc = pw_arena_alloc(b->a, stacks->name[i].len);
+
+        if (loc == NULL) {
+            return false;
+        }
+        memcpy(loc, stacks->name[i].ptr, stacks->name[i].len);
+        for (uint32_t k = 0; k < depth; k++) {
+            loc[k] = ids[loc[k]];
+        }
+        if (!pw_pprof_put_stack(b, loc, depth, value[i - PW_PPROF_FIRST_ID])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+pw_pprof_drop_leaf_lines(struct pw_pprof_build *b)
+{
+    const struct pw_pprof_build old = *b;
+    uint32_t count = old.locations.count - PW_PPROF_FIRST_ID + 1; /* and 0, which is none */
+    uint64_t key = b->c->t->q->cfg.hash_key;
+    uint32_t *ids = pw_arena_zalloc(b->a, count, sizeof(*ids));
+    bool *leaf = pw_arena_zalloc(b->a, count, sizeof(*leaf));
+
+    b->location = NULL;
+    b->value = NULL;
+    b->location_cap = b->value_cap = 0;
+    if (ids == NULL || leaf == NULL || !pw_names_init(&b->locations, b->a, key) ||
+        !pw_names_init(&b->stacks, b->a, key)) {
+        return false;
+    }
+    for (uint32_t i = PW_PPROF_FIRST_ID; i < old.stacks.count; i++) {
+        uint32_t id;
+
+        memcpy(&id, old.stacks.name[i].ptr, sizeof(id));
+        leaf[id] = true;
+    }
+    for (uint32_t id = 1; id < count; id++) {
+        ids[id] = put_again(b, old.location[id - 1], leaf[id]);
+        if (ids[id] == 0) {
+            return false;
+        }
+    }
+    b->other = ids[old.other];
+    return put_stacks_again(b, &old.stacks, old.value, ids);
+}
+
+/* -------------------------------------------------------------------------------------------- */
 
 bool
 pw_pprof_build_init(struct pw_pprof_build *b, struct pw_call *c)

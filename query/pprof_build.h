@@ -52,8 +52,13 @@ uint32_t pw_pprof_put_location(struct pw_pprof_build *b, struct pw_pprof_view *v
                                uint32_t location);
 /* Id of the stub that stands for truncated frames. */
 uint32_t pw_pprof_put_other(struct pw_pprof_build *b);
+/* After the last location: the stub names the first mapping too, when there is one. */
+void pw_pprof_finish_other(struct pw_pprof_build *b);
 /* Adds value to the stack of these location ids, the leaf first. */
 PW_MUST_USE bool pw_pprof_put_stack(struct pw_pprof_build *b, const uint32_t *loc, uint32_t depth,
                                     int64_t value);
+/* go_pgo aggregate_callees, after the last stack: a location that is the leaf of any stack loses its line
+ * number wherever it stands, and locations and stacks that are alike then are one. */
+PW_MUST_USE bool pw_pprof_drop_leaf_lines(struct pw_pprof_build *b);
 
 #endif

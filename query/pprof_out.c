@@ -62,25 +62,18 @@ small_frames(struct cutter *k, struct pw_frames *f, uint32_t depth)
     return small;
 }
 
-/* Contract 3.7, observed: the frame next to a kept one stays although it is small, what is further
- * to the leaf becomes one stub, and a stack of small frames only becomes the stub alone. */
-static bool
-cut_stack(struct pw_pprof_build *b, struct cutter *k, struct pw_frames *f, uint32_t *loc,
-          uint32_t *depth)
+/* How many leaf-side locations of the stack in f->loc the stub stands for; UINT32_MAX: no memory. Contract
+ * 3.7, observed: the frame next to a kept one stays although it is small, what is further to the leaf becomes
+ * one stub, and a stack of small frames only becomes the stub alone. */
+static uint32_t
+cut_frames(struct cutter *k, struct pw_frames *f, uint32_t depth)
 {
-    uint32_t small = small_frames(k, f, *depth), cut;
+    uint32_t small = k->least > 0 ? small_frames(k, f, depth) : 0;
 
-    if (small == UINT32_MAX) {
-        return false;
+    if (small == UINT32_MAX || small == depth) {
+        return small;
     }
-    if (small < 2 && small < *depth) {
-        return true;
-    }
-    cut = small == *depth ? small : small - 1;
-    loc[cut - 1] = pw_pprof_put_other(b);
-    memmove(loc, loc + cut - 1, (*depth - cut + 1) * sizeof(*loc));
-    *depth -= cut - 1;
-    return loc[0] != 0;
+    return small < 2 ? 0 : small - 1;
 }
 
 struct add {
@@ -95,30 +88,34 @@ struct add {
     uint32_t loc_cap;
 };
 
-/* The stack in frames.loc, depth deep. */
+/* The stack in frames.loc, depth deep. Only what is kept of it is put into the answer's tables. */
 static bool
 add_stack(struct add *x, uint32_t depth, int64_t value)
 {
-    if (depth > x->loc_cap) {
-        x->loc_cap = depth * 2;
+    uint32_t cut = cut_frames(x->cutter, &x->frames, depth), kept = 0;
+
+    if (cut == UINT32_MAX) {
+        return false;
+    }
+    if (depth + 1 > x->loc_cap) {
+        x->loc_cap = (depth + 1) * 2;
         x->loc = pw_arena_alloc(x->b->a, x->loc_cap * sizeof(*x->loc));
         if (x->loc == NULL) {
             return false;
         }
     }
-    for (uint32_t i = 0; i < depth; i++) {
-        x->loc[i] = pw_pprof_put_location(x->b, &x->v, x->frames.loc[i]);
+    if (cut > 0) {
+        x->loc[kept++] = pw_pprof_put_other(x->b);
+    }
+    for (uint32_t i = cut; i < depth && (x->keep == 0 || kept < x->keep); i++) {
+        x->loc[kept++] = pw_pprof_put_location(x->b, &x->v, x->frames.loc[i]);
+    }
+    for (uint32_t i = 0; i < kept; i++) {
         if (x->loc[i] == 0) {
             return false;
         }
     }
-    if (x->cutter->least > 0 && !cut_stack(x->b, x->cutter, &x->frames, x->loc, &depth)) {
-        return false;
-    }
-    if (x->keep > 0 && depth > x->keep) {
-        depth = x->keep; /* the leaf side */
-    }
-    return pw_pprof_put_stack(x->b, x->loc, depth, value);
+    return pw_pprof_put_stack(x->b, x->loc, kept, value);
 }
 
 static bool
@@ -156,22 +153,6 @@ add_view(struct add *x, const int64_t *sum)
 }
 
 /* --- The message ---------------------------------------------------------------------------- */
-
-/* go_pgo aggregate_callees: a location that is the leaf of any stack loses its line number. */
-static void
-drop_leaf_lines(struct pw_pprof_build *b)
-{
-    for (uint32_t i = PW_PPROF_FIRST_ID; i < b->stacks.count; i++) {
-        uint32_t leaf;
-        Google__V1__Location *loc;
-
-        memcpy(&leaf, b->stacks.name[i].ptr, sizeof(leaf));
-        loc = b->location[leaf - 1];
-        if (loc->n_line > 0) {
-            loc->line[0]->line = 0;
-        }
-    }
-}
 
 static bool
 put_samples(struct pw_pprof_build *b, Google__V1__Profile *p)
@@ -254,11 +235,13 @@ put_head(struct pw_pprof_build *b, const struct pw_merge *m, Google__V1__Profile
 static bool
 finish(struct pw_pprof_build *b, const struct pw_merge *m, Google__V1__Profile *p)
 {
-    if (!put_head(b, m, p) || !put_samples(b, p)) {
+    if (m->stack != NULL && m->stack->go_pgo != NULL && m->stack->go_pgo->aggregate_callees &&
+        !pw_pprof_drop_leaf_lines(b)) {
         return false;
     }
-    if (m->stack != NULL && m->stack->go_pgo != NULL && m->stack->go_pgo->aggregate_callees) {
-        drop_leaf_lines(b);
+    pw_pprof_finish_other(b);
+    if (!put_head(b, m, p) || !put_samples(b, p)) {
+        return false;
     }
     p->function = b->function;
     p->n_function = b->functions.count - PW_PPROF_FIRST_ID;

@@ -146,13 +146,17 @@ make_locations(struct maker *m, Google__V1__Profile *p)
         for (size_t k = 0; k < parts; k++) { /* innermost first */
             Google__V1__Function *fn = calloc(1, sizeof(*fn));
             Google__V1__Line *line = calloc(1, sizeof(*line));
+            char *number = strchr(part[parts - 1 - k], '~');
 
+            if (number != NULL) {
+                *number++ = 0;
+            }
             google__v1__function__init(fn);
             google__v1__line__init(line);
             fn->id = p->n_function + 1;
             fn->name = fn->system_name = string_of(m, part[parts - 1 - k]);
             line->function_id = fn->id;
-            line->line = 10;
+            line->line = number == NULL ? 10 : strtoll(number, NULL, 10);
             p->function[p->n_function++] = fn;
             loc->line[loc->n_line++] = line;
         }

@@ -248,12 +248,64 @@ test_merge_profile__max_nodes_pgo_call_site__as_observed(void **state)
                                             "main;serve;read 300\nmcall;park 340\n"});
     p = merge(&f, 4, 0, NULL);
     expect_stacks(p, cut, PW_ARRAY_LEN(cut));
+    for (size_t i = 0; i < p->n_location; i++) {
+        assert_true(p->location[i]->mapping_id == 1); /* the stub's too */
+    }
     google__v1__profile__free_unpacked(p, NULL);
     p = merge(&f, 0, 2, NULL);
     expect_stacks(p, pgo, PW_ARRAY_LEN(pgo));
     google__v1__profile__free_unpacked(p, NULL);
     p = merge(&f, 0, 0, "mcall");
     expect_stacks(p, mcall, PW_ARRAY_LEN(mcall));
+    google__v1__profile__free_unpacked(p, NULL);
+    qf_fini(&f);
+}
+
+static void
+test_merge_profile__frames_left_out__not_in_the_tables(void **state)
+{
+    static const char *const kept[] = {"leaf:0<c:10=3"};
+    static const char *const cut[] = {"other:0=1", "big:10<root:10=90"};
+    Google__V1__Profile *p;
+    struct qf f;
+
+    qf_init(&f, false);
+    qf_push(&f, &(struct qf_push){.time_ms = T0, .folded = "a;b;c;leaf 3\n"});
+    p = merge(&f, 0, 2, NULL);
+    expect_stacks(p, kept, PW_ARRAY_LEN(kept));
+    assert_int_equal(p->n_location, 2);
+    assert_int_equal(p->n_function, 2);
+    google__v1__profile__free_unpacked(p, NULL);
+    qf_fini(&f);
+
+    qf_init(&f, false);
+    qf_push(&f, &(struct qf_push){.time_ms = T0, .folded = "x;y;z 1\nroot;big 90\n"});
+    p = merge(&f, 3, 0, NULL);
+    expect_stacks(p, cut, PW_ARRAY_LEN(cut));
+    assert_int_equal(p->n_location, 3);
+    for (size_t i = 0; i < p->n_location; i++) {
+        assert_true(p->location[i]->mapping_id == 1); /* the stub was there before any mapping */
+    }
+    google__v1__profile__free_unpacked(p, NULL);
+    qf_fini(&f);
+}
+
+static void
+test_merge_profile__pgo_stacks_alike_without_leaf_lines__one_sample(void **state)
+{
+    /* f~11 and f~12 are leaves: they are one location then, in the middle of a stack too; f~13 is none */
+    static const char *const want[] = {"f:0<m:10=3", "g:0<f:0<m:10=12", "g:0<f:13<m:10=16"};
+    Google__V1__Profile *p;
+    struct qf f;
+
+    qf_init(&f, false);
+    qf_push(&f, &(struct qf_push){.time_ms = T0,
+                                  .folded = "m;f~11 1\nm;f~12 2\nm;f~11;g~5 4\nm;f~12;g~6 8\n"
+                                            "m;f~13;g~6 16\n"});
+    p = merge(&f, 0, 5, NULL);
+    expect_stacks(p, want, PW_ARRAY_LEN(want));
+    assert_int_equal(p->n_location, 4);
+    assert_int_equal(p->n_function, 3);
     google__v1__profile__free_unpacked(p, NULL);
     qf_fini(&f);
 }
@@ -267,6 +319,8 @@ main(void)
         cmocka_unit_test(test_labels__no_range__types_of_the_last_hour_the_rest_refused),
         cmocka_unit_test(test_merge_profile__two_heads__stacks_summed_symbols_shared),
         cmocka_unit_test(test_merge_profile__max_nodes_pgo_call_site__as_observed),
+        cmocka_unit_test(test_merge_profile__frames_left_out__not_in_the_tables),
+        cmocka_unit_test(test_merge_profile__pgo_stacks_alike_without_leaf_lines__one_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
