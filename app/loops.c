@@ -1,7 +1,7 @@
 #include "app/loops.h"
 
 #include "app/parts.h"
-#include "base/check.h"
+#include "base/trace.h"
 
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -135,7 +135,16 @@ pw_loops_create_ctl(struct pw_app *app)
 static int
 lcore_main(void *arg)
 {
-    pw_loop_run(arg);
+    const struct pw_app *app = arg;
+    uint32_t lcore = rte_lcore_id();
+
+    for (uint32_t i = 0; i < app->workers; i++) {
+        if (app->nic.plan.worker_lcore[i] ==
+            lcore) { /* at most one: workers share with ingesters alone */
+            pw_trace_bind_thread(pw_worker_trace(app->worker[i]));
+        }
+    }
+    pw_loop_run(app->loop[lcore - 1]);
     return 0;
 }
 
@@ -143,7 +152,7 @@ int
 pw_loops_launch_ctl(struct pw_app *app)
 {
     for (uint32_t i = 0; i < app->loops; i++) {
-        int rc = rte_eal_remote_launch(lcore_main, app->loop[i], i + 1);
+        int rc = rte_eal_remote_launch(lcore_main, app, i + 1);
 
         if (rc != 0) {
             return rc;

@@ -227,13 +227,25 @@ write_nic(void *ctx, struct pw_text *t)
     }
 }
 
+/* Without files to read there is nothing to say of them. */
+static void
+write_runtime_config(void *ctx, struct pw_text *t)
+{
+    struct pw_app *app = ctx;
+
+    if (app->cfg->runtime_config_file.count > 0) {
+        pw_runtime_config_metrics(app->runtime, t);
+    }
+}
+
 uint32_t
 pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source)
 {
     static void (*const write[])(void *, struct pw_text *) = {
-        write_loops,        write_nic,       write_workers, write_http,
-        write_distributors, write_ingesters, write_ring,    write_wal,
-        write_shipping,     write_links,     write_gossip,  pw_replicas_metrics};
+        write_loops,         write_nic,       write_workers, write_http,
+        write_distributors,  write_ingesters, write_ring,    write_wal,
+        write_shipping,      write_links,     write_gossip,  pw_replicas_metrics,
+        write_runtime_config};
 
     for (uint32_t i = 0; i < PW_ARRAY_LEN(write); i++) {
         source[i] = (struct pw_metrics_source){.write = write[i], .ctx = app};

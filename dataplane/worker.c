@@ -120,6 +120,12 @@ pw_worker_create_ctl(const struct pw_worker_cfg *cfg, uint64_t now_tsc, int *err
     return w;
 }
 
+const struct pw_trace *
+pw_worker_trace(const struct pw_worker *w)
+{
+    return &w->trace;
+}
+
 int
 pw_worker_listen_ctl(struct pw_worker *w, uint16_t port)
 {

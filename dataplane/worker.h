@@ -20,6 +20,7 @@
 
 struct rte_mbuf;
 struct rte_mempool;
+struct pw_trace;
 struct pw_worker;
 
 enum { PW_WORKER_TX_MAX = 1024 };
@@ -63,6 +64,8 @@ struct pw_worker *pw_worker_create_ctl(const struct pw_worker_cfg *cfg, uint64_t
 void pw_worker_destroy_ctl(struct pw_worker *w);
 /* PW_ENOSPC above PW_TCP_LISTEN_PORTS_MAX, PW_EEXIST. */
 PW_MUST_USE int pw_worker_listen_ctl(struct pw_worker *w, uint16_t port);
+/* Its last events, for pw_trace_bind_thread of the thread that polls it. */
+const struct pw_trace *pw_worker_trace(const struct pw_worker *w);
 
 /* Polls for struct pw_poller; ctx is the worker; both return 0 when there was nothing to do. A worker
  * needs both in its list: poll_rx takes frames in and leaves what they cause to poll_timers, which

@@ -1,5 +1,7 @@
 #include "ingester/flush_journal.h"
 
+#include "store/block/block_writer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -466,8 +468,14 @@ clean_tenant(void *ctx, const char *tenant)
     struct cleaning c = {.d = ctx, .tenant = tenant};
     char path[PW_FS_PATH_MAX];
     int rc = join(c.d, tenant, "head", NULL, path);
+    struct pw_block_error err;
 
-    return rc != 0 ? rc : pw_journal_ulids(c.d, path, remove_staged, &c);
+    if (rc != 0) {
+        return rc;
+    }
+    /* One that was being written when the machine stopped. What cannot be looked at, the next line says. */
+    (void)!pw_block_remove_leftovers(path, c.d->fs, &err);
+    return pw_journal_ulids(c.d, path, remove_staged, &c);
 }
 
 /* Journals by name, and temporary ones that a crash left. */

@@ -2,7 +2,8 @@
 """What somebody reads whose first start fails: one line that names the option, its value and what to do; exit code 1.
 
 usage: starts.py PYROWIRE [ADDRESS]     a loopback address of its own, else 127.0.0.31
-Also: two appliances of one directory, of one port; a second signal while connections are drained. No root.
+Also: two appliances of one directory, of one port; a second signal while connections are drained; the metric of the runtime
+configuration. No root.
 """
 import os, re, signal, subprocess, sys, tempfile
 
@@ -72,7 +73,10 @@ def main():
     code = first.stop()
     if code != -signal.SIGTERM:
         bad.append('a second signal: exit code %s' % code)
-    again = start('first')  # what a killed one leaves keeps nobody from starting
+    # What a killed one leaves keeps nobody from starting.
+    again = start('first', ['-runtime-config.file=' + path('overrides.yaml', 'overrides: {}\n')])
+    if again.metric('pyroscope_runtime_config_last_reload_successful') != 1:
+        bad.append('/metrics does not say that the runtime configuration was read')
     code = again.stop()
     if code != 0:
         bad.append('one signal: exit code %s' % code)

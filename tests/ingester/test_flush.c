@@ -454,6 +454,31 @@ test_recover__stopped_before_the_journal__staged_blocks_are_gone(void **state)
     teardown(&f);
 }
 
+/* Nothing else ever looks for what the block writer had begun: it would fill the disk, crash by crash. */
+static void
+test_recover__stopped_while_a_block_was_written__its_temporary_directory_is_gone(void **state)
+{
+    struct fixture f;
+    char path[256], file[300];
+    FILE *out;
+
+    (void)state;
+    setup(&f, 1);
+    push(&f, 0, "t", START_NS);
+    cut_and_write(&f);
+    end(&f);
+    snprintf(path, sizeof(path), "%s/t/head/01M7Y4E0ZV38PEK1S4XW69XWXW.tmp", f.path);
+    snprintf(file, sizeof(file), "%s/profiles.parquet", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    out = fopen(file, "w");
+    assert_non_null(out);
+    fclose(out);
+    begin(&f);
+    assert_int_equal(entries(&f, "t/head", ""), 0);
+    assert_int_equal(blocks_listed(&f, "t"), 1);
+    teardown(&f);
+}
+
 /* Whatever rename the machine stopped after, once the journal is there the blocks are. */
 static void
 stop_after(int renames)
@@ -696,6 +721,8 @@ main(void)
         cmocka_unit_test(test_turn__clock_is_set_back__head_is_written_and_let_go_all_the_same),
         cmocka_unit_test(test_turn__block_cannot_be_opened__head_stays_listed_until_it_can),
         cmocka_unit_test(test_recover__stopped_before_the_journal__staged_blocks_are_gone),
+        cmocka_unit_test(
+            test_recover__stopped_while_a_block_was_written__its_temporary_directory_is_gone),
         cmocka_unit_test(
             test_recover__stopped_after_the_journal__blocks_are_moved_and_the_log_hears),
         cmocka_unit_test(
