@@ -19,7 +19,8 @@
 
 enum {
     JOB_BYTES = PW_HTTP_HEAD_BYTES_MAX + PW_QUERY_BODY_BYTES_MAX,
-    JOBS_FOR_PEERS = PW_QUERY_JOBS_MAX / 4, /* that clients do not get */
+    JOBS_FOR_OTHERS = PW_QUERY_JOBS_MAX / 4, /* pages and peers: clients do not get them */
+    JOBS_FOR_PEERS = PW_QUERY_JOBS_MAX / 8,  /* of these */
     JOBS_OF_ADDRESS = PW_QUERY_JOBS_MAX / 2,
     JOBS_SCARCE = PW_QUERY_JOBS_MAX / 2, /* in use */
 };
@@ -48,12 +49,12 @@ struct queue {
     sem_t sem;             /* counts `work`; sem_post makes no system call while nobody sleeps */
 };
 
-enum { OF_CLIENTS, OF_PEERS, QUEUES };
-enum { THREADS_MAX = 2 * PW_WORKERS_MAX };
+enum kind { OF_CLIENTS, OF_PEERS, OF_PAGES, QUEUES };
+enum { THREADS_MAX = 64 + 8 }; /* -query.threads, and those of others */
 
 static_assert(
     (int)JOBS_SCARCE <= (int)JOBS_OF_ADDRESS &&
-        (int)JOBS_SCARCE < PW_QUERY_JOBS_MAX - (int)JOBS_FOR_PEERS,
+        (int)JOBS_SCARCE < PW_QUERY_JOBS_MAX - (int)JOBS_FOR_OTHERS,
     "whoever may have none because of answers that were sent finds a thread woken for them");
 
 struct query_thread {
@@ -191,26 +192,39 @@ free_all(struct pw_jobs *jobs)
 }
 
 static int
+start_thread(struct pw_jobs *jobs, enum kind kind, uint32_t number)
+{
+    static const char *const names[QUEUES] = {
+        [OF_CLIENTS] = "pw-query", [OF_PEERS] = "pw-peer", [OF_PAGES] = "pw-page"};
+    struct query_thread *t = &jobs->thread[jobs->threads_started];
+    char name[16];
+
+    *t = (struct query_thread){.jobs = jobs, .queue = &jobs->queue[kind]};
+    int rc = pthread_create(&t->thread, NULL, query_thread, t);
+
+    if (rc != 0) {
+        return -rc;
+    }
+    jobs->threads_started++;
+    snprintf(name, sizeof(name), "%s-%u", names[kind], number);
+    pthread_setname_np(t->thread, name);
+    return 0;
+}
+
+static int
 start_threads(struct pw_jobs *jobs)
 {
-    for (uint32_t i = 0; i < jobs->cfg.threads + jobs->cfg.peer_threads; i++) {
-        struct query_thread *t = &jobs->thread[i];
-        bool peers = i >= jobs->cfg.threads;
-        char name[16];
+    const uint32_t of[QUEUES] = {[OF_CLIENTS] = jobs->cfg.threads,
+                                 [OF_PEERS] = jobs->cfg.peer_threads,
+                                 [OF_PAGES] = jobs->cfg.page_threads};
+    int rc = 0;
 
-        *t = (struct query_thread){.jobs = jobs,
-                                   .queue = &jobs->queue[peers ? OF_PEERS : OF_CLIENTS]};
-        int rc = pthread_create(&t->thread, NULL, query_thread, t);
-
-        if (rc != 0) {
-            return -rc;
+    for (enum kind k = OF_CLIENTS; k < QUEUES; k++) {
+        for (uint32_t i = 0; i < of[k] && rc == 0; i++) {
+            rc = start_thread(jobs, k, i);
         }
-        jobs->threads_started++;
-        snprintf(name, sizeof(name), peers ? "pw-peer-%u" : "pw-query-%u",
-                 peers ? i - jobs->cfg.threads : i);
-        pthread_setname_np(t->thread, name);
     }
-    return 0;
+    return rc;
 }
 
 int
@@ -219,8 +233,9 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
     struct pw_jobs *jobs;
     int rc = PW_ENOMEM;
 
-    if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 ||
-        cfg->threads > THREADS_MAX - cfg->peer_threads || cfg->peer_threads > PW_WORKERS_MAX) {
+    if (cfg->clients > PW_WORKERS_MAX || cfg->threads == 0 || cfg->threads > THREADS_MAX ||
+        cfg->peer_threads > THREADS_MAX || cfg->page_threads > THREADS_MAX ||
+        cfg->threads + cfg->peer_threads + cfg->page_threads > THREADS_MAX) {
         return PW_EINVAL;
     }
     jobs = calloc(1, sizeof(*jobs));
@@ -245,8 +260,12 @@ pw_jobs_create_ctl(struct pw_jobs **out, const struct pw_jobs_cfg *cfg)
     for (uint32_t i = 0; i < QUEUES; i++) {
         jobs->queue[i].work = new_ring("pwwork", jobs, i);
     }
-    if (jobs->idle == NULL || jobs->queue[OF_CLIENTS].work == NULL ||
-        jobs->queue[OF_PEERS].work == NULL || jobs->spent == NULL) {
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        if (jobs->queue[i].work == NULL) {
+            goto err_free;
+        }
+    }
+    if (jobs->idle == NULL || jobs->spent == NULL) {
         goto err_free;
     }
     for (uint32_t i = 0; i < cfg->clients; i++) {
@@ -343,22 +362,46 @@ fits(const struct pw_http_request *req)
     return n <= JOB_BYTES && req->headers_count <= PW_HTTP_HEADERS_MAX;
 }
 
+static enum kind
+kind_of(const struct pw_jobs_cfg *cfg, struct pw_slice path)
+{
+    if (cfg->peer_threads > 0 && pw_slice_eq_str(path, PW_PEER_ROUTE)) {
+        return OF_PEERS;
+    }
+    return cfg->page_threads > 0 && cfg->is_page != NULL && cfg->is_page(path) ? OF_PAGES
+                                                                               : OF_CLIENTS;
+}
+
+/* How many jobs have to be left when one of that kind takes another. */
+static uint32_t
+kept_from(const struct pw_jobs_cfg *cfg, enum kind kind)
+{
+    switch (kind) {
+    case OF_CLIENTS:
+        return cfg->peer_threads + cfg->page_threads > 0 ? JOBS_FOR_OTHERS : 0;
+    case OF_PAGES:
+        return cfg->peer_threads > 0 ? JOBS_FOR_PEERS : 0;
+    case OF_PEERS:
+    case QUEUES:
+        break;
+    }
+    return 0;
+}
+
 int
 pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
 {
     struct pw_jobs *jobs = c->jobs;
-    bool peer = jobs->cfg.peer_threads > 0 && pw_slice_eq_str(req->path, PW_PEER_ROUTE);
-    struct queue *q = &jobs->queue[peer ? OF_PEERS : OF_CLIENTS];
+    enum kind kind = kind_of(&jobs->cfg, req->path);
+    struct queue *q = &jobs->queue[kind];
     uint64_t network = pw_peer_network(&req->peer);
-    uint64_t address = peer ? 0 : network == 0 ? 1 : network;
+    uint64_t address = kind == OF_PEERS ? 0 : network == 0 ? 1 : network;
     struct job *job;
     size_t used = 0;
     void *p;
 
-    if (!peer && jobs->cfg.peer_threads > 0 && rte_ring_count(jobs->idle) <= JOBS_FOR_PEERS) {
-        return PW_EAGAIN;
-    }
-    if (!peer && has_its_share(jobs, address)) {
+    if (rte_ring_count(jobs->idle) <= kept_from(&jobs->cfg, kind) ||
+        (kind != OF_PEERS && has_its_share(jobs, address))) {
         return PW_EAGAIN;
     }
     if (!fits(req) || rte_ring_dequeue(jobs->idle, &p) != 0) {
@@ -391,7 +434,8 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
 }
 
 /* On the polling thread, when the answer was sent or its connection died: only passes the job on. While many are in use
- * a query thread is woken for it: where none is left for another request, no request would do that. */
+ * a thread is woken for it, one that does not wait for a bucket: where none is left for another request, no request would
+ * do that. */
 static void
 answer_sent(void *arg)
 {
@@ -400,7 +444,7 @@ answer_sent(void *arg)
 
     PW_INVARIANT(rte_ring_enqueue(jobs->spent, job) == 0);
     if (PW_QUERY_JOBS_MAX - rte_ring_count(jobs->idle) >= JOBS_SCARCE) {
-        sem_post(&jobs->queue[OF_CLIENTS].sem);
+        sem_post(&jobs->queue[jobs->cfg.page_threads > 0 ? OF_PAGES : OF_CLIENTS].sem);
     }
 }
 

@@ -38,6 +38,10 @@ struct pw_jobs_cfg {
     /* Beside those: for PW_PEER_ROUTE alone, so that appliances which ask each other never wait for threads that wait
      * for them. 0: it is a request like others. */
     uint32_t peer_threads;
+    /* And for what is_page says of, the operators' pages: they never wait behind queries, which may all wait for a bucket
+     * that does not answer. 0: they do. */
+    uint32_t page_threads;
+    bool (*is_page)(struct pw_slice path); /* NULL: nothing */
     uint32_t clients;
     const struct pw_plan *plan; /* query threads run on its background CPUs; borrowed */
     struct pw_jobs_runner runner;

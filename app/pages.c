@@ -43,6 +43,13 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
     }
 }
 
+bool
+pw_pages_is_page(struct pw_slice path)
+{
+    return pw_gossip_page_owns_path(path) || pw_ring_page_owns_path(path) ||
+           pw_admin_owns_path(path);
+}
+
 struct pw_jobs_runner
 pw_pages_runner(struct pw_app *app)
 {

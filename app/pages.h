@@ -18,6 +18,8 @@
 struct pw_app;
 
 struct pw_jobs_runner pw_pages_runner(struct pw_app *app);
+/* Of the appliance itself: they read counters and configuration, and wait for nobody. */
+bool pw_pages_is_page(struct pw_slice path);
 /* Fills source[PW_ADMIN_SOURCES_MAX] with every room's metrics; returns how many. */
 uint32_t pw_pages_sources(struct pw_app *app, struct pw_metrics_source *source);
 /* What query/ needs of this appliance: heads, limits and tenants. */

@@ -92,6 +92,8 @@ start_queries(struct pw_app *app)
     struct pw_jobs_cfg jobs = {
         .threads = app->cfg->query_threads,
         .peer_threads = PEER_THREADS,
+        .page_threads = 1,
+        .is_page = pw_pages_is_page,
         .clients = app->doors,
         .plan = &app->nic.plan,
         .runner = pw_pages_runner(app),

@@ -19,7 +19,7 @@ struct fixture {
     struct pw_plan plan;
     sem_t go; /* one client request each */
     _Atomic uint32_t began;
-    uint32_t answered[2]; /* of clients, of peers: by their connection */
+    uint32_t answered[3]; /* of clients, of peers, of operators: by their connection */
     bool unread;          /* answers are not taken */
     void (*sent)(void *arg);
     void *sent_arg[PW_QUERY_JOBS_MAX]; /* of those that were not */
@@ -28,7 +28,7 @@ struct fixture {
 
 static struct fixture fx;
 
-enum { OF_CLIENT = 0, OF_PEER = 1 };
+enum { OF_CLIENT = 0, OF_PEER = 1, OF_OPERATOR = 2 };
 
 /* The link-time fake: dataplane/ is not here. */
 int
@@ -66,7 +66,7 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
     struct fixture *f = ctx;
 
     (void)thread;
-    if (!pw_slice_eq_str(req->path, PW_PEER_ROUTE)) {
+    if (pw_slice_eq_str(req->path, "/querier")) {
         atomic_fetch_add(&f->began, 1);
         while (sem_wait(&f->go) != 0) {
         }
@@ -74,12 +74,20 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
     rep->status = 200;
 }
 
+static bool
+is_page(struct pw_slice path)
+{
+    return pw_slice_eq_str(path, "/metrics");
+}
+
 static void
-up(uint32_t threads, uint32_t peer_threads)
+up_with(uint32_t threads, uint32_t peer_threads, uint32_t page_threads)
 {
     struct pw_jobs_cfg cfg = {
         .threads = threads,
         .peer_threads = peer_threads,
+        .page_threads = page_threads,
+        .is_page = is_page,
         .clients = 1,
         .plan = &fx.plan,
         .runner = {.ctx = &fx, .thread_new = thread_new, .thread_free = thread_free, .run = run},
@@ -89,6 +97,12 @@ up(uint32_t threads, uint32_t peer_threads)
     sem_init(&fx.go, 0, 0);
     assert_int_equal(pw_jobs_create_ctl(&fx.jobs, &cfg), 0);
     fx.client = pw_jobs_client(fx.jobs, 0);
+}
+
+static void
+up(uint32_t threads, uint32_t peer_threads)
+{
+    up_with(threads, peer_threads, 0);
 }
 
 static void
@@ -104,7 +118,9 @@ submit_from(uint32_t whose, uint8_t host)
 {
     const struct pw_http_request req = {
         .method = PW_HTTP_METHOD_POST,
-        .path = whose == OF_PEER ? PW_SLICE_LIT(PW_PEER_ROUTE) : PW_SLICE_LIT("/querier"),
+        .path = whose == OF_PEER       ? PW_SLICE_LIT(PW_PEER_ROUTE)
+                : whose == OF_OPERATOR ? PW_SLICE_LIT("/metrics")
+                                       : PW_SLICE_LIT("/querier"),
         .peer = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = host}},
         .conn = whose};
 
@@ -168,6 +184,31 @@ test_submit__clients_hold_every_thread__peers_are_answered(void **state)
     }
     wait_for(OF_CLIENT, 5);
     assert_int_equal(pw_jobs_in_flight(fx.client), 0);
+    down();
+}
+
+/* All of them wait for a bucket, say, and more do not even get a job. */
+static void
+test_submit__clients_hold_every_thread_and_job__pages_are_shown(void **state)
+{
+    uint32_t taken = 0;
+
+    (void)state;
+    up_with(2, 1, 1);
+    while (submit(OF_CLIENT) == 0) {
+        taken++;
+    }
+    for (uint32_t i = 0; i < 3 * PW_QUERY_JOBS_MAX; i++) { /* more than there are jobs */
+        assert_int_equal(submit(OF_OPERATOR), 0);
+        wait_for(OF_OPERATOR, i + 1);
+    }
+    assert_int_equal(submit(OF_PEER), 0);
+    wait_for(OF_PEER, 1);
+    assert_int_equal(fx.answered[OF_CLIENT], 0);
+    for (uint32_t i = 0; i < taken; i++) {
+        sem_post(&fx.go);
+    }
+    wait_for(OF_CLIENT, taken);
     down();
 }
 
@@ -268,6 +309,7 @@ main(void)
                           "0",         "--log-level", "error"};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_submit__clients_hold_every_thread__peers_are_answered),
+        cmocka_unit_test(test_submit__clients_hold_every_thread_and_job__pages_are_shown),
         cmocka_unit_test(test_submit__clients_take_all_they_may__a_share_is_kept_for_peers),
         cmocka_unit_test(test_submit__one_address_takes_what_it_can__others_are_served),
         cmocka_unit_test(test_submit__all_answers_are_read_late__their_jobs_come_back),
