@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum { BITS = 64, META_FIRST_BYTES = 4096 };
 
@@ -19,8 +20,9 @@ struct handle {
 struct pw_remote {
     struct pw_objstore_cfg cfg;
     uint64_t cache_bytes;
-    atomic_bool give_up;   /* what cfg.stop names */
-    pthread_mutex_t mutex; /* of the two lists */
+    atomic_bool give_up;          /* what cfg.stop names */
+    _Atomic int64_t ill_until_ms; /* of CLOCK_MONOTONIC */
+    pthread_mutex_t mutex;        /* of the two lists */
     struct handle *idle;
     struct block *newest, *oldest; /* by last use */
     _Atomic uint64_t cached, warm, requests, bytes, evicted, failures;
@@ -87,21 +89,39 @@ failed(struct pw_remote *r, int rc, const struct pw_objstore_why *why, struct pw
     return rc;
 }
 
+static int64_t
+monotonic_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 /* Appends [from, from + len) of the object. */
 static int
 fetch(struct pw_remote *r, const char *key, uint64_t from, uint64_t len, struct pw_text *out,
       struct pw_block_error *err)
 {
     struct pw_objstore_why why = {""};
-    struct handle *h = take_handle(r, &why);
+    struct handle *h = NULL;
     size_t had = out->len;
     int rc;
 
+    if (monotonic_ms() < atomic_load_explicit(&r->ill_until_ms, memory_order_relaxed)) {
+        snprintf(why.text, sizeof(why.text), "%.200s: the bucket did not answer just now", key);
+        return failed(r, PW_ETIMEDOUT, &why, err);
+    }
+    h = take_handle(r, &why);
     if (h == NULL) {
         return failed(r, PW_EIO, &why, err);
     }
     rc = pw_objstore_get(h->bucket, key, from, len, out, &why);
     give_handle(r, h);
+    if (rc == PW_ETIMEDOUT) {
+        atomic_store_explicit(&r->ill_until_ms, monotonic_ms() + PW_REMOTE_ILL_MS,
+                              memory_order_relaxed);
+    }
     atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&r->bytes, out->len - had, memory_order_relaxed);
     return rc == 0 ? 0 : failed(r, rc, &why, err);
@@ -489,6 +509,7 @@ pw_remote_create_ctl(struct pw_remote **out, const struct pw_objstore_cfg *bucke
     }
     r->cfg = *bucket;
     r->cfg.stop = &r->give_up;
+    r->cfg.patience_ms = bucket->patience_ms != 0 ? bucket->patience_ms : PW_REMOTE_PATIENCE_MS;
     r->cache_bytes = cache_bytes;
     pthread_mutex_init(&r->mutex, NULL);
     *out = r;

@@ -8,7 +8,8 @@
  *          handle that is its own for that time, opened when there is none.
  * Context  query and storage threads; waits for the network.
  * Units    bytes.
- * Errors   negative enum pw_err and one line that names bucket and object.
+ * Errors   negative enum pw_err and one line that names bucket and object. A bucket that lets a request wait for
+ *          PW_REMOTE_PATIENCE_MS is ill: requests fail at once for a while, so that queries do not all wait in turn.
  * Limits   cache_bytes of memory for what was fetched, and PW_REMOTE_WARM_MAX blocks that nobody reads kept
  *          open: then the one that was used longest ago is let go. Blocks that queries read at that moment are
  *          not: while more than cache_bytes are in use, the cache is as large as that; profiles.parquet counts
@@ -25,7 +26,9 @@ enum {
     PW_REMOTE_AHEAD_UNITS = 8, /* where the unit before is there already */
     PW_REMOTE_RUN_UNITS = 128, /* most of one request */
     PW_REMOTE_WARM_MAX = 256,
-    PW_REMOTE_FILES_MAX = 8, /* of one block: meta.json is none */
+    PW_REMOTE_FILES_MAX = 8,       /* of one block: meta.json is none */
+    PW_REMOTE_PATIENCE_MS = 30000, /* for one request to the bucket, its attempts together */
+    PW_REMOTE_ILL_MS = 5000, /* so long it is not asked again after it let one wait for that */
 };
 
 struct pw_remote;

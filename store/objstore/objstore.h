@@ -43,6 +43,8 @@ struct pw_objstore_cfg { /* strings are borrowed for the life of the handle */
     const char *filesystem_dir;
     struct pw_s3_cfg s3;
     const atomic_bool *stop; /* NULL, or true: give up between attempts with PW_ETIMEDOUT */
+    uint32_t
+        patience_ms; /* for one operation with all its attempts, then PW_ETIMEDOUT; 0: as long as those take */
 };
 
 struct pw_object_info {

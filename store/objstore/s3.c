@@ -420,7 +420,7 @@ pw_objstore_s3_open(void **ctx, const struct pw_objstore_ops **ops,
     }
     s3->cfg = cfg->s3;
     s3->region_known = cfg->s3.region[0] != 0;
-    rc = pw_s3_http_open(&s3->http, &s3->cfg, cfg->stop, why);
+    rc = pw_s3_http_open(&s3->http, &s3->cfg, cfg->stop, cfg->patience_ms, why);
     if (rc != 0) {
         free(s3);
         return rc;

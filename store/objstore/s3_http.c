@@ -22,6 +22,7 @@ enum {
 struct pw_s3_http {
     const struct pw_s3_cfg *cfg;
     const atomic_bool *stop;
+    uint32_t patience_ms;
     CURLM *multi;
     char region[SERVICE_REGION_MAX];
     char base_url[512]; /* scheme and host, with the bucket when path style */
@@ -75,7 +76,7 @@ virtual_hosted(const struct pw_s3_cfg *cfg)
 
 int
 pw_s3_http_open(struct pw_s3_http **out, const struct pw_s3_cfg *cfg, const atomic_bool *stop,
-                struct pw_objstore_why *why)
+                uint32_t patience_ms, struct pw_objstore_why *why)
 {
     struct pw_s3_http *http = calloc(1, sizeof(*http));
 
@@ -83,7 +84,8 @@ pw_s3_http_open(struct pw_s3_http **out, const struct pw_s3_cfg *cfg, const atom
         free(http);
         return pw_objstore_fail(why, PW_ENOMEM, "out of memory");
     }
-    *http = (struct pw_s3_http){.cfg = cfg, .stop = stop, .multi = curl_multi_init()};
+    *http = (struct pw_s3_http){
+        .cfg = cfg, .stop = stop, .patience_ms = patience_ms, .multi = curl_multi_init()};
     http->jitter = (uint64_t)now_ms() * 0x9E3779B97F4A7C15U ^ (uintptr_t)http;
     if (virtual_hosted(cfg)) {
         snprintf(http->host, sizeof(http->host), "%s.%s", cfg->bucket, cfg->endpoint);
@@ -475,10 +477,20 @@ struct run {
     int rc;
 };
 
+/* Whether all attempts are to end now. */
 static bool
-stopped(const struct pw_s3_http *http)
+is_over(const struct pw_s3_http *http, int64_t began_ms, struct pw_objstore_why *why)
 {
-    return http->stop != NULL && atomic_load_explicit(http->stop, memory_order_relaxed);
+    if (http->stop != NULL && atomic_load_explicit(http->stop, memory_order_relaxed)) {
+        pw_objstore_fail(why, PW_ETIMEDOUT, "bucket \"%s\": given up, stopping", http->cfg->bucket);
+        return true;
+    }
+    if (http->patience_ms != 0 && now_ms() - began_ms >= http->patience_ms) {
+        pw_objstore_fail(why, PW_ETIMEDOUT, "bucket \"%s\" at %s: no answer within %u ms",
+                         http->cfg->bucket, http->cfg->endpoint, http->patience_ms);
+        return true;
+    }
+    return false;
 }
 
 static void
@@ -535,6 +547,7 @@ pw_s3_http_run(struct pw_s3_http *http, struct pw_s3_request *req, uint32_t n,
                struct pw_objstore_why *why)
 {
     struct run run = {.req = req, .n = n};
+    int64_t began_ms = now_ms();
 
     while (run.done < n && (run.rc == 0 || run.running > 0)) {
         int wait = begin_due(http, &run, why), left = 0;
@@ -548,16 +561,15 @@ pw_s3_http_run(struct pw_s3_http *http, struct pw_s3_request *req, uint32_t n,
             finish_transfer(http, &run, (struct transfer *)(void *)owner, msg->data.result, why);
             wait = 0;
         }
-        if (stopped(http)) {
-            run.rc = pw_objstore_fail(why, PW_ETIMEDOUT, "bucket \"%s\": given up, stopping",
-                                      http->cfg->bucket);
+        if (run.done < n && is_over(http, began_ms, why)) {
+            run.rc = PW_ETIMEDOUT;
             break;
         }
         if (run.done < n && wait > 0) {
             curl_multi_poll(http->multi, NULL, 0, wait, NULL);
         }
     }
-    for (uint32_t i = 0; i < n; i++) { /* left over only when stopping */
+    for (uint32_t i = 0; i < n; i++) { /* left over only when it was over */
         if (req[i].transfer != NULL) {
             transfer_free(http, req[i].transfer);
         }

@@ -33,7 +33,7 @@ struct pw_s3_request {
     long status;
     char etag[128];
     char region[64]; /* of a refusal that names the right one */
-    uint64_t size; /* Content-Length */
+    uint64_t size;   /* Content-Length */
     int64_t mtime_ns;
 
     /* The client's own. */
@@ -44,9 +44,10 @@ struct pw_s3_request {
 
 struct pw_s3_http;
 
-/* cfg's strings are borrowed. region: what requests are signed for; may be changed later. */
+/* cfg's strings are borrowed. region: what requests are signed for; may be changed later. stop, patience_ms: objstore.h. */
 PW_MUST_USE int pw_s3_http_open(struct pw_s3_http **http, const struct pw_s3_cfg *cfg,
-                                const atomic_bool *stop, struct pw_objstore_why *why);
+                                const atomic_bool *stop, uint32_t patience_ms,
+                                struct pw_objstore_why *why);
 void pw_s3_http_close(struct pw_s3_http *http);
 void pw_s3_http_set_region(struct pw_s3_http *http, const char *region);
 

@@ -284,30 +284,41 @@ open_main(void *arg)
     return NULL;
 }
 
-/* It takes connections, and says nothing: without giving up the attempts would last minutes. */
-static void
-test_give_up__bucket_says_nothing__its_reader_comes_back(void **state)
+/* It takes connections, and says nothing. */
+static int
+silent_bucket(struct pw_objstore_cfg *cfg, char endpoint[64])
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(at);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct pw_objstore_cfg cfg = {.backend = PW_OBJSTORE_S3, .prefix = ""};
-    struct silent s = {.rc = 1};
-    char endpoint[64];
-    pthread_t reader;
 
-    (void)state;
     assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
     assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", ntohs(at.sin_port));
-    cfg.s3 = (struct pw_s3_cfg){.endpoint = endpoint,
-                                .bucket = "b",
-                                .region = "r",
-                                .access_key_id = "a",
-                                .secret_access_key = "s",
-                                .ca_path = "",
-                                .insecure = true};
+    snprintf(endpoint, 64, "127.0.0.1:%u", ntohs(at.sin_port));
+    *cfg = (struct pw_objstore_cfg){.backend = PW_OBJSTORE_S3,
+                                    .prefix = "",
+                                    .s3 = {.endpoint = endpoint,
+                                           .bucket = "b",
+                                           .region = "r",
+                                           .access_key_id = "a",
+                                           .secret_access_key = "s",
+                                           .ca_path = "",
+                                           .insecure = true}};
+    return fd;
+}
+
+/* Without giving up the attempts would last minutes. */
+static void
+test_give_up__bucket_says_nothing__its_reader_comes_back(void **state)
+{
+    struct pw_objstore_cfg cfg;
+    struct silent s = {.rc = 1};
+    char endpoint[64];
+    pthread_t reader;
+    int fd = silent_bucket(&cfg, endpoint);
+
+    (void)state;
     assert_int_equal(pw_remote_create_ctl(&s.remote, &cfg, 1 << 20), 0);
     assert_int_equal(pthread_create(&reader, NULL, open_main, &s), 0);
     int client = accept(fd, NULL, NULL); /* it waits for our answer */
@@ -321,6 +332,29 @@ test_give_up__bucket_says_nothing__its_reader_comes_back(void **state)
     pw_remote_destroy_ctl(s.remote);
 }
 
+static void
+test_open__bucket_says_nothing__one_waits_and_the_next_does_not_even_ask(void **state)
+{
+    struct pw_objstore_cfg cfg;
+    struct silent s = {.rc = 1};
+    struct pw_remote_stats st;
+    char endpoint[64];
+    int fd = silent_bucket(&cfg, endpoint);
+
+    (void)state;
+    cfg.patience_ms = 50;
+    assert_int_equal(pw_remote_create_ctl(&s.remote, &cfg, 1 << 20), 0);
+    open_main(&s);
+    assert_int_equal(s.rc, PW_ETIMEDOUT);
+    open_main(&s);
+    assert_int_equal(s.rc, PW_ETIMEDOUT);
+    pw_remote_stats(s.remote, &st);
+    assert_int_equal(st.requests, 1);
+    assert_int_equal(st.failures, 2);
+    close(fd);
+    pw_remote_destroy_ctl(s.remote);
+}
+
 int
 main(void)
 {
@@ -330,6 +364,7 @@ main(void)
         cmocka_unit_test(test_remote__small_cache_many_readers__every_answer_is_right),
         cmocka_unit_test(test_remote__object_short_or_gone__says_which),
         cmocka_unit_test(test_give_up__bucket_says_nothing__its_reader_comes_back),
+        cmocka_unit_test(test_open__bucket_says_nothing__one_waits_and_the_next_does_not_even_ask),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
