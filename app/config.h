@@ -18,7 +18,7 @@
 
 enum {
     PW_CONFIG_TEXT_BYTES = 256, /* one string option with its NUL */
-    PW_CONFIG_ITEMS_MAX = 8,    /* of a list option */
+    PW_CONFIG_ITEMS_MAX = 32,   /* of a list option */
     PW_CONFIG_FILE_BYTES_MAX = 4 << 20,
 };
 
