@@ -14,6 +14,7 @@
 #include "dataplane/worker.h"
 #include "dataplane/worker_link.h"
 #include "perf/link_mix.h"
+#include "tests/support/real_port.h"
 
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -24,10 +25,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
-    MBUFS = 8191,
     QUEUE = 2048,
     PORT = 4041,
     CALLS_MAX = 4000000,
@@ -64,8 +63,7 @@ struct end {
     uint64_t rx_empty;
     uint64_t tx_bursts;
     uint64_t tx_refused; /* of them, in part */
-    uint64_t drop_state;
-    uint32_t drop;
+    struct pw_lossy_port lossy;
 };
 
 static struct pw_loop loop; /* for the signal handler, the only way it can be told */
@@ -77,16 +75,7 @@ on_signal(int sig)
     pw_loop_stop_ctl(&loop);
 }
 
-/* --- A port that loses frames ------------------------------------------------------------------- */
-
-static bool
-drop_now(struct end *e)
-{
-    e->drop_state ^= e->drop_state << 13;
-    e->drop_state ^= e->drop_state >> 7;
-    e->drop_state ^= e->drop_state << 17;
-    return e->drop_state % 10000 < e->drop;
-}
+/* --- A port that counts its calls ---------------------------------------------------------------- */
 
 static uint16_t
 counted_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
@@ -108,35 +97,6 @@ counted_tx(void *ctx, struct rte_mbuf **m, uint16_t n)
     e->tx_bursts++;
     e->tx_refused += took < n ? 1 : 0;
     return took;
-}
-
-static uint16_t
-lossy_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
-{
-    uint16_t got = rte_eth_rx_burst(0, 0, m, n);
-    uint16_t kept = 0;
-
-    for (uint16_t i = 0; i < got; i++) {
-        if (drop_now(ctx)) {
-            rte_pktmbuf_free(m[i]);
-        } else {
-            m[kept++] = m[i];
-        }
-    }
-    return kept;
-}
-
-static uint16_t
-lossy_tx(void *ctx, struct rte_mbuf **m, uint16_t n)
-{
-    for (uint16_t i = 0; i < n; i++) {
-        if (drop_now(ctx)) {
-            rte_pktmbuf_free(m[i]);
-        } else if (rte_eth_tx_burst(0, 0, &m[i], 1) == 0) {
-            return i;
-        }
-    }
-    return n;
 }
 
 /* --- Requests ----------------------------------------------------------------------------------- */
@@ -347,22 +307,6 @@ print_end(struct end *e, bool calls)
 
 /* --- Set-up ------------------------------------------------------------------------------------- */
 
-static struct rte_mempool *
-port_start(void)
-{
-    const struct rte_eth_conf conf = {0};
-    struct rte_mempool *pool =
-        rte_pktmbuf_pool_create("peer", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-
-    if (pool == NULL || rte_eth_dev_count_avail() != 1 ||
-        rte_eth_dev_configure(0, 1, 1, &conf) != 0 ||
-        rte_eth_rx_queue_setup(0, 0, QUEUE, 0, NULL, pool) != 0 ||
-        rte_eth_tx_queue_setup(0, 0, QUEUE, 0, NULL) != 0 || rte_eth_dev_start(0) != 0) {
-        return NULL;
-    }
-    return pool;
-}
-
 static void *
 accept_nobody(void *ctx, struct pw_stream *s, uint64_t now_tsc)
 {
@@ -376,32 +320,19 @@ static bool
 worker_start(struct end *e, struct rte_mempool *pool, char *address)
 {
     static struct pw_port_io io = {.rx_burst = counted_rx, .tx_burst = counted_tx};
-    struct pw_worker_cfg cfg = {
-        .address_is_ours = true, .mempool = pool, .clock = e->clock, .io = &io};
+    struct pw_worker_cfg cfg = {.clock = e->clock, .io = &io};
     const char *drop = getenv("LINK_DROP");
-    char *slash = strchr(address, '/');
-    struct rte_ether_addr mac;
-    struct in_addr a;
 
-    if (slash == NULL) {
+    if (!pw_real_port_worker_cfg(&cfg, pool, address)) {
         return false;
-    }
-    *slash = 0;
-    if (inet_pton(AF_INET, address, &a) != 1 || rte_eth_macaddr_get(0, &mac) != 0 ||
-        getrandom(cfg.secret, sizeof(cfg.secret), 0) != sizeof(cfg.secret)) {
-        return false;
-    }
-    if (drop != NULL) {
-        e->drop = (uint32_t)atoi(drop);
-        e->drop_state = 88172645463325252ULL;
-        io.rx_burst = lossy_rx;
-        io.tx_burst = lossy_tx;
     }
     io.ctx = e;
-    cfg.ip4_address = ntohl(a.s_addr);
-    cfg.ip4_prefix = (uint8_t)atoi(slash + 1);
+    if (drop != NULL) {
+        e->lossy = (struct pw_lossy_port){.per_10000 = (uint32_t)atoi(drop),
+                                          .state = 88172645463325252ULL};
+        io = pw_lossy_port_io(&e->lossy);
+    }
     cfg.app = (struct pw_stream_app){.ctx = e, .accept = accept_nobody};
-    memcpy(cfg.mac, mac.addr_bytes, 6);
     e->worker = pw_worker_create_ctl(&cfg, pw_rdtsc(), NULL);
     return e->worker != NULL;
 }
@@ -513,9 +444,8 @@ main(int argc, char **argv)
     argv += eal;
     argc -= eal;
     pw_clock_init_ctl(&e.clock);
-    pool = port_start();
+    pool = pw_real_port_start("peer", QUEUE);
     if (pool == NULL) {
-        fprintf(stderr, "the port does not start\n");
         return 2;
     }
     signal(SIGTERM, on_signal);

@@ -7,20 +7,19 @@
  * rule, is dropped on its way in and on its way out. Ends on SIGTERM and prints its counters. */
 #include "dataplane/loop.h"
 #include "dataplane/worker.h"
+#include "tests/support/real_port.h"
 
 #include <isa-l/crc.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
-enum { HEADER = 8, CONNS_MAX = 64, MBUFS = 8191, QUEUE = 512 };
+enum { HEADER = 8, CONNS_MAX = 64, QUEUE = 512 };
 
 struct echo;
 
@@ -42,9 +41,7 @@ struct conn {
 struct echo {
     struct conn conn[CONNS_MAX];
     struct pw_worker *worker;
-    uint32_t drop_per_10000;
-    uint64_t drop_state;
-    uint64_t dropped;
+    struct pw_lossy_port lossy;
     uint8_t pattern[65536];
 };
 
@@ -54,52 +51,6 @@ static void
 on_signal(int sig)
 {
     pw_loop_stop_ctl(&loop);
-}
-
-/* --- the drop rule --- */
-
-static bool
-drop_now(struct echo *e)
-{
-    e->drop_state ^= e->drop_state << 13;
-    e->drop_state ^= e->drop_state >> 7;
-    e->drop_state ^= e->drop_state << 17;
-    bool drop = e->drop_state % 10000 < e->drop_per_10000;
-
-    e->dropped += drop;
-    return drop;
-}
-
-static uint16_t
-lossy_rx(void *ctx, struct rte_mbuf **m, uint16_t n)
-{
-    struct echo *e = ctx;
-    uint16_t got = rte_eth_rx_burst(0, 0, m, n);
-    uint16_t kept = 0;
-
-    for (uint16_t i = 0; i < got; i++) {
-        if (drop_now(e)) {
-            rte_pktmbuf_free(m[i]);
-        } else {
-            m[kept++] = m[i];
-        }
-    }
-    return kept;
-}
-
-static uint16_t
-lossy_tx(void *ctx, struct rte_mbuf **m, uint16_t n)
-{
-    struct echo *e = ctx;
-
-    for (uint16_t i = 0; i < n; i++) {
-        if (drop_now(e)) {
-            rte_pktmbuf_free(m[i]);
-        } else if (rte_eth_tx_burst(0, 0, &m[i], 1) == 0) {
-            return i;
-        }
-    }
-    return n;
 }
 
 /* --- the application --- */
@@ -260,71 +211,27 @@ app_gone(void *user, uint64_t now_tsc)
 
 /* --- set-up --- */
 
-static struct rte_mempool *
-port_start(void)
-{
-    const struct rte_eth_conf conf = {0};
-    struct rte_mempool *pool =
-        rte_pktmbuf_pool_create("echo", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-
-    if (pool == NULL || rte_eth_dev_count_avail() != 1 ||
-        rte_eth_dev_configure(0, 1, 1, &conf) != 0 ||
-        rte_eth_rx_queue_setup(0, 0, QUEUE, 0, NULL, pool) != 0 ||
-        rte_eth_tx_queue_setup(0, 0, QUEUE, 0, NULL) != 0 || rte_eth_dev_start(0) != 0) {
-        return NULL;
-    }
-    return pool;
-}
-
-static bool
-address_parse(char *text, struct pw_worker_cfg *cfg)
-{
-    char *slash = strchr(text, '/');
-    struct in_addr a;
-
-    if (slash == NULL) {
-        return false;
-    }
-    *slash = 0;
-    if (inet_pton(AF_INET6, text, cfg->ip6_address) == 1) {
-        cfg->ip6_prefix = (uint8_t)atoi(slash + 1);
-        return true;
-    }
-    cfg->ip4_prefix = (uint8_t)atoi(slash + 1);
-    if (inet_pton(AF_INET, text, &a) != 1) {
-        return false;
-    }
-    cfg->ip4_address = ntohl(a.s_addr);
-    return true;
-}
-
 static struct pw_worker *
 worker_start(struct echo *e, int argc, char **argv)
 {
-    struct pw_worker_cfg cfg = {.address_is_ours = true, .ip6_is_ours = true};
-    struct rte_ether_addr mac;
-    struct pw_port_io io = {.ctx = e, .rx_burst = lossy_rx, .tx_burst = lossy_tx};
+    struct pw_port_io io = pw_lossy_port_io(&e->lossy);
+    struct pw_worker_cfg cfg = {.io = argc >= 5 ? &io : NULL};
     int err = 0;
 
-    if (argc < 3 || !address_parse(argv[1], &cfg)) {
+    if (argc < 3) {
         fprintf(stderr, "usage: tcp_echo EAL... -- ADDRESS/PREFIX PORT [DROP_PER_10000 SEED]\n");
         return NULL;
     }
     if (argc >= 5) {
-        e->drop_per_10000 = (uint32_t)atoi(argv[3]);
-        e->drop_state = strtoull(argv[4], NULL, 0) * 2 + 1;
-        cfg.io = &io;
+        e->lossy.per_10000 = (uint32_t)atoi(argv[3]);
+        e->lossy.state = strtoull(argv[4], NULL, 0) * 2 + 1;
     }
-    cfg.mempool = port_start();
-    if (cfg.mempool == NULL || rte_eth_macaddr_get(0, &mac) != 0) {
-        fprintf(stderr, "the port does not start\n");
+    struct rte_mempool *pool = pw_real_port_start("echo", QUEUE);
+
+    if (pool == NULL || !pw_real_port_worker_cfg(&cfg, pool, argv[1])) {
         return NULL;
     }
-    memcpy(cfg.mac, mac.addr_bytes, 6);
     pw_clock_init_ctl(&cfg.clock);
-    if (getrandom(cfg.secret, sizeof(cfg.secret), 0) != sizeof(cfg.secret)) {
-        return NULL;
-    }
     cfg.app = (struct pw_stream_app){.ctx = e,
                                      .accept = app_accept,
                                      .input = app_input,
@@ -375,7 +282,8 @@ main(int argc, char **argv)
     pw_text_init(&text, 1 << 20);
     pw_worker_metrics(workers, 1, &text);
     pw_loop_metrics(loops, 1, &text);
-    printf("dropped by rule: %" PRIu64 "\n%.*s", echo.dropped, (int)text.len, (char *)text.ptr);
+    printf("dropped by rule: %" PRIu64 "\n%.*s", echo.lossy.dropped, (int)text.len,
+           (char *)text.ptr);
     pw_text_fini(&text);
     pw_worker_destroy_ctl(echo.worker);
     (void)rte_eth_dev_stop(0);
