@@ -112,8 +112,8 @@ frames_input(struct pw_link *l, struct pw_link_session *s, const uint8_t *p, siz
 {
     uint32_t id = s->local_id;
 
-    while (len > 0) { /* bound: every frame has a byte */
-        struct pw_link_frame f = {.slot = 0};
+    while (len > 0) {           /* bound: every frame has a byte */
+        struct pw_link_frame f; /* what its type has is set by pw_link_frame_get */
         int n = pw_link_frame_get(p, len, s->fragment_bytes, &f);
         int rc = n < 0 ? PW_EPROTO : frame_input(l, s, &f, now_us);
 

@@ -44,12 +44,15 @@ put_fragment(struct pw_link *l, struct pw_link_session *s, struct packet *p, uin
 {
     const struct pw_link_call *c = &s->call[slot];
     uint32_t n = pw_link_fragment_len(c->total, s->fragment_bytes, index);
-    struct pw_link_frame f = {
-        .slot = slot, .turn = c->turn, .total = c->total, .index = (uint16_t)index};
+    struct pw_link_frame f; /* most of it is an acknowledgement's words: setting them costs */
 
     if (PW_LINK_FRAGMENT_HEAD_BYTES + n > p->room) {
         return false;
     }
+    f.slot = slot;
+    f.turn = c->turn;
+    f.total = c->total;
+    f.index = (uint16_t)index;
     size_t head = pw_link_fragment_head_put(p->at, &f);
 
     gather(c, (size_t)index * s->fragment_bytes, p->at + head, n);
@@ -258,9 +261,11 @@ pw_link_data_output(struct pw_link *l, struct pw_link_session *s, uint8_t *buf, 
     bool ping = more && s->ping_due;
     bool open = more && window_open(s) && (s->todo_count > 0 || may_send(s));
     bool bye = s->state == PW_LINK_STATE_BYE;
-    struct packet p = {.at = buf + PW_LINK_HEADER_BYTES,
-                       .room = (size_t)s->packet_bytes - PW_LINK_HEADER_BYTES - PW_LINK_TAG_BYTES};
+    struct packet p; /* its items are not set before there are some */
 
+    p.at = buf + PW_LINK_HEADER_BYTES;
+    p.room = (size_t)s->packet_bytes - PW_LINK_HEADER_BYTES - PW_LINK_TAG_BYTES;
+    p.count = 0;
     if (pn >> l->epoch_bits > s->tx.epoch && pw_link_keys_next_tx(l, s) != 0) {
         return 0;
     }

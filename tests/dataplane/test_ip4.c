@@ -47,6 +47,36 @@ struct packet {
     uint32_t len;
 };
 
+/* The header's sum is made of its values, not of its bytes. */
+static void
+test_ip4_put__any_values__header_sums_to_ffff(void **state)
+{
+    struct pw_fake_worker *f = *state;
+    uint64_t x = 88172645463325252ULL;
+
+    for (uint32_t i = 0; i < 100000; i++) {
+        uint8_t h[PW_IP4_BYTES];
+
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        /* Every id in turn; addresses of all ones and zeros among the others. */
+        struct pw_ip4 ip = {.src = i % 5 == 0 ? UINT32_MAX : (uint32_t)x,
+                            .dst = i % 7 == 0 ? 0 : (uint32_t)(x >> 32),
+                            .payload_len = (uint32_t)(x >> 20) % 65516,
+                            .protocol = (uint8_t)(x >> 11),
+                            .df = i % 2 == 0};
+
+        pw_ip4_put(f->w, h, &ip);
+        assert_int_equal(pw_cksum_fold(pw_cksum_add(0, h, PW_IP4_BYTES)), 0xFFFF);
+        assert_int_equal(pw_load_be16(h + 2), PW_IP4_BYTES + ip.payload_len);
+        assert_int_equal(pw_load_be16(h + 6), ip.df ? 0x4000 : 0);
+        assert_int_equal(h[9], ip.protocol);
+        assert_int_equal(pw_load_be32(h + 12), ip.src);
+        assert_int_equal(pw_load_be32(h + 16), ip.dst);
+    }
+}
+
 /* An IPv4 packet of ihl words and payload bytes, checksum right. */
 static struct packet
 packet_of(uint32_t ihl, uint8_t protocol, uint32_t payload)
@@ -221,6 +251,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cksum__rfc_1071_example__ddf2),
         cmocka_unit_test(test_cksum__lengths_and_alignments__as_word_by_word),
+        T(test_ip4_put__any_values__header_sums_to_ffff),
         T(test_ip4_check__each_lie__counted_under_its_name),
         T(test_ip4_check__options__tolerated),
         T(test_icmp_input__echo_request__same_bytes_back),
