@@ -38,10 +38,33 @@ pw_utf8_next(const uint8_t *p, size_t len, size_t *used)
     return c;
 }
 
+/* A short text in two readings that may overlap, without a branch per byte. */
+static inline bool
+is_short_ascii(const uint8_t *p, size_t len)
+{
+    uint64_t a = 0, b = 0;
+
+    if (len >= 8) {
+        memcpy(&a, p, 8);
+        memcpy(&b, p + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(&a, p, 4);
+        memcpy(&b, p + len - 4, 4);
+    } else if (len != 0) {
+        a = p[0] | p[len / 2];
+        b = p[len - 1];
+    }
+    return ((a | b) & 0x8080808080808080U) == 0;
+}
+
 bool
 pw_utf8_valid(const uint8_t *p, size_t len)
 {
     size_t i = 0;
+
+    if (len <= 16 && is_short_ascii(p, len)) { /* most labels */
+        return true;
+    }
 
     while (i < len) {
         uint64_t w;

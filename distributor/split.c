@@ -41,27 +41,32 @@ kind_of(struct pw_slice key)
     return pw_slice_eq_str(key, "trace_id") ? KIND_TRACE : KIND_LABEL;
 }
 
-/* Hex of exactly n bytes; false for anything else (such an id is dropped silently). */
+/* The value of a hex digit plus 1; 0: it is none. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
+
+/* Hex of exactly n bytes; false for anything else (such an id is dropped silently). No branch on a digit: they
+ * are random. */
 static bool
 decode_hex(struct pw_slice s, uint8_t *out, size_t n)
 {
+    uint32_t bad = 0;
+
     if (s.len != 2 * n) {
         return false;
     }
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = pw_ascii_lower(s.ptr[i]);
-        uint8_t d;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t high = hex_digit[s.ptr[2 * i]] - 1U, low = hex_digit[s.ptr[2 * i + 1]] - 1U;
 
-        if (c >= '0' && c <= '9') {
-            d = (uint8_t)(c - '0');
-        } else if (c >= 'a' && c <= 'f') {
-            d = (uint8_t)(c - 'a' + 10);
-        } else {
-            return false;
-        }
-        out[i / 2] = i % 2 == 0 ? (uint8_t)(d << 4) : (uint8_t)(out[i / 2] | d);
+        bad |= high | low;
+        out[i] = (uint8_t)(high << 4 | low);
     }
-    return true;
+    if (bad >= 16) {
+        memset(out, 0, n);
+    }
+    return bad < 16;
 }
 
 /* Span ids of a set into the table; index + 1, 0 when it has none. */

@@ -20,7 +20,10 @@
 #include "pprof/pairs.h"
 #include "pprof/profile_walk.h"
 
-enum { PW_FAST_SLACK = 128 };
+enum {
+    PW_FAST_SLACK = 128,
+    PW_FAST_TYPES = 8,
+};
 
 #define PW_MORE_BITS    0x8080808080808080U
 #define PW_PAYLOAD_BITS 0x7F7F7F7F7F7F7F7FU
@@ -342,6 +345,8 @@ pw_fast_location(struct pw_fast_locations *all, const struct pw_line *lines, str
     return true;
 }
 
+static_assert(PW_SCAN_MAX + PW_FAST_TYPES < 64, "what is read past a list is in its bits");
+
 /* Where a sample stands while its fields are read; goes into the tables when it is whole. */
 struct pw_fast_sample {
     const uint8_t *p;
@@ -405,11 +410,13 @@ pw_fast_ids(struct pw_walk *w, struct pw_fast_sample *s)
     return n >= 0;
 }
 
-/* Varints of the list of len bytes that is to begin at s->p. */
+/* Varints of the list of len bytes that is to begin at s->p: one for each type, as a rule, which ends the loop
+ * before their lengths are known. */
 static inline bool
 pw_fast_values(struct pw_walk *w, struct pw_fast_sample *s, uint32_t len)
 {
     int64_t *value = w->p->value;
+    uint32_t types = w->p->sample_type_count;
     struct pw_scan in;
 
     if ((ptrdiff_t)len > s->end - s->p || !pw_scan_init(&in, s->p, len, true)) {
@@ -417,6 +424,16 @@ pw_fast_values(struct pw_walk *w, struct pw_fast_sample *s, uint32_t len)
     }
     s->p += len;
     s->value_bytes += len;
+    if (PW_LIKELY(types <= PW_FAST_TYPES && s->values + types <= w->cap.value)) {
+        for (uint32_t i = 0; i < types; i++) {
+            value[s->values + i] = (int64_t)pw_scan_next(&in);
+        }
+        if (PW_LIKELY(in.at == len)) {
+            s->values += types;
+            return true;
+        }
+        in.at = 0;
+    }
     while (in.at < len) {
         if (s->values >= w->cap.value) {
             return false;

@@ -13,7 +13,8 @@ values_count(const struct pw_profile *p, const struct pw_sample *s, int64_t *bit
         return false;
     }
     for (uint32_t i = 0; i < s->value_count; i++) {
-        all |= v[i]; /* negative as soon as one is */
+        all |= v[i];             /* negative as soon as one is */
+        __asm__("" : "+r"(all)); /* there are a few: no vectors */
     }
     *bits = all;
     return all > 0;
@@ -103,9 +104,11 @@ static const uint64_t *
 location_hashes(const struct pw_profile *p)
 {
     uint64_t *h = pw_scratch_array(p->scratch, p->location_count, sizeof(*h));
+    const struct pw_location *l = p->location;
+    uint32_t n = h == NULL ? 0 : p->location_count;
 
-    for (uint32_t i = 0; h != NULL && i < p->location_count; i++) {
-        h[i] = p->location[i].hash;
+    for (uint32_t i = 0; i < n; i++) {
+        h[i] = l[i].hash;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     return h;

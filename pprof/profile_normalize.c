@@ -121,13 +121,13 @@ static bool
 prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
 {
     const uint64_t *sh = p->string_hash;
+    struct pw_function *f = p->function;
     uint64_t number = 0;
 
     if (!pw_id_map_init(ids, p, p->function_count, p->dense_functions)) {
         return false;
     }
-    for (uint32_t i = 0; i < p->function_count; i++) {
-        struct pw_function *f = &p->function[i];
+    for (uint32_t i = 0, n = p->function_count; i < n; i++, f++) {
         uint64_t name = pw_hash_mix(sh[f->name_ref], sh[f->system_name_ref]);
         uint64_t place = pw_hash_mix(sh[f->filename_ref], (uint64_t)f->start_line);
 
@@ -142,22 +142,32 @@ prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
     return true;
 }
 
+/* Where the tables lie, which the compiler has to look up again after every store into one of them. */
+struct tables {
+    struct pw_line *line;
+    const struct pw_function *function;
+    struct pw_mapping *mapping; /* with room for the stub */
+    struct pw_fiber *fiber;
+};
+
 /* Resolves the functions of a location's lines; false when one is unknown. */
 static inline bool
-resolve_lines(struct pw_profile *p, const struct pw_id_map *functions, struct pw_location *l,
-              uint64_t h)
+resolve_lines(const struct tables *t, const struct pw_id_map *functions, struct pw_location *l,
+              uint64_t h, uint64_t *number)
 {
-    struct pw_line *line = p->line + l->line_first;
+    struct pw_line *line = t->line + l->line_first, *end = line + l->line_count;
 
-    for (uint32_t i = 0; i < l->line_count; i++) {
-        uint32_t f = pw_id_map_get(functions, line[i].function_id);
+    for (; line < end; line++) {
+        uint32_t f = pw_id_map_get(functions, line->function_id);
+        uint64_t at = (uint64_t)line->line;
 
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        PW_FIBER_PAUSE_EVERY(t->fiber, (size_t)(end - line), 1024);
         if (f == PW_ID_NOT_FOUND) {
             return false;
         }
-        line[i].function_id = f;
-        h = pw_hash_mix(h, pw_hash_mix(p->function[f].hash, (uint64_t)line[i].line));
+        line->function_id = f;
+        *number |= at;
+        h = pw_hash_mix(h, pw_hash_mix(t->function[f].hash, at));
     }
     l->hash = h;
     return true;
@@ -165,12 +175,14 @@ resolve_lines(struct pw_profile *p, const struct pw_id_map *functions, struct pw
 
 /* Steps 5 and 6 for one location. */
 static inline bool
-resolve_location(struct pw_profile *p, const struct pw_id_map *mappings,
-                 const struct pw_id_map *functions, struct pw_location *l, uint32_t *stub)
+resolve_location(struct pw_profile *p, const struct tables *t, const struct pw_id_map *mappings,
+                 const struct pw_id_map *functions, struct pw_location *l, uint32_t *stub,
+                 uint64_t *number)
 {
+    uint64_t address = l->address;
     uint32_t m;
 
-    if (l->line_count == 0 && l->address == 0) {
+    if (l->line_count == 0 && address == 0) {
         return false;
     }
     m = l->mapping_id == 0 ? stub_mapping(p, stub) : pw_id_map_get(mappings, l->mapping_id);
@@ -178,25 +190,13 @@ resolve_location(struct pw_profile *p, const struct pw_id_map *mappings,
         return false;
     }
     l->mapping_id = m;
-    if (p->mapping[m].has_functions) {
-        l->address = 0;
+    if (t->mapping[m].has_functions) {
+        l->address = address = 0;
     }
-    l->hash = pw_hash_mix(p->mapping[m].hash ^ l->line_count,
-                          l->address * 2 + l->is_folded + (l->address >> 63));
-    return resolve_lines(p, functions, l, l->hash);
-}
-
-/* For the width of a record's column of lines. */
-static uint64_t
-line_bits(const struct pw_profile *p)
-{
-    uint64_t number = 0;
-
-    for (uint32_t i = 0; i < p->line_count; i++) {
-        number |= (uint64_t)p->line[i].line;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
-    return number;
+    return resolve_lines(t, functions, l,
+                         pw_hash_mix(t->mapping[m].hash ^ l->line_count,
+                                     address * 2 + l->is_folded + (address >> 63)),
+                         number);
 }
 
 /* Of the ids only the maps say whether they are dense; this way the compiler knows it, and most profiles
@@ -205,17 +205,20 @@ static inline __attribute__((always_inline)) void
 resolve_locations(struct pw_profile *p, const struct pw_id_map *mappings,
                   const struct pw_id_map *functions, struct pw_id_map *ids, bool *any_dropped)
 {
+    const struct tables t = {.line = p->line,
+                             .function = p->function,
+                             .mapping = p->mapping,
+                             .fiber = p->scratch->fiber};
+    struct pw_location *l = p->location;
     uint32_t stub = PW_ID_NOT_FOUND;
-    uint64_t address = 0;
+    uint64_t address = 0, number = p->number_bits;
 
-    for (uint32_t i = 0; i < p->location_count; i++) {
-        struct pw_location *l = &p->location[i];
-
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+    for (uint32_t i = 0, n = p->location_count; i < n; i++, l++) {
+        PW_FIBER_PAUSE_EVERY(t.fiber, i, 1024);
         if (ids->slot != NULL) {
             pw_id_map_put(ids, l->id, i);
         }
-        if (PW_UNLIKELY(!resolve_location(p, mappings, functions, l, &stub))) {
+        if (PW_UNLIKELY(!resolve_location(p, &t, mappings, functions, l, &stub, &number))) {
             l->dropped = 1;
             *any_dropped = true;
             l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
@@ -224,7 +227,7 @@ resolve_locations(struct pw_profile *p, const struct pw_id_map *mappings,
         address |= l->address;
     }
     p->address_bits = address;
-    p->number_bits |= line_bits(p);
+    p->number_bits = number; /* of lines that no location has nobody asks */
 }
 
 static bool

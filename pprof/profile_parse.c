@@ -62,7 +62,7 @@ outline_usual(struct pw_walk *w, struct pw_walk_lists *l, const uint8_t **at, co
     bool room = true;
 
     while (p < stop) {
-        uint32_t name = list_of_tag[p[0]], len = p[1], head = 2;
+        uint32_t name = list_of_tag[p[0]], len = p[1], head = 2, size;
 
         if (len >= 0x80) {
             if (p[2] - 1U >= 0x7F) {
@@ -71,7 +71,8 @@ outline_usual(struct pw_walk *w, struct pw_walk_lists *l, const uint8_t **at, co
             len = (len & 0x7F) | (uint32_t)p[2] << 7;
             head = 3;
         }
-        if (name == PW_LIST_NONE || len > (size_t)(end - p) - head) {
+        size = head + len;
+        if (name == PW_LIST_NONE || size > (size_t)(end - p)) {
             break;
         }
         room = name == PW_LIST_STRING ? put_string(w, pw_slice(p + head, len))
@@ -79,7 +80,7 @@ outline_usual(struct pw_walk *w, struct pw_walk_lists *l, const uint8_t **at, co
         if (!room) {
             break;
         }
-        p += head + len;
+        p += size;
     }
     *at = p;
     return room;

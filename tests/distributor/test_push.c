@@ -331,6 +331,7 @@ test_push__span_ids__stay_on_samples(void **state)
     static const char *const span[] = {"span_id", "0123456789ABCDEF", NULL};
     static const char *const old_span[] = {"profile_id", "00000000000000ff", "ctx", "a", NULL};
     static const char *const bad[] = {"span_id", "not-hex-not-hex!", NULL};
+    static const char *const last_bad[] = {"span_id", "0123456789abcdeg", NULL};
     struct pw_t t;
     struct prof p;
     struct push q = {0};
@@ -342,10 +343,11 @@ test_push__span_ids__stay_on_samples(void **state)
     prof_sample(&p, "f", 2, NULL);
     prof_sample(&p, "f", 4, old_span);
     prof_sample(&p, "f", 8, bad); /* dropped silently: the sample is one without a span */
+    prof_sample(&p, "f", 16, last_bad);
     push_profile(&q, OK_LABELS, &p);
     call(&t, &q);
     expect(&t, 200, "");
-    assert_string_equal(t.stored, LS " cpu/nanoseconds\nf span=0123456789abcdef 1\nf 10\n"
+    assert_string_equal(t.stored, LS " cpu/nanoseconds\nf span=0123456789abcdef 1\nf 26\n"
                                      "{__name__=\"process_cpu\", ctx=\"a\", service_name=\"svc\"} "
                                      "cpu/nanoseconds\nf span=00000000000000ff 4\n");
     pw_t_down(&t);
