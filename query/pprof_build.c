@@ -129,11 +129,21 @@ put_function(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t functio
     return v->function[function];
 }
 
+/* Mappings that differ in their flags alone are one: what is said of it holds for all of them. */
+static void
+join_flags(Google__V1__Mapping *out, uint32_t flags)
+{
+    out->has_functions &= (flags & 1) != 0;
+    out->has_filenames &= (flags & 2) != 0;
+    out->has_line_numbers &= (flags & 4) != 0;
+    out->has_inline_frames &= (flags & 8) != 0;
+}
+
 static uint32_t
 put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
 {
     struct pw_head_mapping m;
-    uint64_t blob[6];
+    uint64_t blob[5];
     uint32_t id;
     Google__V1__Mapping *out;
 
@@ -146,7 +156,6 @@ put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
     blob[2] = m.memory_start;
     blob[3] = m.memory_limit;
     blob[4] = m.file_offset;
-    blob[5] = m.flags;
     if (blob[0] == UINT32_MAX || blob[1] == UINT32_MAX) {
         return 0;
     }
@@ -159,10 +168,11 @@ put_mapping(struct pw_pprof_build *b, struct pw_pprof_view *v, uint32_t mapping)
         out->memory_start = m.memory_start;
         out->memory_limit = m.memory_limit;
         out->file_offset = m.file_offset;
-        out->has_functions = (m.flags & 1) != 0;
-        out->has_filenames = (m.flags & 2) != 0;
-        out->has_line_numbers = (m.flags & 4) != 0;
-        out->has_inline_frames = (m.flags & 8) != 0;
+        out->has_functions = out->has_filenames = out->has_line_numbers = out->has_inline_frames =
+            true;
+    }
+    if (id != 0) {
+        join_flags(b->mapping[id - 1], m.flags);
     }
     v->mapping[mapping] = id;
     return id;

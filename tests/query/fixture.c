@@ -179,6 +179,7 @@ make_pprof(struct maker *m, const struct qf_push *in, size_t *len)
     google__v1__mapping__init(&mapping);
     mapping.id = 1;
     mapping.filename = string_of(m, "/usr/bin/app");
+    mapping.has_functions = in->has_functions;
     p.mapping = mappings;
     p.n_mapping = 1;
     for (char *l = strtok_r(text, "\n", &save); l != NULL; l = strtok_r(NULL, "\n", &save)) {

@@ -42,7 +42,8 @@ struct qf_push {
     const char *types;  /* "samples:count,cpu:nanoseconds"; NULL: "cpu:nanoseconds" */
     const char *period; /* "cpu:nanoseconds"; NULL the same */
     int64_t time_ms;
-    uint8_t uuid; /* its last byte; 0: a number of its own */
+    bool has_functions; /* of its mapping */
+    uint8_t uuid;       /* its last byte; 0: a number of its own */
     /* One stack a line, "root;...;leaf value[,value...][ @span[/trace]]". A frame "a|b" is one location
      * with b inlined into a; "a~20" is line 20 of a instead of 10. */
     const char *folded;

@@ -262,6 +262,27 @@ test_merge_profile__max_nodes_pgo_call_site__as_observed(void **state)
 }
 
 static void
+test_merge_profile__mappings_differ_in_flags_alone__one_with_what_both_have(void **state)
+{
+    static const char *const want[] = {"f:10<m:10=5"};
+    Google__V1__Profile *p;
+    struct qf f;
+
+    qf_init(&f, false);
+    qf_push(&f, &(struct qf_push){.time_ms = T0, .has_functions = true, .folded = "m;f 1\n"});
+    p = merge(&f, 0, 0, NULL);
+    assert_true(p->mapping[0]->has_functions && !p->mapping[0]->has_filenames);
+    google__v1__profile__free_unpacked(p, NULL);
+    qf_push(&f, &(struct qf_push){.head = 1, .time_ms = T0, .folded = "m;f 4\n"});
+    p = merge(&f, 0, 0, NULL);
+    expect_stacks(p, want, PW_ARRAY_LEN(want));
+    assert_int_equal(p->n_mapping, 1);
+    assert_false(p->mapping[0]->has_functions);
+    google__v1__profile__free_unpacked(p, NULL);
+    qf_fini(&f);
+}
+
+static void
 test_merge_profile__frames_left_out__not_in_the_tables(void **state)
 {
     static const char *const kept[] = {"leaf:0<c:10=3"};
@@ -319,6 +340,8 @@ main(void)
         cmocka_unit_test(test_labels__no_range__types_of_the_last_hour_the_rest_refused),
         cmocka_unit_test(test_merge_profile__two_heads__stacks_summed_symbols_shared),
         cmocka_unit_test(test_merge_profile__max_nodes_pgo_call_site__as_observed),
+        cmocka_unit_test(
+            test_merge_profile__mappings_differ_in_flags_alone__one_with_what_both_have),
         cmocka_unit_test(test_merge_profile__frames_left_out__not_in_the_tables),
         cmocka_unit_test(test_merge_profile__pgo_stacks_alike_without_leaf_lines__one_sample),
     };
