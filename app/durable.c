@@ -50,6 +50,7 @@ pw_durable_open_ctl(struct pw_app *app, struct pw_text *why)
         .buffer_bytes = buffer_bytes(c->ingester_wal_buffer_bytes),
         .hash_key = app->hash_key,
         .threads = true,
+        .reuse_max = PW_WAL_REUSE_MAX,
         .realtime_priority = (uint32_t)c->ingester_wal_realtime_priority,
         .thread_begins = go_to_background,
         .ctx = app,

@@ -18,7 +18,8 @@ struct pw_app;
 /* Doors, workers and ingesters are there, and every carrier is bound. */
 PW_MUST_USE int pw_loops_create_ctl(struct pw_app *app);
 PW_MUST_USE int pw_loops_launch_ctl(struct pw_app *app);
-/* Stops the loops, waits until they have returned and frees them; nothing when there are none. */
+/* Stops the loops and waits until they have returned; nothing when there are none. They are freed when the threads that
+ * read their counters are gone (app/wire.c). */
 void pw_loops_join_ctl(struct pw_app *app);
 
 #endif

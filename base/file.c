@@ -27,6 +27,10 @@ os_open(void *ctx, const char *path, enum pw_fs_open how)
         unlink(path);
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         break;
+    case PW_FS_REUSE_DIRECT:
+        fd = open(path, O_RDWR | O_CLOEXEC | O_DIRECT);
+        fd = fd < 0 && errno == EINVAL ? open(path, O_RDWR | O_CLOEXEC) : fd;
+        break;
     case PW_FS_CREATE:
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         break;

@@ -23,6 +23,7 @@ enum pw_fs_open {
     PW_FS_CREATE,        /* must not exist; for writing; mode 0600 */
     PW_FS_CREATE_DIRECT, /* the same past the page cache where the file system can: buffers, lengths
                             and offsets are then multiples of PW_FS_BLOCK_BYTES */
+    PW_FS_REUSE_DIRECT,  /* past the page cache, too, and must exist: its bytes stay until they are written over */
     PW_FS_LOCK,          /* created when missing, locked for this process until closed: PW_EBUSY */
 };
 

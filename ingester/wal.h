@@ -31,6 +31,8 @@
 struct pw_wal;
 struct pw_wal_dir;
 
+enum { PW_WAL_REUSE_MAX = 16 }; /* 1 GiB of segments of the usual size */
+
 enum pw_wal_sync {
     PW_WAL_SYNC_GROUP, /* answered when synced */
     PW_WAL_SYNC_NONE,  /* answered at once; written, never synced: latency work only */
@@ -41,9 +43,10 @@ struct pw_wal_cfg {
     const char *path; /* of the directory; made when missing */
     uint32_t cores;
     enum pw_wal_sync sync;
-    uint64_t segment_bytes;           /* a larger record gets a larger segment */
-    size_t buffer_bytes;              /* a power of two, PW_LANE_BYTES_MIN..MAX */
-    uint64_t hash_key;                /* taken when the directory has none yet */
+    uint64_t segment_bytes; /* a larger record gets a larger segment */
+    uint32_t reuse_max;     /* segments that were let go and are kept to be written over, a log */
+    size_t buffer_bytes;    /* a power of two, PW_LANE_BYTES_MIN..MAX */
+    uint64_t hash_key;      /* taken when the directory has none yet */
     uint32_t realtime_priority;       /* of the writers, SCHED_FIFO; 0: ordinary threads */
     bool threads;                     /* false in tests: they call pw_wal_step_cold themselves */
     void (*thread_begins)(void *ctx); /* on each of the log's threads, such as to pin it; or NULL */
@@ -132,6 +135,7 @@ struct pw_wal_stats {
     uint64_t raw_records; /* of records: as they were pushed */
     uint64_t failed_commits, refused_full, refused_error, abandoned_segments;
     uint64_t segments, segment_bytes; /* kept on disk, of this generation */
+    uint64_t reused_segments;         /* begun in a file that was one before */
     uint64_t sequence, settled;
     uint64_t writer_cpu_ns;
     bool disk_full;

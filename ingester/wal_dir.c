@@ -3,7 +3,8 @@
  *
  *     lock                       held by one process
  *     released                   marks: one line a log, written anew with each release
- *     0000000a-02-00000003.wal   generation (hex), core, segment */
+ *     0000000a-02-00000003.wal   generation (hex), core, segment
+ *     0000000a-02-00000003.old   it was let go; kept to become another one, worth nothing to the next process */
 #include "ingester/wal_priv.h"
 
 #include "base/check.h"
@@ -37,6 +38,12 @@ pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX])
     snprintf(out, PW_WAL_NAME_MAX, "%08x-%02u-%08u.wal", n->generation, n->core, n->index);
 }
 
+void
+pw_wal_name_kept(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX])
+{
+    snprintf(out, PW_WAL_NAME_MAX, "%08x-%02u-%08u.old", n->generation, n->core, n->index);
+}
+
 static bool
 name_read(const char *text, struct pw_wal_name *n)
 {
@@ -46,6 +53,19 @@ name_read(const char *text, struct pw_wal_name *n)
         return false;
     }
     pw_wal_name_write(n, again);
+    return strcmp(text, again) == 0;
+}
+
+static bool
+is_kept(const char *text)
+{
+    struct pw_wal_name n;
+    char again[PW_WAL_NAME_MAX];
+
+    if (sscanf(text, "%8x-%2u-%8u.old", &n.generation, &n.core, &n.index) != 3) {
+        return false;
+    }
+    pw_wal_name_kept(&n, again);
     return strcmp(text, again) == 0;
 }
 
@@ -63,6 +83,12 @@ take_name(void *arg, const char *text)
     struct listing *l = arg;
     struct pw_wal_name n;
 
+    if (l->rc == 0 && is_kept(text)) {
+        char path[PW_FS_PATH_MAX];
+
+        pw_wal_path(l->d, text, path);
+        (void)l->d->cfg.fs->unlink(l->d->cfg.fs->ctx, path); /* else the next process does */
+    }
     if (l->rc != 0 || !name_read(text, &n)) {
         return;
     }
@@ -136,9 +162,12 @@ pw_wal_dir_header(const struct pw_wal_dir *d, const struct pw_wal_name *n,
     if (got < 0) {
         return (int)got;
     }
-    return memcmp(block, zeros, (size_t)got) == 0
-               ? PW_ENOENT
-               : pw_wal_segment_read(pw_slice(block, (size_t)got), seg);
+    if (memcmp(block, zeros, (size_t)got) == 0) {
+        return PW_ENOENT;
+    }
+    int rc = pw_wal_segment_read(pw_slice(block, (size_t)got), seg);
+
+    return rc == 0 && seg->index != n->index ? PW_ENOENT : rc;
 }
 
 /* The key of the newest segment whose header can be read: the hashes in the records are under it. */
@@ -241,6 +270,7 @@ log_free(struct pw_wal *w)
     if (w->settled != NULL) {
         pw_lane_destroy_ctl(w->settled);
     }
+    *w->closed_tail = w->kept;
     while (w->closed != NULL) { /* the list ends */
         struct pw_wal_closed *c = w->closed;
 

@@ -18,7 +18,7 @@ struct segment_bytes {
     uint64_t hash_key;
     int64_t created_ns;
     uint32_t record_version;
-    uint32_t pad;
+    uint32_t reused;
 };
 static_assert(sizeof(struct segment_bytes) == 72, "the header on disk");
 
@@ -48,6 +48,7 @@ pw_wal_segment_write(const struct pw_wal_segment *seg, void *out)
         .hash_key = seg->hash_key,
         .created_ns = seg->created_ns,
         .record_version = seg->record_version,
+        .reused = seg->reused,
     };
 
     memcpy(b.magic, segment_magic, sizeof(b.magic));
@@ -84,6 +85,7 @@ pw_wal_segment_read(struct pw_slice bytes, struct pw_wal_segment *seg)
         .stored_before = b.stored_before,
         .hash_key = b.hash_key,
         .record_version = b.record_version,
+        .reused = b.reused,
         .created_ns = b.created_ns,
     };
     return 0;
@@ -114,22 +116,31 @@ pw_wal_scan_init(struct pw_wal_scan *s, struct pw_slice bytes, const struct pw_w
     s->at = bytes.len < PW_WAL_HEADER_BYTES ? bytes.len : PW_WAL_HEADER_BYTES;
     s->any_salt = seg == NULL;
     s->salt = seg == NULL ? 0 : seg->salt;
+    s->reused = seg != NULL && seg->reused != 0;
+}
+
+/* The intact head of a record of this segment at `at`. */
+static bool
+head_at(const struct pw_wal_scan *s, size_t at, struct frame_bytes *b)
+{
+    size_t left = s->bytes.len - at;
+
+    if (left < sizeof(*b)) {
+        return false;
+    }
+    memcpy(b, s->bytes.ptr + at, sizeof(*b));
+    return b->magic == FRAME_MAGIC && b->length <= left - sizeof(*b) &&
+           (s->any_salt ? b->sequence > s->beyond : b->salt == s->salt) &&
+           pw_crc32c(0, b, offsetof(struct frame_bytes, crc_head)) == b->crc_head;
 }
 
 /* An intact record at `at`. */
 static bool
 frame_at(const struct pw_wal_scan *s, size_t at, struct pw_wal_frame *f)
 {
-    size_t left = s->bytes.len - at;
     struct frame_bytes b;
 
-    if (left < sizeof(b)) {
-        return false;
-    }
-    memcpy(&b, s->bytes.ptr + at, sizeof(b));
-    if (b.magic != FRAME_MAGIC || b.length > left - sizeof(b) ||
-        (!s->any_salt && b.salt != s->salt) ||
-        pw_crc32c(0, &b, offsetof(struct frame_bytes, crc_head)) != b.crc_head) {
+    if (!head_at(s, at, &b)) {
         return false;
     }
     *f = (struct pw_wal_frame){
@@ -183,6 +194,7 @@ take(struct pw_wal_scan *s, size_t at)
 enum pw_wal_verdict
 pw_wal_scan_next(struct pw_wal_scan *s)
 {
+    struct frame_bytes head;
     size_t at = s->at;
     size_t next;
 
@@ -195,12 +207,17 @@ pw_wal_scan_next(struct pw_wal_scan *s)
     if (next > at && zeros(s->bytes.ptr + at, next - at) && frame_at(s, next, &s->frame)) {
         return take(s, next);
     }
+    bool begun = s->reused && (head_at(s, at, &head) || head_at(s, next, &head));
+
     next = next_frame(s, at);
     s->from = at;
     s->to = next;
     s->at = next;
     if (next < s->bytes.len) {
         return PW_WAL_DAMAGED;
+    }
+    if (s->reused) { /* what it was before is not a tail */
+        return begun ? PW_WAL_TORN : PW_WAL_END;
     }
     return zeros(s->bytes.ptr + at, s->bytes.len - at) ? PW_WAL_END : PW_WAL_TORN;
 }

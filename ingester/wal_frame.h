@@ -9,7 +9,8 @@
  * Errors   scan verdicts below; nothing here fails.
  * Limits   PW_WAL_PAYLOAD_BYTES_MAX.
  *
- *     segment: one block of header, then records; behind the last one zeros.
+ *     segment: one block of header, then records; behind the last one zeros, or what the file held when
+ *     it was an earlier segment of the same log.
  *
  *     record   0 magic  4 length  8 sequence  16 type  20 salt  24 crc of payload  28 crc of 0..27
  *             32 payload, zeros to a multiple of 16
@@ -48,7 +49,8 @@ struct pw_wal_segment { /* what the header says */
     uint64_t stored_before;  /* the last sequence that earlier segments hold, for good */
     uint64_t hash_key;       /* the process's: the records' hashes are under it */
     uint32_t record_version; /* PW_RECORD_VERSION */
-    uint32_t pad;            /* 0 */
+    uint32_t
+        reused; /* 1: the file was a segment before, whose bytes lie behind the last record; 0 */
     int64_t created_ns;
 };
 
@@ -78,14 +80,17 @@ enum pw_wal_verdict {
     PW_WAL_RECORD,  /* frame is intact */
     PW_WAL_DAMAGED, /* bytes from..to are neither a record nor padding; an intact record follows */
     PW_WAL_TORN,    /* the same, but nothing intact follows: the tail of a write that was cut off */
-    PW_WAL_END,     /* zeros to the end */
+    PW_WAL_END, /* zeros to the end; in a reused file whatever is no beginning of a record of this segment */
 };
 
 struct pw_wal_scan {
     struct pw_slice bytes; /* the whole segment */
     size_t at;
     uint32_t salt;
-    bool any_salt; /* the header is lost: the first intact record's salt is taken */
+    bool any_salt; /* the header is lost: the first intact record's salt is taken, */
+    uint64_t
+        beyond; /* of those with a later sequence: up to here they may be of the segment that the file was before */
+    bool reused;
     uint64_t from, to;
     struct pw_wal_frame frame;
 };

@@ -23,6 +23,7 @@ pw_wal_stats(const struct pw_wal *w, struct pw_wal_stats *st)
         .segment_bytes = get(&w->segment_bytes),
         .sequence = get(&w->sequence),
         .settled = get(&w->through),
+        .reused_segments = get(&w->reused),
         .writer_cpu_ns = get(&w->cpu_ns),
         .disk_full = atomic_load_explicit(&w->state, memory_order_relaxed) == PW_ENOSPC,
     };
@@ -48,6 +49,7 @@ pw_wal_metrics(struct pw_wal_dir *d, struct pw_text *t)
         sum.abandoned_segments += st.abandoned_segments;
         sum.segments += st.segments;
         sum.segment_bytes += st.segment_bytes;
+        sum.reused_segments += st.reused_segments;
         sum.writer_cpu_ns += st.writer_cpu_ns;
         sum.sequence += st.sequence - st.settled;
         full += st.disk_full;
@@ -65,10 +67,12 @@ pw_wal_metrics(struct pw_wal_dir *d, struct pw_text *t)
     pw_metric_f64(t, "pyrowire_wal_abandoned_segments_total", "counter",
                   "Segments given up after a failed write or sync.",
                   (double)sum.abandoned_segments);
-    pw_metric_f64(t, "pyrowire_wal_segments", "gauge", "Segments on disk, the spare ones included.",
-                  (double)sum.segments);
+    pw_metric_f64(t, "pyrowire_wal_segments", "gauge",
+                  "Segments on disk, spare and kept ones included.", (double)sum.segments);
     pw_metric_f64(t, "pyrowire_wal_segment_bytes", "gauge", "Bytes allocated to them.",
                   (double)sum.segment_bytes);
+    pw_metric_f64(t, "pyrowire_wal_reused_segments_total", "counter",
+                  "Segments begun in a file that was one before.", (double)sum.reused_segments);
     pw_metric_f64(t, "pyrowire_wal_unsettled_records", "gauge", "Records that wait for their sync.",
                   (double)sum.sequence);
     pw_metric_f64(t, "pyrowire_wal_full_logs", "gauge", "Logs without room on their disk.",

@@ -57,12 +57,16 @@ struct pw_wal_closed { /* a segment of this generation that is not written any m
     uint32_t index;
     uint64_t last_sequence;
     uint64_t bytes;
+    bool spoiled; /* a write or a sync of it failed: never written again */
 };
 
 struct pw_wal_open { /* a segment with its file; fd < 0: none */
     int fd;
     uint32_t index;
     uint64_t bytes; /* allocated */
+    bool
+        reused; /* it has the bytes of an earlier segment of this log, all of whose records were let go */
+    bool spoiled; /* see struct pw_wal_closed */
 };
 
 struct pw_wal {
@@ -112,8 +116,10 @@ struct pw_wal {
     uint32_t next_index;
     struct pw_wal_closed *closed; /* oldest first */
     struct pw_wal_closed **closed_tail;
+    struct pw_wal_closed *kept; /* let go, renamed, to be written over */
+    uint32_t kept_count;
     uint64_t released;
-    _Atomic uint64_t segments, segment_bytes;
+    _Atomic uint64_t segments, segment_bytes, reused;
 };
 
 struct pw_wal_cover { /* a mark found in a block, for one tenant; tenant_len 0: all of them */
@@ -152,10 +158,13 @@ struct pw_wal_dir {
 
 /* --- wal_dir.c --- */
 void pw_wal_path(const struct pw_wal_dir *d, const char *name, char out[PW_FS_PATH_MAX]);
-/* The header of a segment; PW_ENOENT: it was never begun; other errors: it cannot be had. */
+/* The header of a segment; PW_ENOENT: it was never begun (all zeros, or the header is of the segment that the file was
+ * before); other errors: it cannot be had. */
 PW_MUST_USE int pw_wal_dir_header(const struct pw_wal_dir *d, const struct pw_wal_name *n,
                                   struct pw_wal_segment *seg);
 void pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
+/* While it is kept to be written over. */
+void pw_wal_name_kept(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
 /* Unlinks the segments of earlier generations when no head holds what was in them. */
 void pw_wal_dir_housekeep(struct pw_wal_dir *d);
 

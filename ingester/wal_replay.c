@@ -176,6 +176,10 @@ scan(struct pw_wal_replay *r, struct pw_text *why)
         (void)r->d->cfg.fs->unlink(r->d->cfg.fs->ctx, path);
         return 0;
     }
+    rc = pw_wal_segment_read(pw_slice(f->bytes, f->len), &f->header);
+    if (rc == 0 && f->header.index != f->name.index) {
+        return 0; /* named to be written over, and never begun: what it was before was let go */
+    }
     r->st->segments++;
     r->st->bytes += f->len;
     rc = read_header(r, why);
@@ -183,6 +187,7 @@ scan(struct pw_wal_replay *r, struct pw_text *why)
         return rc;
     }
     pw_wal_scan_init(&s, pw_slice(f->bytes, f->len), f->has_header ? &f->header : NULL);
+    s.beyond = r->seen > r->released ? r->seen : r->released;
     while (rc == 0) { /* ends with the segment */
         switch (pw_wal_scan_next(&s)) {
         case PW_WAL_RECORD:

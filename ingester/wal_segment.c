@@ -1,5 +1,10 @@
 /* The files of one log: begun, ended, let go. The next segment is made beforehand, because naming and
- * allocating a file waits for the disk several times; its header is written with its first commit. */
+ * allocating a file waits for the disk several times; its header is written with its first commit.
+ *
+ * Room that was allocated and never written costs each commit the journal's interrupts too, so some segments that were
+ * let go are kept, to be written over. That fools no replay: what they held is in blocks, by marks that were on disk
+ * before; a header with another index than the name's says that the segment was not begun; and each segment's
+ * records have a salt of their own. One that a write or a sync failed for is never among them. */
 #include "ingester/wal_priv.h"
 
 #include "base/log.h"
@@ -7,6 +12,8 @@
 #include <stdlib.h>
 
 static const char module[] = "pw.ingester.wal";
+
+enum { KEEP_ROOM = 64 }; /* segments are kept where so many more would fit on the disk */
 
 static void
 name_of(const struct pw_wal *w, uint32_t index, char path[PW_FS_PATH_MAX])
@@ -19,15 +26,32 @@ name_of(const struct pw_wal *w, uint32_t index, char path[PW_FS_PATH_MAX])
 }
 
 static void
+kept_name_of(const struct pw_wal *w, uint32_t index, char path[PW_FS_PATH_MAX])
+{
+    struct pw_wal_name n = {.generation = w->dir->generation, .core = w->core, .index = index};
+    char name[PW_WAL_NAME_MAX];
+
+    pw_wal_name_kept(&n, name);
+    pw_wal_path(w->dir, name, path);
+}
+
+static void
 add(_Atomic uint64_t *c, uint64_t n)
 {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 
+static void
+one_less(struct pw_wal *w, uint64_t bytes)
+{
+    add(&w->segments, (uint64_t)-1);
+    add(&w->segment_bytes, 0 - bytes);
+}
+
 /* A new file with room for bytes. Under mutex. */
 static int
-make(struct pw_wal *w, uint64_t bytes, struct pw_wal_open *out)
+make_new(struct pw_wal *w, uint64_t bytes, struct pw_wal_open *out)
 {
     const struct pw_fs *fs = w->dir->cfg.fs;
     char path[PW_FS_PATH_MAX];
@@ -54,6 +78,84 @@ make(struct pw_wal *w, uint64_t bytes, struct pw_wal_open *out)
     return 0;
 }
 
+static struct pw_wal_closed *
+take_kept(struct pw_wal *w)
+{
+    struct pw_wal_closed *c = w->kept;
+
+    if (c != NULL) {
+        w->kept = c->next;
+        w->kept_count--;
+    }
+    return c;
+}
+
+/* One that was kept, under a new name. Under mutex. */
+static int
+make_of_kept(struct pw_wal *w, struct pw_wal_open *out)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    struct pw_wal_closed *c = take_kept(w);
+    char from[PW_FS_PATH_MAX], to[PW_FS_PATH_MAX];
+    uint32_t index;
+    int fd = -1;
+    int rc;
+
+    if (c == NULL) {
+        return PW_ENOENT;
+    }
+    index = w->next_index++;
+    kept_name_of(w, c->index, from);
+    name_of(w, index, to);
+    rc = fs->rename(fs->ctx, from, to);
+    if (rc == 0) {
+        fd = fs->open(fs->ctx, to, PW_FS_REUSE_DIRECT);
+        rc = fd < 0 ? fd : fs->sync_dir(fs->ctx, w->dir->path);
+    } else {
+        memcpy(to, from, sizeof(to));
+    }
+    if (rc == 0) {
+        *out = (struct pw_wal_open){.fd = fd, .index = index, .bytes = c->bytes, .reused = true};
+        add(&w->reused, 1);
+    } else {
+        if (fd >= 0) {
+            fs->close(fs->ctx, fd);
+        }
+        (void)fs->unlink(fs->ctx, to); /* else replay finds that it was not begun */
+        one_less(w, c->bytes);
+    }
+    free(c);
+    return rc;
+}
+
+/* Under mutex. */
+static int
+make(struct pw_wal *w, uint64_t bytes, struct pw_wal_open *out)
+{
+    if (bytes == w->dir->cfg.segment_bytes && make_of_kept(w, out) == 0) {
+        return 0;
+    }
+    return make_new(w, bytes, out);
+}
+
+/* Under mutex, or when the threads are gone. */
+static bool
+drop_kept(struct pw_wal *w)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    struct pw_wal_closed *c = take_kept(w);
+    char path[PW_FS_PATH_MAX];
+
+    if (c == NULL) {
+        return false;
+    }
+    kept_name_of(w, c->index, path);
+    (void)fs->unlink(fs->ctx, path); /* else the next process does */
+    one_less(w, c->bytes);
+    free(c);
+    return true;
+}
+
 /* A spare that is too small for a huge record must not come after it: replay goes by the index. */
 static void
 drop_spare(struct pw_wal *w)
@@ -63,9 +165,8 @@ drop_spare(struct pw_wal *w)
 
     name_of(w, w->spare.index, path);
     fs->close(fs->ctx, w->spare.fd);
-    (void)fs->unlink(fs->ctx, path); /* all zeros: replay passes it by */
-    add(&w->segments, (uint64_t)-1);
-    add(&w->segment_bytes, 0 - w->spare.bytes);
+    (void)fs->unlink(fs->ctx, path); /* never begun: replay passes it by */
+    one_less(w, w->spare.bytes);
     w->spare.fd = -1;
 }
 
@@ -76,6 +177,8 @@ pw_wal_segment_trim(struct pw_wal *w)
     const struct pw_fs *fs = w->dir->cfg.fs;
     char path[PW_FS_PATH_MAX];
 
+    while (drop_kept(w)) { /* the list ends */
+    }
     if (w->spare.fd >= 0) {
         drop_spare(w);
     }
@@ -129,8 +232,10 @@ pw_wal_segment_end(struct pw_wal *w)
     fs->close(fs->ctx,
               w->segment.fd); /* synced before, or abandoned: its result says nothing new */
     if (c != NULL) {
-        *c = (struct pw_wal_closed){
-            .index = w->segment.index, .last_sequence = w->taken, .bytes = w->segment.bytes};
+        *c = (struct pw_wal_closed){.index = w->segment.index,
+                                    .last_sequence = w->taken,
+                                    .bytes = w->segment.bytes,
+                                    .spoiled = w->segment.spoiled};
         pthread_mutex_lock(&w->mutex);
         *w->closed_tail = c;
         w->closed_tail = &c->next;
@@ -159,30 +264,81 @@ take_released(struct pw_wal *w)
     return c;
 }
 
+/* Room for what else the disk is for; asked again while some are kept. */
+static bool
+has_room(const struct pw_wal *w)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    int64_t bytes = fs->free_bytes(fs->ctx, w->dir->path);
+
+    return bytes > 0 && (uint64_t)bytes / KEEP_ROOM >= w->dir->cfg.segment_bytes;
+}
+
+/* Makes a segment that was released one to be written over; false: it cannot be. */
+static bool
+keep(struct pw_wal *w, struct pw_wal_closed *c)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    char from[PW_FS_PATH_MAX], to[PW_FS_PATH_MAX];
+
+    if (c->spoiled || c->bytes != w->dir->cfg.segment_bytes || !has_room(w)) {
+        return false;
+    }
+    pthread_mutex_lock(&w->mutex);
+    bool enough = w->kept_count >= w->dir->cfg.reuse_max; /* only we add to them */
+
+    pthread_mutex_unlock(&w->mutex);
+    if (enough) {
+        return false;
+    }
+    name_of(w, c->index, from);
+    kept_name_of(w, c->index, to);
+    if (fs->rename(fs->ctx, from, to) != 0) {
+        return false;
+    }
+    pthread_mutex_lock(&w->mutex);
+    c->next = w->kept;
+    w->kept = c;
+    w->kept_count++;
+    pthread_mutex_unlock(&w->mutex);
+    return true;
+}
+
+static void
+let_go(struct pw_wal *w, struct pw_wal_closed *c)
+{
+    const struct pw_fs *fs = w->dir->cfg.fs;
+    char path[PW_FS_PATH_MAX];
+
+    name_of(w, c->index, path);
+    int rc = fs->unlink(fs->ctx, path);
+
+    if (rc != 0) {
+        pw_log(PW_LOG_WARN, module, "msg=\"cannot unlink a segment\" path=%s err=\"%s\"", path,
+               pw_err_text(rc));
+    }
+    pthread_mutex_lock(&w->mutex);
+    one_less(w, c->bytes);
+    pthread_mutex_unlock(&w->mutex);
+    free(c);
+}
+
 bool
 pw_wal_housekeep(struct pw_wal *w)
 {
-    const struct pw_fs *fs = w->dir->cfg.fs;
     struct pw_wal_closed *c;
-    char path[PW_FS_PATH_MAX];
     bool worked = false;
 
     while ((c = take_released(w)) != NULL) { /* one segment a turn */
-        name_of(w, c->index, path);
-        int rc = fs->unlink(fs->ctx, path);
-
-        if (rc != 0) {
-            pw_log(PW_LOG_WARN, module, "msg=\"cannot unlink a segment\" path=%s err=\"%s\"", path,
-                   pw_err_text(rc));
+        if (!keep(w, c)) {
+            let_go(w, c);
         }
-        pthread_mutex_lock(&w->mutex);
-        add(&w->segments, (uint64_t)-1);
-        add(&w->segment_bytes, 0 - c->bytes);
-        pthread_mutex_unlock(&w->mutex);
-        free(c);
         worked = true;
     }
     pthread_mutex_lock(&w->mutex);
+    if (w->kept != NULL && !has_room(w)) {
+        worked |= drop_kept(w);
+    }
     if (w->spare.fd < 0 && atomic_load_explicit(&w->state, memory_order_relaxed) == 0) {
         /* A failure shows when the segment is needed; until then there is nothing to say. */
         worked |= make(w, w->dir->cfg.segment_bytes, &w->spare) == 0;

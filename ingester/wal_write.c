@@ -128,6 +128,7 @@ fill(struct pw_wal *w, const struct batch *b)
             .stored_before = w->stored,
             .hash_key = w->dir->hash_key,
             .record_version = PW_RECORD_VERSION,
+            .reused = w->segment.reused,
             .created_ns = pw_wall_ns(),
         };
 
@@ -152,6 +153,7 @@ abandon(struct pw_wal *w, int rc)
            w->dir->generation, w->core, w->segment.index, (unsigned long long)w->at,
            pw_err_text(rc));
     add(&w->abandoned, 1);
+    w->segment.spoiled = true;
     pw_wal_segment_end(w);
 }
 

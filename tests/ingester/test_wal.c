@@ -247,6 +247,145 @@ test_release__segments_go__records_of_blocks_are_not_replayed(void **state)
     world_fini(&w);
 }
 
+/* Files whose names end so. */
+static uint32_t
+count_names(struct world *w, const char *end)
+{
+    uint32_t n = 0;
+    const char *name;
+
+    for (uint32_t k = 0; (name = mem_fs_name(w->disk, k)) != NULL; k++) {
+        n += strlen(name) > strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0;
+    }
+    return n;
+}
+
+static void
+test_reuse__segments_let_go__written_over_and_replayed_without_them(void **state)
+{
+    struct world w;
+    struct pw_wal_stats st;
+
+    (void)state;
+    world_init(&w, 21);
+    w.segment_bytes = 1 << 16;
+    w.reuse_max = 8;
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, 300);
+    world_cut(&w, 0, true);
+    world_step(&w);
+    assert_int_equal(count_names(&w, ".old"), 8);
+    push_some(&w, 15);
+    pw_wal_stats(pw_wal_dir_log(w.dir, 0), &st);
+    assert_true(st.reused_segments >= 2);
+    assert_in_range(count_names(&w, ".old"), 1, 6);
+    world_stop(&w);
+    mem_fs_crash(w.disk, 0);
+    uint32_t files = count_names(&w, ".wal");
+
+    assert_int_equal(world_start(&w, 1), 0);
+    assert_int_equal(w.replayed.segments, files - 1); /* the spare was not begun */
+    world_judge(&w);
+    assert_int_equal(w.replayed.records, 15);
+    assert_int_equal(w.replayed.missing + w.replayed.damaged + w.replayed.torn + w.replayed.twice,
+                     0);
+    assert_int_equal(count_names(&w, ".old"), 0); /* worth nothing to this process */
+    world_fini(&w);
+}
+
+/* The header of a segment in a file that was one before is lost, and its first record: the others are found, and nothing
+ * of what the file held. */
+static void
+test_reuse__header_and_first_record_lost__what_is_intact_and_nothing_older(void **state)
+{
+    struct world w;
+    struct pw_wal_stats st;
+    uint64_t len;
+
+    (void)state;
+    world_init(&w, 22);
+    w.segment_bytes = 1 << 16;
+    w.reuse_max = 4;
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, 200);
+    world_cut(&w, 0, true);
+    for (uint32_t i = 0; i < 400; i++) { /* until one was just begun */
+        pw_wal_stats(pw_wal_dir_log(w.dir, 0), &st);
+        if (st.reused_segments >= 2) {
+            break;
+        }
+        assert_int_equal(world_push(&w, 0), 0);
+        world_step(&w);
+    }
+    assert_int_equal(st.reused_segments, 2); /* one at work, one is the spare */
+    world_cut(&w, 0, true);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(world_push(&w, 0), 0);
+        world_step(&w);
+    }
+    world_stop(&w);
+    mem_fs_kill(w.disk);
+    for (uint32_t k = 0; mem_fs_name(w.disk, k) != NULL; k++) {
+        const char *name = mem_fs_name(w.disk, k);
+        uint8_t *bytes = mem_fs_bytes(w.disk, name, &len);
+
+        if (strstr(name, ".wal") != NULL) {
+            memset(bytes, 0xff, PW_WAL_HEADER_BYTES + PW_WAL_FRAME_BYTES);
+        }
+    }
+    assert_int_equal(world_start(&w, 1), 0);
+    assert_true(w.replayed.headers_lost >= 1);
+    for (uint32_t k = 1; k < w.next_key; k++) {
+        assert_true((uint32_t)w.in_head[k] + w.in_block[k] <= 1);
+    }
+    assert_true(w.replayed.records >= 2); /* of the three at most the damaged one is gone */
+    world_fini(&w);
+}
+
+/* A file whose sync failed is not written again, whatever was let go. */
+static void
+test_reuse__abandoned_segment__never_written_over(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 23);
+    w.reuse_max = 4;
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, 5);
+    assert_int_equal(world_push(&w, 0), 0);
+    mem_fs_fail(w.disk, MEM_FS_ERROR, 1, 1);
+    world_step(&w);
+    mem_fs_fail(w.disk, MEM_FS_NO_FAULT, 0, 0);
+    world_cut(&w, 0, true);
+    world_step(&w);
+    assert_int_equal(count_names(&w, ".old"), 0); /* it was the only one */
+    assert_int_equal(count_names(&w, ".wal"), 2); /* at work, and the spare */
+    world_fini(&w);
+}
+
+static void
+test_reuse__disk_nearly_full__none_kept(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 24);
+    w.segment_bytes = 1 << 16;
+    w.reuse_max = 4;
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, 300);
+    world_cut(&w, 0, true);
+    world_step(&w);
+    assert_int_equal(count_names(&w, ".old"), 4);
+    mem_fs_capacity(w.disk, 40 << 16);
+    for (uint32_t i = 0; i < 4; i++) {
+        world_step(&w);
+    }
+    assert_int_equal(count_names(&w, ".old"), 0);
+    world_fini(&w);
+}
+
 static void
 test_replay__a_missing_segment__named_and_the_rest_is_there(void **state)
 {
@@ -315,6 +454,7 @@ test_faults__at_every_call__nothing_acknowledged_is_lost(void **state)
 
             world_init(&w, 16 + at);
             w.segment_bytes = 1 << 15;
+            w.reuse_max = 3;
             mem_fs_fail(w.disk, fault[f], at, 1);
             int rc = world_start(&w, 1);
 
@@ -327,7 +467,7 @@ test_faults__at_every_call__nothing_acknowledged_is_lost(void **state)
                 world_step(&w);
             }
             world_cut(&w, 0, true);
-            for (uint32_t i = 0; i < 10; i++) {
+            for (uint32_t i = 0; i < 60; i++) { /* some segments of what was let go */
                 w.errors += world_push(&w, 0) != 0;
                 world_step(&w);
             }
@@ -343,6 +483,7 @@ test_faults__at_every_call__nothing_acknowledged_is_lost(void **state)
             assert_int_equal(world_start(&w, 1), 0);
             world_judge(&w);
             assert_int_equal(w.replayed.missing, 0);
+            assert_true(at != 0 || w.reused != 0);
             world_fini(&w);
         }
     }
@@ -425,7 +566,7 @@ test_replay__heads_cut_on_the_way__each_once_however_often_it_dies(void **state)
 }
 
 /* A life by seed: pushes, turns of the writer, faults, cuts, deaths of both kinds, other core counts. */
-static void
+static uint64_t
 simulate(uint64_t seed, uint32_t deaths)
 {
     struct world w;
@@ -433,6 +574,7 @@ simulate(uint64_t seed, uint32_t deaths)
 
     world_init(&w, seed + 1);
     w.segment_bytes = 1 << (14 + seed % 5);
+    w.reuse_max = seed % 4 == 0 ? 0 : 1 + (uint32_t)(seed % 7);
     w.replay_cuts = seed % 3 == 1 ? 30 : 0;
     w.replay_deaths = seed % 3 == 1 ? 200 : 0;
     assert_int_equal(world_start(&w, 1 + (uint32_t)(seed % WORLD_CORES_MAX)), 0);
@@ -464,7 +606,10 @@ simulate(uint64_t seed, uint32_t deaths)
         world_judge(&w);
         assert_int_equal(w.replayed.missing, 0);
     }
+    uint64_t reused = w.reused;
+
     world_fini(&w);
+    return reused;
 }
 
 static void
@@ -473,9 +618,12 @@ test_life__by_seed__every_acknowledged_series_once(void **state)
     const char *asked = getenv("PW_WAL_SEEDS");
     uint64_t seeds = asked != NULL ? strtoull(asked, NULL, 10) : 15;
 
+    uint64_t reused = 0;
+
     for (uint64_t seed = 1; seed <= seeds; seed++) {
-        simulate(seed, 12);
+        reused += simulate(seed, 12);
     }
+    assert_true(reused > seeds); /* else they prove nothing about it */
 }
 
 int
@@ -490,6 +638,11 @@ main(void)
         cmocka_unit_test(test_log__disk_full__refused_until_there_is_room),
         cmocka_unit_test(test_log__full_buffer__takes_no_more_until_written),
         cmocka_unit_test(test_release__segments_go__records_of_blocks_are_not_replayed),
+        cmocka_unit_test(test_reuse__segments_let_go__written_over_and_replayed_without_them),
+        cmocka_unit_test(
+            test_reuse__header_and_first_record_lost__what_is_intact_and_nothing_older),
+        cmocka_unit_test(test_reuse__abandoned_segment__never_written_over),
+        cmocka_unit_test(test_reuse__disk_nearly_full__none_kept),
         cmocka_unit_test(test_replay__a_missing_segment__named_and_the_rest_is_there),
         cmocka_unit_test(test_replay__flipped_bits__at_most_one_record_each),
         cmocka_unit_test(test_faults__at_every_call__nothing_acknowledged_is_lost),

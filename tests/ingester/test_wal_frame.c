@@ -191,6 +191,48 @@ test_scan__of_another_segment__not_taken(void **state)
     free(s.bytes);
 }
 
+/* The file was a segment before: its records behind ours are neither taken nor a tail; ours that is cut off is one. */
+static void
+test_scan__in_a_reused_file__nothing_of_before(void **state)
+{
+    struct segment s;
+    struct pw_wal_segment now = header;
+    struct pw_wal_scan sc;
+    struct pw_wal_frame f = {.sequence = 500, .type = PW_WAL_TYPE_RECORD, .salt = SALT + 1};
+    uint8_t payload[64] = {1, 2, 3};
+
+    (void)state;
+    build(&s, 4);
+    now.salt = SALT + 1;
+    now.reused = 1;
+    f.payload = pw_slice(payload, sizeof(payload));
+    pw_wal_segment_write(&now, s.bytes);
+    assert_int_equal(pw_wal_segment_read(pw_slice(s.bytes, SEGMENT), &now), 0);
+    assert_int_equal(now.reused, 1);
+    pw_wal_scan_init(&sc, pw_slice(s.bytes, SEGMENT), &now);
+    assert_int_equal(pw_wal_scan_next(&sc), PW_WAL_END);
+
+    uint8_t *at = s.bytes + PW_WAL_HEADER_BYTES;
+
+    memset(at, 0, PW_FS_BLOCK_BYTES); /* one commit, over the first of before */
+    memcpy(at + PW_WAL_FRAME_BYTES, payload, sizeof(payload));
+    pw_wal_frame_write(&f, at);
+    pw_wal_scan_init(&sc, pw_slice(s.bytes, SEGMENT), &now);
+    assert_int_equal(pw_wal_scan_next(&sc), PW_WAL_RECORD);
+    assert_int_equal(sc.frame.sequence, 500);
+    assert_int_equal(pw_wal_scan_next(&sc), PW_WAL_END);
+
+    pw_wal_scan_init(&sc, pw_slice(s.bytes, SEGMENT), NULL); /* the header is lost */
+    sc.beyond = 499;
+    assert_int_equal(pw_wal_scan_next(&sc), PW_WAL_RECORD);
+    assert_int_equal(sc.frame.sequence, 500);
+
+    at[PW_WAL_FRAME_BYTES] ^= 1;
+    pw_wal_scan_init(&sc, pw_slice(s.bytes, SEGMENT), &now);
+    assert_int_equal(pw_wal_scan_next(&sc), PW_WAL_TORN);
+    free(s.bytes);
+}
+
 int
 main(void)
 {
@@ -200,6 +242,7 @@ main(void)
         cmocka_unit_test(test_scan__torn_at_every_byte__all_before_and_nothing_else),
         cmocka_unit_test(test_scan__a_flipped_bit__only_that_record_is_missing),
         cmocka_unit_test(test_scan__of_another_segment__not_taken),
+        cmocka_unit_test(test_scan__in_a_reused_file__nothing_of_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,7 @@ up(struct fixture *x, enum pw_wal_sync sync)
         .sync = sync,
         .realtime_priority = 1, /* it need not be allowed */
         .segment_bytes = 1 << 20,
+        .reuse_max = 2,
         .buffer_bytes = 1 << 20,
         .hash_key = HASH_KEY,
         .threads = true,

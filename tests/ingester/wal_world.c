@@ -109,6 +109,7 @@ world_start(struct world *w, uint32_t cores)
         .cores = cores,
         .sync = PW_WAL_SYNC_GROUP,
         .segment_bytes = w->segment_bytes,
+        .reuse_max = w->reuse_max,
         .buffer_bytes = 1 << 20,
         .hash_key = HASH_KEY,
     };
@@ -144,6 +145,12 @@ world_start(struct world *w, uint32_t cores)
 void
 world_stop(struct world *w)
 {
+    for (uint32_t c = 0; w->dir != NULL && pw_wal_dir_log(w->dir, c) != NULL; c++) {
+        struct pw_wal_stats st;
+
+        pw_wal_stats(pw_wal_dir_log(w->dir, c), &st);
+        w->reused += st.reused_segments;
+    }
     pw_wal_dir_close_cold(w->dir);
     w->dir = NULL;
     for (uint32_t k = 1; k < w->next_key; k++) { /* nobody will be told */

@@ -36,6 +36,8 @@ struct world {
     struct pw_wal_dir *dir;
     uint32_t cores;
     uint64_t segment_bytes;
+    uint32_t reuse_max;
+    uint64_t reused; /* segments, by processes that ended */
     uint64_t seed;
     struct pw_wal_replay_stats replayed;
 

@@ -131,7 +131,7 @@ mem_open(void *ctx, const char *path, enum pw_fs_open how)
     if (rc != 0) {
         return rc;
     }
-    if (how == PW_FS_READ) {
+    if (how == PW_FS_READ || how == PW_FS_REUSE_DIRECT) {
         return f == NULL ? PW_ENOENT : give_fd(m, f);
     }
     if (f != NULL && how != PW_FS_LOCK) {
