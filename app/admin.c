@@ -196,8 +196,9 @@ write_readiness(const struct pw_admin *a, struct pw_text *t)
 
 enum { ROOM_FOR_THE_REST = 4096 }; /* that is told whatever does not fit */
 
-void
-pw_admin_metrics_cold(struct pw_admin *a, struct pw_text *t)
+/* The whole of /metrics: build, process, readiness, then every source in order. */
+static void
+write_metrics(struct pw_admin *a, struct pw_text *t)
 {
     uint32_t left_out = 0;
 
@@ -299,7 +300,7 @@ write_page(struct pw_admin *a, enum page page, struct pw_slice query, struct pw_
     case PAGE_SERVICES:
         return write_services(a, t);
     case PAGE_METRICS:
-        pw_admin_metrics_cold(a, t);
+        write_metrics(a, t);
         return 200;
     case PAGE_CONFIG:
         pw_config_write_yaml(a->config, PW_CONFIG_VIEW_ALL, t);

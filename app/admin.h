@@ -72,7 +72,4 @@ bool pw_admin_owns_path(struct pw_slice path);
 void pw_admin_execute_cold(struct pw_admin *a, const struct pw_query_request *req,
                            struct pw_query_reply *rep);
 
-/* The whole of /metrics: build, process, readiness, then every source in order. */
-void pw_admin_metrics_cold(struct pw_admin *a, struct pw_text *t);
-
 #endif

@@ -18,8 +18,8 @@ static const char module[] = "pw.app.replicas";
 
 /* --- Addresses -------------------------------------------------------------------------------------- */
 
-int
-pw_replicas_addr(const char *text, struct pw_link_addr *addr)
+static int
+parse_addr(const char *text, struct pw_link_addr *addr)
 {
     const char *colon = strrchr(text, ':');
     char host[64];
@@ -219,7 +219,7 @@ take_up(struct pw_replicas_door *p, const struct pw_ring_snapshot *s)
         if (i == s->self) {
             peer[i] = p->app->ingesters == 0 ? PW_OWNER_UNKNOWN : PW_OWNER_SELF;
         } else if (p->door->link != NULL && s->link[i].addr != NULL &&
-                   pw_replicas_addr(s->link[i].addr, &addr) == 0) {
+                   parse_addr(s->link[i].addr, &addr) == 0) {
             peer[i] = number_of(p, s->view->instance[i].id, &addr);
         }
     }

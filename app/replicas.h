@@ -57,7 +57,5 @@ void pw_replicas_metrics(void *app, struct pw_text *t);
  * sends finds in another's heads what is there already. A log that holds another key keeps that. 0, or
  * what reading the file gave: then the key stays a random one. */
 PW_MUST_USE int pw_replicas_hash_key_cold(const char *secret_file, uint64_t *key);
-/* "10.0.0.1:4042", "[::1]:4042" to an address; PW_EINVAL. */
-PW_MUST_USE int pw_replicas_addr(const char *text, struct pw_link_addr *addr);
 
 #endif

@@ -1,16 +1,5 @@
 #include "base/hist.h"
 
-void
-pw_hist_merge(struct pw_hist *into, const struct pw_hist *from)
-{
-    into->count += from->count;
-    into->sum += from->sum;
-    into->max = from->max > into->max ? from->max : into->max;
-    for (size_t i = 0; i < PW_HIST_BUCKETS; i++) {
-        into->bucket[i] += from->bucket[i];
-    }
-}
-
 static uint64_t
 bucket_upper(uint32_t idx)
 {

@@ -42,7 +42,6 @@ pw_hist_record(struct pw_hist *h, uint64_t v)
     h->bucket[pw_hist_index(v)]++;
 }
 
-void pw_hist_merge(struct pw_hist *into, const struct pw_hist *from);
 /* Smallest bucket upper bound that at least `q` (0..1) of the values do not exceed; 0 when empty. */
 uint64_t pw_hist_quantile(const struct pw_hist *h, double q);
 

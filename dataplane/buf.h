@@ -1,7 +1,6 @@
-/* dataplane/buf.h - mbufs as receive buffers: what they cost, and putting small ones together.
+/* dataplane/buf.h - mbufs as receive buffers: putting small ones together.
  *
- * Purpose  count buffers by their size, not their payload, and keep a sender of one-byte segments
- *          from pinning a buffer a byte.
+ * Purpose  keep a sender of one-byte segments from pinning a buffer a byte.
  * Owner    as said at each function.
  * Context  hot.
  * Units    bytes.
@@ -14,19 +13,6 @@
 #include "base/types.h"
 
 #include <rte_mbuf.h>
-
-/* What the chain pins: the sum of its buffers' sizes. This is what struct pw_stream_ops.consumed
- * counts. */
-static inline size_t
-pw_buf_cost(const struct rte_mbuf *m)
-{
-    size_t n = 0;
-
-    for (; m != NULL; m = m->next) { /* bound: nb_segs */
-        n += m->buf_len;
-    }
-    return n;
-}
 
 /* Appends the payload of m (one buffer) to tail (one buffer of ours alone) when it fits. Takes m
  * then, frees it and returns true; else returns false and m stays the caller's. */

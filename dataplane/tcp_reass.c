@@ -25,8 +25,8 @@ enum {
     FRAME_HDR_MAX = 14 + 60 + 60, /* Ethernet, IPv4 or IPv6 with little, TCP */
 };
 
-uint64_t
-pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window)
+static uint64_t
+rx_cost(const struct pw_worker *w, uint64_t window)
 {
     return window * COST_NUM / COST_DEN + SPARE_BUFS * (uint64_t)w->buf_bytes;
 }
@@ -132,7 +132,7 @@ committed(const struct pw_worker *w, const struct pw_tcb *tcb)
     if (held(tcb) == 0 && wnd <= pw_tcp_rx_window_least(w)) {
         return w->buf_bytes;
     }
-    return held(tcb) + pw_tcp_rx_cost(w, wnd);
+    return held(tcb) + rx_cost(w, wnd);
 }
 
 /* Of room, what brings the share to want. */
@@ -181,7 +181,7 @@ pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes)
     /* The edge moves by segments (edge_step) and is rounded down twice, as it is reckoned and in the
      * field: with buffers for no more than the bytes, their end might stay behind a closed window. */
     uint64_t slack = w->tcp.mss + (2U << tcb->rcv_wscale);
-    uint64_t want = bytes == 0 ? 0 : held(tcb) + pw_tcp_rx_cost(w, bytes + slack);
+    uint64_t want = bytes == 0 ? 0 : held(tcb) + rx_cost(w, bytes + slack);
     /* New requests leave an eighth to new connections: a refused request has an answer, a refused
      * connection has none. */
     uint64_t keep = tcb->rx_admitted == 0 ? t->cfg.rx_budget_bytes / 8 : 0;

@@ -7,8 +7,8 @@
 enum { RTT_US_MAX = 120 * 1000 * 1000, BLACK_HOLE_RETRIES = 3 };
 enum { LOSS_PROBES_MAX = 3, PTO_MS_MORE = 3 };
 
-void
-pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
+static void
+rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us)
 {
     const struct pw_tcp_cfg *cfg = &w->tcp.cfg;
     uint32_t r = rtt_us > RTT_US_MAX ? RTT_US_MAX : (uint32_t)rtt_us;
@@ -277,13 +277,13 @@ take_rtt(struct pw_worker *w, struct pw_tcb *tcb, const struct pw_segment *seg)
         uint32_t ticks = now - seg->opt.ts_ecr;
 
         if (pw_seq_leq(seg->opt.ts_ecr, now)) {
-            pw_tcp_rtt_sample(w, tcb, (uint64_t)ticks * 1000);
+            rtt_sample(w, tcb, (uint64_t)ticks * 1000);
         }
         return;
     }
     if (pw_tcb_is(tcb, PW_TCB_RTT_TIMING) && pw_seq_gt(seg->ack, tcb->rtt_seq)) {
         pw_tcb_flag_clear(tcb, PW_TCB_RTT_TIMING);
-        pw_tcp_rtt_sample(w, tcb, (w->now_tick - tcb->rtt_tick) * 1000);
+        rtt_sample(w, tcb, (w->now_tick - tcb->rtt_tick) * 1000);
     }
 }
 

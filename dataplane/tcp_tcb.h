@@ -366,8 +366,6 @@ uint32_t pw_tcp_rx_window(struct pw_worker *w, struct pw_tcb *tcb);
 void pw_tcp_rx_reopen(struct pw_worker *w, struct pw_tcb *tcb);
 /* struct pw_stream_ops.reserve. */
 PW_MUST_USE int pw_tcp_rx_reserve(struct pw_worker *w, struct pw_tcb *tcb, size_t bytes);
-/* Buffers needed behind a window of so many bytes, whatever sizes its segments have. */
-uint64_t pw_tcp_rx_cost(const struct pw_worker *w, uint64_t window);
 
 /* tcp_sack.c: the peer's SACKs (RFC 6675). */
 /* Takes the blocks of an acceptable ACK. True: they say something new. */
@@ -418,7 +416,6 @@ void pw_snd_rewind(struct pw_snd_buf *b);
 void pw_snd_clear(struct pw_pool *chunks, struct pw_snd_buf *b);
 
 /* tcp_recovery.c: RFC 6298, and the losses it finds. */
-void pw_tcp_rtt_sample(struct pw_worker *w, struct pw_tcb *tcb, uint64_t rtt_us);
 /* May a probe go before the RTO? */
 bool pw_tcp_pto_wanted(const struct pw_tcb *tcb);
 /* (Re)starts the retransmission timer: for a probe where that is wanted, else with the current, backed-off RTO. */

@@ -37,12 +37,6 @@ pw_acks_full(const struct pw_acks *a)
     return a->end - a->sent == PW_ACKS_MAX;
 }
 
-static inline bool
-pw_acks_empty(const struct pw_acks *a)
-{
-    return a->end == a->sent;
-}
-
 void pw_acks_put(struct pw_acks *a, uint64_t sequence, const struct pw_lane_done *done);
 /* Every entry up to that sequence has its verdict; how many got a bad one. */
 uint32_t pw_acks_settle(struct pw_acks *a, const struct pw_wal_settled *s);

@@ -235,10 +235,8 @@ pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e)
     return rc;
 }
 
-/* Takes the block of that name out; with (may be NULL) comes in. */
-static int
-exchange(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid,
-         const struct pw_catalog_block *with)
+int
+pw_catalog_replace_block(struct pw_catalog *cat, const struct pw_catalog_block *with)
 {
     int rc = PW_ENOENT;
 
@@ -248,29 +246,17 @@ exchange(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid,
     for (uint32_t i = 0; i < v->blocks_count; i++) {
         const struct pw_block *b = v->block[i]->block;
 
-        if (pw_ulid_cmp(&v->block[i]->ulid, ulid) == 0 &&
-            strcmp(v->block[i]->tenant, tenant) == 0) {
+        if (pw_ulid_cmp(&v->block[i]->ulid, &with->ulid) == 0 &&
+            strcmp(v->block[i]->tenant, with->tenant) == 0) {
             rc = edit_locked(cat, &(struct pw_catalog_edit){.remove_block = &b,
                                                             .remove_blocks = 1,
                                                             .add_block = with,
-                                                            .add_blocks = with != NULL});
+                                                            .add_blocks = 1});
             break;
         }
     }
     pthread_mutex_unlock(&cat->editor);
     return rc;
-}
-
-int
-pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant, const struct pw_ulid *ulid)
-{
-    return exchange(cat, tenant, ulid, NULL);
-}
-
-int
-pw_catalog_replace_block(struct pw_catalog *cat, const struct pw_catalog_block *with)
-{
-    return exchange(cat, with->tenant, &with->ulid, with);
 }
 
 static bool

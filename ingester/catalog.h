@@ -55,9 +55,6 @@ struct pw_catalog_edit {
     uint32_t add_heads, remove_heads, add_blocks, remove_blocks;
 };
 PW_MUST_USE int pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_edit *e);
-/* The same for one block by its name. PW_ENOENT: it is not listed. */
-PW_MUST_USE int pw_catalog_remove_block(struct pw_catalog *cat, const char *tenant,
-                                        const struct pw_ulid *ulid);
 /* One block in another's place, which has its name: where queries read it from changes between two of
  * them. with: as add_block. PW_ENOENT: it is not listed, and `with` is still the caller's. */
 PW_MUST_USE int pw_catalog_replace_block(struct pw_catalog *cat,

@@ -142,8 +142,8 @@ pw_eal_args_build(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *o
     return out->used <= sizeof(out->text) ? 0 : PW_ENOSPC;
 }
 
-uint32_t
-pw_eal_hugepages_free_mb_ctl(void)
+static uint32_t
+hugepages_free_mb(void)
 {
     DIR *d = opendir("/sys/kernel/mm/hugepages");
     struct dirent *e;
@@ -266,7 +266,7 @@ memory_unlock(int fd)
 static int
 choose_memory(const struct pw_eal_cfg *cfg, bool *huge, struct pw_text *why)
 {
-    uint32_t free_mb = pw_eal_hugepages_free_mb_ctl();
+    uint32_t free_mb = hugepages_free_mb();
 
     *huge = cfg->huge != PW_EAL_HUGE_OFF && free_mb >= cfg->memory_mb;
     /* Only root may map hugepages through memfd without a limit; others run without, and nothing is wrong. */

@@ -52,8 +52,6 @@ struct pw_eal_args {
 /* Pure: what EAL would be started with. huge tells whether hugepages are to be used. */
 PW_MUST_USE int pw_eal_args_build(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *out);
 
-/* MiB in free hugepages of all sizes. */
-uint32_t pw_eal_hugepages_free_mb_ctl(void);
 
 PW_MUST_USE int pw_eal_start_ctl(const struct pw_eal_cfg *cfg, struct pw_text *why);
 /* After every lcore returned and every port is closed. */

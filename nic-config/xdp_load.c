@@ -41,12 +41,6 @@ static const char *const verdict_name[] = {
 };
 _Static_assert(PW_ARRAY_LEN(verdict_name) == PW_STEER_VERDICTS, "a name for every verdict");
 
-const char *
-pw_steer_verdict_name(enum pw_steer_verdict v)
-{
-    return verdict_name[v];
-}
-
 static bool
 has_capability(const struct __user_cap_data_struct *data, unsigned cap)
 {

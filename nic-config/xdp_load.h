@@ -59,7 +59,5 @@ void pw_xdp_metrics_ctl(const struct pw_xdp_named *xdp, uint32_t n, struct pw_te
  * gives the claim back. */
 void pw_xdp_close_ctl(struct pw_xdp *x);
 
-/* "ours_tcp" and so on. */
-const char *pw_steer_verdict_name(enum pw_steer_verdict v);
 
 #endif

@@ -84,19 +84,6 @@ pw_labels_del(struct pw_labels *l, struct pw_slice name)
     l->count = n;
 }
 
-void
-pw_labels_del_empty(struct pw_labels *l)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->pair[i].value.len != 0) {
-            l->pair[n++] = l->pair[i];
-        }
-    }
-    l->count = n;
-}
-
 int
 pw_label_pairs_cmp(const struct pw_label_pair *a, uint32_t a_count, const struct pw_label_pair *b,
                    uint32_t b_count)

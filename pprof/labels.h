@@ -33,8 +33,6 @@ struct pw_slice pw_labels_get(const struct pw_labels *l, struct pw_slice name);
 PW_MUST_USE int pw_labels_set(struct pw_labels *l, struct pw_slice name, struct pw_slice value);
 /* Removes every label of that name. */
 void pw_labels_del(struct pw_labels *l, struct pw_slice name);
-/* Removes labels with an empty value. */
-void pw_labels_del_empty(struct pw_labels *l);
 /* Order of two sets, pair by pair, name before value; a prefix comes first (storage.md 0.2). */
 int pw_label_pairs_cmp(const struct pw_label_pair *a, uint32_t a_count,
                        const struct pw_label_pair *b, uint32_t b_count);

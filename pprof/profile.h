@@ -186,10 +186,6 @@ PW_MUST_USE int pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratc
  * is. */
 uint32_t pw_profile_add_string(struct pw_profile *p, struct pw_slice s);
 
-/* Drops the value columns whose keep[] is false (sample-type relabelling, 3.2 step 11); before
- * normalise. A profile left without types has samples without values: normalise drops them. */
-void pw_profile_keep_types(struct pw_profile *p, const bool *keep);
-
 /* The reasons of write-path.md 3.3 in its order; texts and names are in distributor/reason.def. */
 enum pw_profile_reason {
     PW_PROFILE_FINE = 0,

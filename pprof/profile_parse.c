@@ -394,31 +394,3 @@ pw_profile_add_string(struct pw_profile *p, struct pw_slice s)
     p->string_loose_count++;
     return p->string_count++;
 }
-
-void
-pw_profile_keep_types(struct pw_profile *p, const bool *keep)
-{
-    uint32_t n = 0;
-
-    p->values_least = UINT32_MAX;
-    p->values_max = 0;
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        int64_t *v = p->value + p->sample[i].value_first;
-        uint32_t kept = 0;
-
-        for (uint32_t t = 0; t < p->sample[i].value_count && t < p->sample_type_count; t++) {
-            if (keep[t]) {
-                v[kept++] = v[t];
-            }
-        }
-        p->sample[i].value_count = kept;
-        p->values_least = kept < p->values_least ? kept : p->values_least;
-        p->values_max = kept > p->values_max ? kept : p->values_max;
-    }
-    for (uint32_t t = 0; t < p->sample_type_count; t++) {
-        if (keep[t]) {
-            p->sample_type[n++] = p->sample_type[t];
-        }
-    }
-    p->sample_type_count = n;
-}

@@ -92,8 +92,8 @@ json_number(struct pw_json *j, const char *key, int64_t v)
     }
 }
 
-void
-pw_flame_json(const struct pw_flame *f, struct pw_json *j)
+static void
+write_json(const struct pw_flame *f, struct pw_json *j)
 {
     pw_json_object(j);
     json_names(f, j);
@@ -128,8 +128,8 @@ varint_size(uint64_t v)
     return n;
 }
 
-void
-pw_flame_proto(const struct pw_flame *f, struct pw_text *t)
+static void
+write_proto(const struct pw_flame *f, struct pw_text *t)
 {
     for (uint32_t i = 0; i < f->name_count; i++) {
         pw_wire_put_bytes(t, 1, f->name[i]);
@@ -188,12 +188,12 @@ pw_flame_answer(struct pw_call *c, const struct pw_flame *f)
         pw_json_init(&j, &c->out);
         pw_json_object(&j);
         pw_json_key(&j, "flamegraph");
-        pw_flame_json(f, &j);
+        write_json(f, &j);
         pw_json_object_end(&j);
         return;
     }
     pw_text_init(&t, PW_QUERY_REPLY_BYTES_MAX);
-    pw_flame_proto(f, &t);
+    write_proto(f, &t);
     pw_wire_put_bytes(&c->out, 1, pw_slice(t.ptr, t.len));
     c->out.failed |= t.failed;
     pw_text_fini(&t);

@@ -42,10 +42,6 @@ uint32_t pw_flame_name(struct pw_flame *f, const struct pw_names *names, uint32_
 void pw_flame_put(struct pw_flame *f, uint32_t level, const int64_t *tuple);
 /* Offsets from absolute to delta. */
 void pw_flame_delta(struct pw_flame *f);
-
-/* The FlameGraph or FlameGraphDiff object. */
-void pw_flame_json(const struct pw_flame *f, struct pw_json *j);
-void pw_flame_proto(const struct pw_flame *f, struct pw_text *t);
 /* The flamebearer object of render. */
 void pw_flame_bearer(const struct pw_flame *f, struct pw_json *j);
 

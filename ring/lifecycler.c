@@ -428,18 +428,6 @@ pw_lifecycler_unregister(struct pw_lifecycler *l, struct pw_ring_now now)
     return l->cfg.store.cas(l->cfg.store.ctx, l->cfg.key, remove_entry, &e, now.wall_s);
 }
 
-enum pw_instance_state
-pw_lifecycler_state(const struct pw_lifecycler *l)
-{
-    return l->state;
-}
-
-uint32_t
-pw_lifecycler_tokens(const struct pw_lifecycler *l)
-{
-    return l->tokens.count;
-}
-
 uint64_t
 pw_lifecycler_heartbeats(const struct pw_lifecycler *l)
 {

@@ -77,8 +77,6 @@ PW_MUST_USE int pw_lifecycler_leave(struct pw_lifecycler *l, struct pw_ring_now 
 /* Takes the entry out of the ring; nothing is written any more. */
 PW_MUST_USE int pw_lifecycler_unregister(struct pw_lifecycler *l, struct pw_ring_now now);
 
-enum pw_instance_state pw_lifecycler_state(const struct pw_lifecycler *l);
-uint32_t pw_lifecycler_tokens(const struct pw_lifecycler *l);
 uint64_t pw_lifecycler_heartbeats(const struct pw_lifecycler *l);
 
 #endif

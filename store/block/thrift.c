@@ -210,12 +210,6 @@ pw_thrift_read_list(struct pw_bytes *in, const struct pw_thrift_field *f, enum p
     return n;
 }
 
-int64_t
-pw_thrift_read_item_int(struct pw_bytes *in)
-{
-    return pw_unzigzag(pw_bytes_uvarint(in));
-}
-
 struct pw_slice
 pw_thrift_read_item_binary(struct pw_bytes *in)
 {

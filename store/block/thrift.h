@@ -74,7 +74,6 @@ struct pw_slice pw_thrift_read_binary(struct pw_bytes *in, const struct pw_thrif
  * not a list of those. Never more than there are bytes left. */
 uint32_t pw_thrift_read_list(struct pw_bytes *in, const struct pw_thrift_field *f,
                              enum pw_thrift_type item);
-int64_t pw_thrift_read_item_int(struct pw_bytes *in);
 struct pw_slice pw_thrift_read_item_binary(struct pw_bytes *in);
 void pw_thrift_skip(struct pw_bytes *in, const struct pw_thrift_field *f);
 

@@ -38,8 +38,8 @@ static int
 setup(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
-    static char first[] = "pyrowire_test_one";
-    const struct pw_metrics_source source[] = {{write_gauge, first}};
+    static char first[] = "pyrowire_test_one", second[] = "pyrowire_test_two";
+    const struct pw_metrics_source source[] = {{write_gauge, first}, {write_gauge, second}};
 
     assert_non_null(w);
     pw_config_defaults(&w->cfg);
@@ -48,7 +48,7 @@ setup(void **state)
                                                                        .module = modules,
                                                                        .modules_count = 3,
                                                                        .source = source,
-                                                                       .sources_count = 1,
+                                                                       .sources_count = 2,
                                                                        .starting = write_starting,
                                                                        .ctx = w}),
                      0);
@@ -244,11 +244,8 @@ test_metrics__process_and_sources__valid_and_plausible(void **state)
     struct world *w = *state;
     struct pw_query_reply rep;
     struct pw_text err;
-    static char second[] = "pyrowire_test_two";
     time_t now = time(NULL);
 
-    assert_int_equal(
-        pw_admin_add_source_ctl(w->a, &(struct pw_metrics_source){write_gauge, second}), 0);
     rep = get(w, PW_HTTP_METHOD_GET, "/metrics", "");
     assert_int_equal(rep.status, 200);
     assert_string_equal(rep.content_type,

@@ -296,23 +296,6 @@ test_normalize__no_samples_left__none(void **state)
 }
 
 static void
-test_keep_types__columns_go__values_stay_with_their_type(void **state)
-{
-    static const bool second[] = {false, true}, none[] = {false, false};
-    struct fixture *fx = *state;
-
-    build_usual(&fx->wire);
-    assert_int_equal(fixture_parse(fx), 0);
-    pw_profile_keep_types(&fx->p, second);
-    assert_int_equal(pw_profile_normalize(&fx->p), 0);
-    record_is(fx, "main;work 10\n");
-    assert_int_equal(fixture_parse(fx), 0);
-    pw_profile_keep_types(&fx->p, none);
-    assert_int_equal(pw_profile_normalize(&fx->p), 0);
-    assert_int_equal(fx->p.sample_count, 0);
-}
-
-static void
 test_language__first_string_that_matches__decides(void **state)
 {
     static const struct {
@@ -418,7 +401,6 @@ main(void)
         fixture_test(test_normalize__hashes__of_content),
         fixture_test(test_normalize__stack_hash__every_depth_distinct),
         fixture_test(test_normalize__no_samples_left__none),
-        fixture_test(test_keep_types__columns_go__values_stay_with_their_type),
         fixture_test(test_language__first_string_that_matches__decides),
         fixture_test(test_fix_go__shape_groups__removed_and_functions_merge),
         fixture_test(test_add_string__renamed_function__in_the_record),
