@@ -1,5 +1,5 @@
 /* What an S3 server, or somebody in its place, answers: no crash, and keys that a listing hands out are
- * never empty; a listing that is accepted is accepted again with the same keys. */
+ * never empty; a listing that is accepted is accepted again with the same keys; no document has two roots. */
 #include "store/objstore/s3_xml.h"
 
 #include "base/check.h"
@@ -39,6 +39,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PW_INVARIANT(a.keys == b.keys && a.hash == b.hash);
     pw_s3_xml_error(xml, &e);
     PW_INVARIANT(strlen(e.code) < sizeof(e.code) && strlen(e.message) < sizeof(e.message));
+    int done = pw_s3_xml_is(xml, "CompleteMultipartUploadResult");
+    PW_INVARIANT(done == 0 || done == PW_EPROTO);
+    PW_INVARIANT(done != 0 ||
+                 (rc == PW_EPROTO && e.code[0] == 0)); /* a success is no listing and no error */
     rc = pw_s3_xml_text(xml, "UploadId", text, sizeof(text));
     PW_INVARIANT(rc == 0 || rc == PW_EPROTO);
     return 0;
