@@ -63,7 +63,7 @@ create_distributor(struct pw_app *app, struct pw_app_door *door)
         .slots_max = SLOTS_MAX,
         .scratch_bytes = scratch_bytes(app->cfg),
         .slice_us = PW_WORK_SLICE_US,
-        .first_us = PW_WORK_FIRST_US,
+        .busy_us = PW_WORK_BUSY_US,
         .turn_us = PW_WORK_TURN_US,
         .bulk_bytes = BULK_BYTES,
         .replication_factor = app->cfg->ring.replication_factor,

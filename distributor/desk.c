@@ -1,8 +1,8 @@
 /* Which request is worked on when. Every request starts on a free desk, in the callback that brought it, and an
  * ordinary one ends there: its slice is longer than it needs. One that does not is parked, and goes on
- * by a slice a poll while others come and go on other desks. What may wait does so in two rings: requests
- * that come while the turn's time is spent or all desks are taken, and large bodies, of which few are at
- * work at a time. No address may park so many that others find no desk. */
+ * by a slice a poll unless a shorter one waits, which then has another desk. What comes while the turn's time is spent,
+ * or while others are at work or wait, waits in lines by size (waiting.h); of large bodies few are at work at
+ * a time. No address may park so many that others find no desk. */
 #include "base/check.h"
 #include "distributor/internal.h"
 
@@ -13,14 +13,6 @@ clock_now(const struct pw_distributor *d)
 }
 
 /* --- Start and stop --------------------------------------------------------------------------- */
-
-static int
-ring_init(struct pw_waiting_ring *r, uint32_t cap)
-{
-    r->cap = cap;
-    r->entry = calloc(cap, sizeof(*r->entry));
-    return r->entry == NULL ? PW_ENOMEM : 0;
-}
 
 static int
 desk_init(struct pw_distributor *d, struct pw_desk *k)
@@ -50,15 +42,15 @@ int
 pw_desks_init_ctl(struct pw_distributor *d)
 {
     struct pw_desks *all = &d->desks;
-    int rc = ring_init(&all->small, PW_WAITING_SMALL_MAX);
+    int rc = pw_waiting_init_ctl(&all->waiting, tsc_of(d, PW_WAITING_OLD_US));
 
-    rc = rc != 0 ? rc : ring_init(&all->large, PW_WAITING_LARGE_MAX);
     for (uint32_t i = 0; i < PW_DESKS && rc == 0; i++) {
         rc = desk_init(d, &all->desk[i]);
     }
     all->slice_tsc = tsc_of(d, d->cfg.slice_us);
-    all->first_tsc = tsc_of(d, d->cfg.first_us != 0 ? d->cfg.first_us : d->cfg.slice_us);
+    all->busy_tsc = tsc_of(d, d->cfg.busy_us != 0 ? d->cfg.busy_us : d->cfg.slice_us);
     all->turn_tsc = tsc_of(d, d->cfg.turn_us != 0 ? d->cfg.turn_us : d->cfg.slice_us);
+    all->overdue_tsc = all->slice_tsc * PW_WORK_OVERDUE_SLICES;
     return rc;
 }
 
@@ -72,31 +64,7 @@ pw_desks_fini_ctl(struct pw_distributor *d)
         pw_scratch_fini_ctl(&k->scratch);
         pw_inflater_fini_ctl(k->inflater);
     }
-    free(d->desks.small.entry);
-    free(d->desks.large.entry);
-}
-
-/* --- Waiting ---------------------------------------------------------------------------------- */
-
-static bool
-ring_put(struct pw_waiting_ring *r, const struct pw_waiting *w)
-{
-    if (r->count == r->cap) {
-        return false;
-    }
-    r->entry[(r->first + r->count++) & (r->cap - 1)] = *w;
-    r->count_peak = r->count > r->count_peak ? r->count : r->count_peak;
-    return true;
-}
-
-static struct pw_waiting
-ring_take(struct pw_waiting_ring *r)
-{
-    struct pw_waiting w = r->entry[r->first];
-
-    r->first = (r->first + 1) & (r->cap - 1);
-    r->count--;
-    return w;
+    pw_waiting_fini_ctl(&d->desks.waiting);
 }
 
 /* --- At work ------------------------------------------------------------------------------------ */
@@ -190,14 +158,22 @@ clear(struct pw_desk *k)
     all->stuck = false;
 }
 
-/* One slice of work; true when it is done. */
+/* One slice of work; true when it is done. It is short where few wait: then somebody shorter may come, and go before.
+ * Where many wait the core is behind, and another desk's memory is cold. */
 static bool
-work_on(struct pw_desk *k, uint64_t now, uint64_t slice)
+work_on(struct pw_desk *k)
 {
     struct pw_desks *all = &k->d->desks;
+    bool busy = pw_waiting_count(&all->waiting) > PW_WORK_BUSY;
+    uint64_t slice = busy ? all->busy_tsc : all->slice_tsc;
+    uint64_t from = clock_now(k->d);
+    bool done = pw_fiber_run(&k->fiber, all->slice_tsc == 0 ? UINT64_MAX : from + slice);
+    uint64_t took = clock_now(k->d) - from;
 
     all->slices_total++;
-    if (!pw_fiber_run(&k->fiber, all->slice_tsc == 0 ? UINT64_MAX : now + slice)) {
+    all->spent_tsc += took;
+    k->spent_tsc += took;
+    if (!done) {
         return false;
     }
     if (k->parked) {
@@ -213,7 +189,7 @@ park(struct pw_desk *k)
     struct pw_desks *all = &k->d->desks;
 
     k->parked = true;
-    all->parked++;
+    all->parked_tsc = all->parked++ == 0 ? clock_now(k->d) : all->parked_tsc;
     all->parked_total++;
 }
 
@@ -239,11 +215,17 @@ copy_request(struct pw_desk *k, const struct pw_http_request *req)
     return true;
 }
 
+/* What the work on a body takes, roughly: right enough to say which of two is the shorter. */
+static uint64_t
+guess(const struct pw_distributor *d, uint64_t body_bytes)
+{
+    return pw_clock_us_to_tsc(&d->cfg.clock, PW_WORK_US_LEAST + body_bytes / PW_WORK_BYTES_A_US);
+}
+
 /* Begins work on a free desk. True when it is done, false when it was parked. */
 static bool
 begin(struct pw_desk *k, const struct pw_http_request *req, const struct pw_waiting *w, bool large)
 {
-    uint64_t now = clock_now(k->d);
     struct pw_clock *clock = &k->d->cfg.clock;
 
     if (!copy_request(k, req)) {
@@ -256,41 +238,70 @@ begin(struct pw_desk *k, const struct pw_http_request *req, const struct pw_wait
     k->start_tsc = req->now_tsc;
     k->expires_tsc = w->since_tsc + pw_clock_us_to_tsc(clock, (uint64_t)PW_PUSH_TIMEOUT_MS * 1000);
     k->large = large;
+    k->spent_tsc = 0;
+    k->guess_tsc = guess(k->d, req->body_bytes);
     k->busy = true;
     pw_fiber_start(&k->fiber, work_main, k);
-    if (work_on(k, now, k->d->desks.first_tsc)) {
+    if (work_on(k)) {
         return true;
     }
     park(k);
     return false;
 }
 
-/* Whether another request may begin in this turn. What lasts is begun one a turn, because nothing is sent before the
- * turn is over: the answers of two would leave with the second. */
-static bool
-turn_left(const struct pw_desks *all)
+/* --- Who is next -------------------------------------------------------------------------------- */
+
+/* What is left of it. Who took longer than his body said is as far from the end as from the beginning, for all that is
+ * known. */
+static uint64_t
+left(const struct pw_desk *k)
 {
-    return all->slice_tsc == 0 || all->spent_tsc < all->turn_tsc;
+    return k->spent_tsc < k->guess_tsc ? k->guess_tsc - k->spent_tsc : k->spent_tsc;
+}
+
+/* Of those parked the one with the least left, or NULL. */
+static struct pw_desk *
+shortest_parked(struct pw_desks *all)
+{
+    struct pw_desk *best = NULL;
+
+    for (uint32_t i = 0; all->parked != 0 && i < PW_DESKS; i++) {
+        struct pw_desk *k = &all->desk[i];
+
+        if (k->parked && (best == NULL || left(k) < left(best))) {
+            best = k;
+        }
+    }
+    return best;
+}
+
+/* Whether work of that length may begin in this turn: nothing is sent before the turn is over, so what was done in it
+ * waits for what begins. */
+static bool
+fits_turn(const struct pw_desks *all, uint64_t guess_tsc)
+{
+    return all->slice_tsc == 0 || all->spent_tsc == 0 ||
+           all->spent_tsc + guess_tsc <= all->turn_tsc;
 }
 
 void
 pw_desks_request(struct pw_distributor *d, const struct pw_http_request *req)
 {
     struct pw_desks *all = &d->desks;
-    struct pw_waiting w = {
-        .conn = req->conn, .address = pw_peer_network(&req->peer), .since_tsc = req->now_tsc};
+    struct pw_waiting w = {.conn = req->conn,
+                           .address = pw_peer_network(&req->peer),
+                           .since_tsc = req->now_tsc,
+                           .bytes = req->body_bytes};
     bool large = req->body_bytes > PW_LARGE_BODY_BYTES;
-    bool first = all->small.count + all->large.count == 0 || all->stuck;
-    struct pw_desk *k = first && turn_left(all) ? take_desk(d, w.address, large) : NULL;
+    bool first = pw_waiting_count(&all->waiting) == 0 ? all->parked == 0 : all->stuck;
+    bool now = first && fits_turn(all, guess(d, w.bytes));
+    struct pw_desk *k = now ? take_desk(d, w.address, large) : NULL;
 
     if (k != NULL) {
-        uint64_t from = clock_now(d);
-
         if (!begin(k, req, &w, large)) {
             pw_http_hold(d->cfg.http, req->conn);
         }
-        all->spent_tsc += clock_now(d) - from;
-    } else if (ring_put(large ? &all->large : &all->small, &w)) {
+    } else if (pw_waiting_put(&all->waiting, &w)) {
         all->stuck = false;
         pw_http_hold(d->cfg.http, req->conn);
     } else {
@@ -336,30 +347,39 @@ next_parked(struct pw_desks *all)
 }
 
 static void
-go_on(struct pw_distributor *d, uint64_t now_tsc, uint64_t now)
+go_on(struct pw_distributor *d, struct pw_desk *k, uint64_t now_tsc)
 {
-    struct pw_desk *k = next_parked(&d->desks);
-
     if (now_tsc >= k->expires_tsc) {
         expire(k);
     } else {
-        (void)work_on(k, now, d->desks.slice_tsc);
+        (void)work_on(k);
     }
+    d->desks.parked_tsc = clock_now(d);
 }
 
-/* The first of the ring that may have a desk begins. False when there is none. */
-static bool
-begin_waiting(struct pw_distributor *d, struct pw_waiting_ring *r, bool large, uint64_t now_tsc)
+enum begun { BEGUN, NOT_NOW, NO_DESK };
+
+/* The first of a line that may have a desk begins, if it is shorter than what is parked. */
+static enum begun
+begin_of_line(struct pw_distributor *d, uint32_t line, const struct pw_desk *parked,
+              uint64_t now_tsc)
 {
     enum { TRIES = 16 }; /* further back nobody is looked at in this turn */
+    struct pw_desks *all = &d->desks;
+    bool large = line == PW_WAITING_LARGE;
 
-    for (uint32_t i = 0; i < TRIES && r->count > 0; i++) {
-        struct pw_waiting w = ring_take(r);
+    for (uint32_t i = 0; i < TRIES && all->waiting.line[line].count != 0; i++) {
+        uint64_t needs = guess(d, pw_waiting_first(&all->waiting, line)->bytes);
+
+        if (!fits_turn(all, needs) || (parked != NULL && left(parked) <= needs)) {
+            return NOT_NOW;
+        }
+        struct pw_waiting w = pw_waiting_take(&all->waiting, line);
         struct pw_desk *k = take_desk(d, w.address, large);
         struct pw_http_request req;
 
         if (k == NULL) {
-            (void)ring_put(r, &w); /* the place it came from is free */
+            pw_waiting_put_back(&all->waiting, line, &w);
             continue;
         }
         if (pw_http_held(d->cfg.http, w.conn, &req) != 0) {
@@ -369,6 +389,48 @@ begin_waiting(struct pw_distributor *d, struct pw_waiting_ring *r, bool large, u
         if (begin(k, &req, &w, large)) {
             pw_http_release(d->cfg.http, w.conn);
         }
+        return BEGUN;
+    }
+    return NO_DESK;
+}
+
+/* One of those that wait begins. False when none may. */
+static bool
+begin_waiting(struct pw_distributor *d, const struct pw_desk *parked, uint64_t now_tsc)
+{
+    struct pw_waiting_lines *l = &d->desks.waiting;
+    uint32_t skip = 0;
+    bool stuck = true;
+
+    for (uint32_t line; (line = pw_waiting_next(l, now_tsc, skip)) != PW_WAITING_LINES;) {
+        enum begun b = begin_of_line(d, line, parked, now_tsc);
+
+        if (b == BEGUN) {
+            return true;
+        }
+        stuck &= b == NO_DESK;
+        skip |= 1U << line;
+    }
+    d->desks.stuck = stuck;
+    return false;
+}
+
+/* One piece of work, the shortest there is; false when none may be done in this turn. */
+static bool
+work_once(struct pw_distributor *d, uint64_t now_tsc)
+{
+    struct pw_desks *all = &d->desks;
+    struct pw_desk *parked = shortest_parked(all);
+
+    if (parked != NULL && clock_now(d) - all->parked_tsc >= all->overdue_tsc) {
+        go_on(d, next_parked(all), now_tsc);
+        return true;
+    }
+    if (pw_waiting_count(&all->waiting) != 0 && begin_waiting(d, parked, now_tsc)) {
+        return true;
+    }
+    if (parked != NULL && all->spent_tsc == 0) {
+        go_on(d, parked, now_tsc);
         return true;
     }
     return false;
@@ -379,25 +441,14 @@ pw_desks_poll(struct pw_distributor *d, uint64_t now_tsc)
 {
     struct pw_desks *all = &d->desks;
     uint32_t work = 0;
-    bool more = true;
 
-    if (all->parked == 0 && all->small.count + all->large.count == 0) {
+    if (pw_desks_pending(d) == 0) {
         all->spent_tsc = 0;
         return give_back(d, now_tsc);
     }
-    if (all->parked != 0) {
-        go_on(d, now_tsc, clock_now(d));
+    /* Each piece takes of the turn's time, or ends one of the requests, of which there are finitely many. */
+    while (work_once(d, now_tsc)) {
         work++;
-    }
-    /* Each turn of it begins one, of which there are finitely many. */
-    while (more && all->small.count + all->large.count != 0 && turn_left(all)) {
-        uint64_t from = clock_now(d);
-
-        more = begin_waiting(d, &all->small, false, now_tsc) ||
-               begin_waiting(d, &all->large, true, now_tsc);
-        all->stuck = !more;
-        all->spent_tsc += clock_now(d) - from;
-        work += more ? 1 : 0;
     }
     all->spent_tsc = 0;
     return work;
@@ -419,5 +470,5 @@ pw_desks_abandoned(struct pw_distributor *d, uint64_t conn)
 uint32_t
 pw_desks_pending(const struct pw_distributor *d)
 {
-    return d->desks.parked + d->desks.small.count + d->desks.large.count;
+    return d->desks.parked + pw_waiting_count(&d->desks.waiting);
 }

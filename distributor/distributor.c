@@ -367,6 +367,7 @@ static void
 put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
 {
     struct pw_desks sum = {0};
+    uint64_t waiting = 0, waiting_peak = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         const struct pw_desks *one = &d[i]->desks;
@@ -375,10 +376,8 @@ put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
         for (uint32_t k = 0; k < PW_DESKS; k++) {
             sum.scratch_peak += one->desk[k].touched;
         }
-        sum.small.count += one->small.count;
-        sum.small.count_peak += one->small.count_peak;
-        sum.large.count += one->large.count;
-        sum.large.count_peak += one->large.count_peak;
+        waiting += pw_waiting_count(&one->waiting);
+        waiting_peak += one->waiting.small_peak + one->waiting.large_peak;
         sum.parked_total += one->parked_total;
         sum.slices_total += one->slices_total;
         sum.expired_total += one->expired_total;
@@ -387,12 +386,12 @@ put_desks(struct pw_distributor *const *d, uint32_t n, struct pw_text *t)
     pw_metric_u64(t, "pyrowire_distributor_parked", "gauge",
                   "Requests whose work goes on turn by turn.", sum.parked);
     pw_metric_u64(t, "pyrowire_distributor_waiting", "gauge", "Requests that wait for a desk.",
-                  sum.small.count + sum.large.count);
+                  waiting);
     pw_metric_u64(t, "pyrowire_distributor_scratch_kept_bytes", "gauge",
                   "Memory that large work took, kept for the next of its kind for some seconds.",
                   sum.scratch_peak);
     pw_metric_u64(t, "pyrowire_distributor_waiting_peak", "gauge", "The most there have been.",
-                  sum.small.count_peak + sum.large.count_peak);
+                  waiting_peak);
     pw_metric_u64(t, "pyrowire_distributor_parked_total", "counter",
                   "Requests whose work took more than a slice.", sum.parked_total);
     pw_metric_u64(t, "pyrowire_distributor_slices_total", "counter", "Slices of work.",

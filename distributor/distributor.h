@@ -37,8 +37,8 @@ struct pw_distributor_cfg {
     uint32_t slots_max;
     size_t scratch_bytes; /* of each desk: address space, touched as it is used */
     uint32_t slice_us;    /* work is interrupted after it; 0: it runs to its end in one go */
-    uint32_t first_us;    /* the same, of its first slice; 0: slice_us */
-    uint32_t turn_us;     /* no other work begins in a turn in which as much began; 0: slice_us */
+    uint32_t busy_us;     /* the same while many wait; 0: slice_us */
+    uint32_t turn_us;     /* no other begins in a turn in which both would take longer; 0: slice_us */
     uint64_t (*work_clock)(void *arg); /* tests: asked by work instead of the TSC; NULL otherwise */
     void *work_clock_arg;
     size_t bulk_bytes;

@@ -20,6 +20,7 @@
 #include "distributor/metrics.h"
 #include "distributor/rate.h"
 #include "distributor/relabel.h"
+#include "distributor/waiting.h"
 #include "pprof/inflate.h"
 #include "pprof/profile.h"
 
@@ -42,6 +43,8 @@ struct pw_desk {
     struct pw_http_header header[PW_HTTP_HEADERS_MAX];
     uint64_t address;     /* of the peer, see pw_desks_request */
     uint64_t start_tsc;   /* when work on it began */
+    uint64_t spent_tsc;   /* on it, by the clock of work */
+    uint64_t guess_tsc;   /* that it will take, by its body */
     uint64_t expires_tsc; /* when nobody waits for its answer any more */
     struct pw_slot *slot; /* of a request at work that has sent a record; NULL otherwise */
     _Atomic(const struct pw_overrides *) overrides; /* in use here; read by the control thread */
@@ -52,28 +55,17 @@ struct pw_desk {
     bool large;  /* by its body */
 };
 
-/* A request that waits for a desk, held by the HTTP server. */
-struct pw_waiting {
-    uint64_t conn;
-    uint64_t address;
-    uint64_t since_tsc;
-};
-
-struct pw_waiting_ring {
-    struct pw_waiting *entry;
-    uint32_t cap; /* a power of two */
-    uint32_t first, count, count_peak;
-};
-
 struct pw_desks {
     struct pw_desk desk[PW_DESKS];
     uint32_t parked, next; /* of the desks; whose turn it is */
     uint64_t slice_tsc;    /* 0: every work runs to its end */
-    uint64_t first_tsc;    /* of the first slice */
-    uint64_t turn_tsc;     /* no other begins in a turn when spent_tsc has reached it */
-    uint64_t spent_tsc;    /* on requests begun since the last poll */
+    uint64_t busy_tsc;     /* of a slice while many wait */
+    uint64_t turn_tsc;     /* no work begins or goes on in a turn when spent_tsc has reached it */
+    uint64_t spent_tsc;    /* on requests since the last poll */
+    uint64_t parked_tsc;   /* when one that is parked went on last, by the clock of work */
+    uint64_t overdue_tsc;  /* after which one of them goes on whatever waits */
     bool stuck;            /* of those that wait none may have a desk before one is free */
-    struct pw_waiting_ring small, large;
+    struct pw_waiting_lines waiting;
     size_t scratch_peak;
     uint32_t swollen; /* desks with memory to give back */
     uint64_t parked_total, slices_total, expired_total, abandoned_total;

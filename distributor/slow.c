@@ -36,10 +36,12 @@ any_tenant_pressed(const struct pw_distributor *d)
 static bool
 thread_behind(const struct pw_distributor *d, bool large)
 {
-    const struct pw_waiting_ring *r = large ? &d->desks.large : &d->desks.small;
+    const struct pw_waiting_lines *l = &d->desks.waiting;
+    bool many = large ? l->line[PW_WAITING_LARGE].count > PW_WAITING_LARGE_MAX / PRESSED_HALF
+                      : l->small > PW_WAITING_SMALL_MAX / PRESSED_HALF;
     uint32_t slots = pw_fanout_in_flight(&d->fanout);
 
-    if (r->count > r->cap / PRESSED_HALF || slots > d->cfg.slots_max / PRESSED_HALF) {
+    if (many || slots > d->cfg.slots_max / PRESSED_HALF) {
         return true;
     }
     for (uint32_t i = 0; i < d->cfg.ingesters_count && slots > LOOK_AT_LANES_ABOVE; i++) {

@@ -154,7 +154,7 @@ pw_t_up(struct pw_t *t, const struct pw_t_cfg *cfg)
         .overrides = &t->snapshot,
         .http = &server,
         .slice_us = cfg->slice_us,
-        .first_us = cfg->first_us,
+        .busy_us = cfg->busy_us,
         .turn_us = cfg->turn_us,
         .work_clock = work_clock,
         .work_clock_arg = t,

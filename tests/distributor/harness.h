@@ -42,7 +42,7 @@ struct pw_t_cfg {
     size_t bulk_bytes;           /* 0: 4 MiB */
     size_t lane_bytes;           /* 0: PW_T_LANE */
     uint32_t slice_us;           /* of work: 33 looks at pw_t.work_tsc each; 0: no slices */
-    uint32_t first_us;           /* of the first slice; 0: slice_us */
+    uint32_t busy_us;            /* while many wait; 0: slice_us */
     uint32_t turn_us;            /* after which nothing begins; 0: slice_us */
     bool beside; /* another is up: they share the http server, each with connections of its own */
 };

@@ -255,6 +255,7 @@ test_pw_distributor_poll__work_past_its_deadline__504_and_dropped(void **state)
 
     send_body(x, 0, &x->big, 1);
     assert_true(pw_t_holds(0));
+    (void)pw_distributor_poll(x->t.d, x->t.now_tsc); /* the turn that it began in is over */
     x->t.now_tsc += 5000000000;
     pw_t_settle(&x->t);
     assert_int_equal(x->reply[0].count, 1);
@@ -269,24 +270,30 @@ test_pw_distributor_request__one_address__leaves_desks_for_others(void **state)
 {
     struct fixture *x = *state;
     struct pw_text long_work;
+    double most = 0;
 
-    make_push(&long_work, SHAPE_STRINGS, 100 << 10); /* small enough to start at once */
-    for (uint32_t i = 0; i < 20; i++) {
-        (void)pw_distributor_poll(x->t.d, x->t.now_tsc); /* a new turn */
+    for (uint32_t i = 0; i < 20;
+         i++) { /* each is shorter than those before, and so begins before they go on */
+        make_push(&long_work, SHAPE_STRINGS, (100 - 3 * i) << 10);
         send_body(x, i, &long_work, 1);
+        pw_text_fini(&long_work);
+        (void)pw_distributor_poll(x->t.d, x->t.now_tsc);
         assert_true(metric(x, "pyrowire_distributor_parked") <= PW_DESKS_PER_ADDRESS);
+        most = metric(x, "pyrowire_distributor_parked") > most
+                   ? metric(x, "pyrowire_distributor_parked")
+                   : most;
     }
-    assert_true(metric(x, "pyrowire_distributor_parked") == PW_DESKS_PER_ADDRESS);
+    assert_true(most == PW_DESKS_PER_ADDRESS);
     assert_true(metric(x, "pyrowire_distributor_waiting") > 0);
     (void)pw_distributor_poll(x->t.d, x->t.now_tsc);
     send_body(x, 30, &x->small, 2);
+    (void)pw_distributor_poll(x->t.d, x->t.now_tsc);
     assert_false(pw_t_holds(30)); /* done, though 17 came before */
     (void)settle(x);
     for (uint32_t i = 0; i < 20; i++) {
         assert_int_equal(x->reply[i].count, 1);
     }
     assert_level(x);
-    pw_text_fini(&long_work);
 }
 
 static void
@@ -320,7 +327,7 @@ test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order(void *
     struct pw_text ordinary;
 
     pw_t_down(&x->t);
-    pw_t_up(&x->t, &(struct pw_t_cfg){.slice_us = 1, .first_us = 100000, .turn_us = 1});
+    pw_t_up(&x->t, &(struct pw_t_cfg){.slice_us = 100000, .turn_us = 1});
     make_push(&ordinary, SHAPE_STRINGS, 100 << 10);
     send_body(x, 0, &ordinary, 1);
     assert_false(pw_t_holds(0)); /* longer than a slice, within a first one */
@@ -343,6 +350,65 @@ test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order(void *
     }
     assert_level(x);
     pw_text_fini(&ordinary);
+}
+
+/* Bodies of several lengths wait while another is worked on: they begin as they are short, not as they came, and the
+ * one that has waited too long before all. */
+static void
+test_pw_distributor_poll__several_wait__the_short_and_the_old_go_first(void **state)
+{
+    static const uint32_t kib[] = {60, 8, 30,
+                                   2}; /* of connections 1 to 4, in the order they came */
+    static const uint32_t order[] = {4, 2, 3, 1}, old_first[] = {1, 4, 2, 3};
+    struct fixture *x = *state;
+
+    pw_t_down(&x->t);
+    pw_t_up(&x->t, &(struct pw_t_cfg){.slice_us = 100000, .turn_us = 1});
+    for (uint32_t round = 0; round < 2; round++) {
+        send_body(x, 0, &x->small, 1); /* the turn is spent */
+        assert_false(pw_t_holds(0));
+        for (uint32_t i = 0; i < 4; i++) {
+            struct pw_text body;
+
+            make_push(&body, SHAPE_STRINGS, kib[i] << 10);
+            send_body(x, i + 1, &body, 1);
+            assert_true(pw_t_holds(i + 1));
+            pw_text_fini(&body);
+            x->t.now_tsc += round == 1 && i == 0 ? PW_WAITING_OLD_US * 1000 + 1 : 0;
+        }
+        assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 0);
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_true(pw_t_holds(round == 0 ? order[i] : old_first[i]));
+            assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 1);
+            assert_false(pw_t_holds(round == 0 ? order[i] : old_first[i]));
+        }
+        (void)settle(x);
+        assert_level(x);
+    }
+}
+
+/* Work that was begun goes on although shorter work comes in every turn. */
+static void
+test_pw_distributor_poll__short_work_without_end__long_work_is_not_starved(void **state)
+{
+    struct fixture *x = *state;
+    uint32_t turns = 0;
+
+    send_body(x, 0, &x->big, 1);
+    assert_true(pw_t_holds(0));
+    for (; x->reply[0].count == 0; turns++) {
+        assert_true(turns < 100000);
+        if (!pw_t_holds(1)) {
+            send_body(x, 1, &x->small, 2);
+        }
+        if (!pw_t_holds(2)) {
+            send_body(x, 2, &x->small, 3);
+        }
+        pw_t_settle(&x->t);
+    }
+    assert_int_equal(x->reply[0].status, 200);
+    (void)settle(x);
+    assert_level(x);
 }
 
 static void
@@ -419,6 +485,8 @@ main(void)
         T(test_pw_distributor_request__one_address__leaves_desks_for_others),
         T(test_pw_distributor_request__large_bodies__few_at_work_and_a_bounded_queue),
         T(test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order),
+        T(test_pw_distributor_poll__several_wait__the_short_and_the_old_go_first),
+        T(test_pw_distributor_poll__short_work_without_end__long_work_is_not_starved),
         T(test_pw_distributor_poll__memory_of_large_work__kept_for_a_while_then_given_back),
         T(test_pw_distributor_poll__waiting_connection_dies__passed_over),
         T(test_pw_distributor_uses__while_work_is_parked__says_so),
