@@ -43,16 +43,17 @@
 #define PW_LARGE_BODY_BYTES  (128U << 10) /* bodies above, as they came, are large */
 #define PW_WAITING_SMALL_MAX 4096
 #define PW_WAITING_LARGE_MAX 64
-#define PW_WAITING_OLD_US    5000 /* who has waited so long goes before the shorter */
+#define PW_WAITING_OLD_US    800 /* who has waited so long goes before the shorter */
 #define PW_WORK_SLICE_US     200 /* work gives way to the loop after it */
 #define PW_WORK_BUSY_US      500 /* the same while more than PW_WORK_BUSY wait: a switch has its price */
 #define PW_WORK_BUSY         2
-#define PW_WORK_TURN_US      60  /* no other begins in a turn in which both would take longer: answers first */
-#define PW_WORK_OVERDUE_SLICES 5 /* of others; then work that was begun goes on for one */
-#define PW_WORK_US_LEAST     10 /* what work on a body takes, by its size: ... */
-#define PW_WORK_BYTES_A_US   115
-#define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back to the system, ... */
-#define PW_DESK_KEEP_MS      10000      /* ... when nobody needed it for so long */
+#define PW_WORK_TURN_US                                                                            \
+    60 /* no other begins in a turn in which both would take longer: answers first */
+#define PW_WORK_OVERDUE_SLICES 5  /* of others; then work that was begun goes on for one */
+#define PW_WORK_US_LEAST       10 /* what work on a body takes, by its size: ... */
+#define PW_WORK_BYTES_A_US     115
+#define PW_DESK_SCRATCH_KEEP   (8U << 20) /* more than this goes back to the system, ... */
+#define PW_DESK_KEEP_MS        10000      /* ... when nobody needed it for so long */
 
 static_assert(PW_DESKS_PER_ADDRESS < PW_DESKS && PW_DESKS_LARGE < PW_DESKS - PW_DESKS_PER_ADDRESS,
               "one address and large bodies together leave desks free");
