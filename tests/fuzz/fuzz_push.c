@@ -115,11 +115,12 @@ run_json(const uint8_t *body, size_t len)
         json_error_t je;
         json_t *j =
             json_loadb((const char *)copy, len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &je);
-        /* Two things jansson judges that we do not: the size of numbers, and \u escapes of strings
-         * that are skipped. */
+        /* Three things jansson judges that we do not: the size of numbers, \u escapes of strings that
+         * are skipped, and a NUL in the name of a member, for which its keys have no room. */
         bool known = j == NULL &&
                      (strstr(je.text, "overflow") != NULL || strstr(je.text, "Unicode") != NULL ||
-                      strstr(je.text, "invalid escape") != NULL);
+                      strstr(je.text, "invalid escape") != NULL ||
+                      strstr(je.text, "NUL byte in object key") != NULL);
 
         CHECK(j != NULL || known);
         json_decref(j);
