@@ -4,8 +4,8 @@
  * Owner    -
  * Context  any. PW_INVARIANT: cold paths and once per request. PW_DCHECK: per packet, per sample.
  * Errors   input from outside is never checked with these: it returns an error and is counted.
- *          A failed check prints file, line and condition, runs the abort hook (which dumps the
- *          core's trace ring), then aborts.
+ *          A failed check prints file, line and condition, dumps the trace ring that the thread bound
+ *          (base/trace.h), if it has one, then aborts.
  * Limits   -
  */
 #ifndef PW_BASE_CHECK_H

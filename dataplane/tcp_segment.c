@@ -168,6 +168,20 @@ hdr_of(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq, uint8_t flags, uin
     return h;
 }
 
+/* A segment without text; false: there is no buffer for it. */
+static bool
+bare_frame_send(struct pw_worker *w, const struct hdr *h)
+{
+    uint8_t *payload;
+    struct rte_mbuf *m = frame_new(w, h, &payload);
+
+    if (m == NULL) {
+        return false;
+    }
+    frame_send(w, m, h);
+    return true;
+}
+
 /* Where a segment without text stands. After a timeout snd_nxt went back, but the peer may have
  * what came after it; a probe or a FIN may have gone beyond the peer's window, where it takes no
  * ACK. */
@@ -182,13 +196,8 @@ bare_send(struct pw_worker *w, struct pw_tcb *tcb, uint32_t seq)
 {
     uint8_t opt[PW_TCP_OPT_BYTES_MAX];
     struct hdr h = hdr_of(w, tcb, seq, PW_TCP_ACK, opt, PW_TCP_OPT_BYTES_MAX);
-    uint8_t *payload;
-    struct rte_mbuf *m = frame_new(w, &h, &payload);
 
-    if (m != NULL) {
-        w->stat[PW_STAT_TCP_ACKS_OUT]++;
-        frame_send(w, m, &h);
-    }
+    w->stat[PW_STAT_TCP_ACKS_OUT] += bare_frame_send(w, &h);
 }
 
 void
@@ -229,13 +238,8 @@ pw_tcp_rst_send(struct pw_worker *w, struct pw_tcb *tcb)
 {
     uint8_t opt[PW_TCP_OPT_TS_BYTES];
     struct hdr h = hdr_of(w, tcb, bare_seq(tcb), PW_TCP_RST | PW_TCP_ACK, opt, 0);
-    uint8_t *payload;
-    struct rte_mbuf *m = frame_new(w, &h, &payload);
 
-    if (m != NULL) {
-        w->stat[PW_STAT_TCP_RST_OUT]++;
-        frame_send(w, m, &h);
-    }
+    w->stat[PW_STAT_TCP_RST_OUT] += bare_frame_send(w, &h);
 }
 
 void
@@ -253,13 +257,8 @@ pw_tcp_rst_reply(struct pw_worker *w, const struct pw_segment *seg)
         .flags = has_ack ? PW_TCP_RST : PW_TCP_RST | PW_TCP_ACK,
         .mac = seg->src_mac,
     };
-    uint8_t *payload;
-    struct rte_mbuf *m = frame_new(w, &h, &payload);
 
-    if (m != NULL) {
-        w->stat[PW_STAT_TCP_RST_OUT]++;
-        frame_send(w, m, &h);
-    }
+    w->stat[PW_STAT_TCP_RST_OUT] += bare_frame_send(w, &h);
 }
 
 void
@@ -278,16 +277,11 @@ pw_tcp_syn_ack_send(struct pw_worker *w, struct pw_tcb *tcb)
     };
     struct hdr h = hdr_of(w, tcb, tcb->iss, PW_TCP_SYN | PW_TCP_ACK, ts, 0);
     uint32_t wnd = pw_tcb_rcv_wnd(tcb);
-    uint8_t *payload;
 
     h.wnd = wnd > UINT16_MAX ? UINT16_MAX : wnd; /* RFC 7323 2.2: never scaled in a SYN */
     h.opt = opt;
     h.opt_len = pw_tcp_options_put_syn(opt, &o);
-    struct rte_mbuf *m = frame_new(w, &h, &payload);
-
-    if (m != NULL) {
-        frame_send(w, m, &h);
-    }
+    (void)bare_frame_send(w, &h); /* a timeout sends it again */
 }
 
 void
@@ -307,12 +301,8 @@ pw_tcp_cookie_send(struct pw_worker *w, const struct pw_segment *seg, uint32_t i
         .opt = opt,
         .opt_len = pw_tcp_options_put_syn(opt, o),
     };
-    uint8_t *payload;
-    struct rte_mbuf *m = frame_new(w, &h, &payload);
 
-    if (m != NULL) {
-        frame_send(w, m, &h);
-    }
+    (void)bare_frame_send(w, &h); /* the peer sends its SYN again */
 }
 
 bool

@@ -44,12 +44,7 @@ join_three(const char *address)
     member_wait_joined(b);
     assert_true(member_has_instance(b, "from-a")); /* who registers now knows the ring */
     c = start_at(address, "c", member_port(b));
-    member_wait_count(a, PW_ML_STATE_ALIVE, 3);
-    member_wait_count(b, PW_ML_STATE_ALIVE, 3);
-    member_wait_count(c, PW_ML_STATE_ALIVE, 3);
-    member_add_instance(c, "from-c");
-    member_wait_instance(a, "from-c");
-    member_wait_instance(b, "from-c");
+    member_check_three(a, b, c);
     member_end(c);
     member_end(b);
     member_end(a);
@@ -64,17 +59,7 @@ test_join__three__one_cluster_and_one_store(void **state)
 static void
 test_join__three_over_ip6__one_cluster_and_one_store(void **state)
 {
-    const struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool has_ip6 = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (!has_ip6) {
-        print_message("this host has no ::1\n");
-        skip();
-    }
+    member_need_ip6();
     join_three("::1");
 }
 

@@ -139,12 +139,7 @@ wait_failed(const struct member *m, enum pw_conduit_fault fault, uint64_t n)
 static void
 check_cluster(struct member *a, struct member *b, struct member *c)
 {
-    member_wait_count(a, PW_ML_STATE_ALIVE, 3);
-    member_wait_count(b, PW_ML_STATE_ALIVE, 3);
-    member_wait_count(c, PW_ML_STATE_ALIVE, 3);
-    member_add_instance(c, "from-c");
-    member_wait_instance(a, "from-c");
-    member_wait_instance(b, "from-c");
+    member_check_three(a, b, c);
     assert_true(a->app.gossip->handshakes > 0);
     for (enum pw_conduit_fault f = 0; f < PW_CONDUIT_FAULT_COUNT; f++) {
         assert_int_equal(failed(a, f) + failed(b, f) + failed(c, f), 0);
@@ -176,17 +171,7 @@ test_join__three_that_trust_each_other__one_cluster(void **state)
 static void
 test_join__three_over_ip6__one_cluster(void **state)
 {
-    const struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool has_ip6 = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (!has_ip6) {
-        print_message("this host has no ::1\n");
-        skip();
-    }
+    member_need_ip6();
     join_three("::1");
 }
 

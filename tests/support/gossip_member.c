@@ -171,6 +171,33 @@ member_wait_instance(struct member *m, const char *id)
     member_wait(has, &(struct wanted){.m = m, .id = id});
 }
 
+void
+member_check_three(struct member *a, struct member *b, struct member *c)
+{
+    member_wait_count(a, PW_ML_STATE_ALIVE, 3);
+    member_wait_count(b, PW_ML_STATE_ALIVE, 3);
+    member_wait_count(c, PW_ML_STATE_ALIVE, 3);
+    member_add_instance(c, "from-c");
+    member_wait_instance(a, "from-c");
+    member_wait_instance(b, "from-c");
+}
+
+void
+member_need_ip6(void)
+{
+    const struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has_ip6 = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!has_ip6) {
+        print_message("this host has no ::1\n");
+        skip();
+    }
+}
+
 int
 member_connect(uint16_t port)
 {

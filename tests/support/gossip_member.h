@@ -29,6 +29,11 @@ void member_wait_count(struct member *m, enum pw_ml_state state, uint32_t n);
 void member_wait_joined(struct member *m);
 void member_wait_instance(struct member *m, const char *id);
 
+/* Three that were told of one another become one cluster and one store. */
+void member_check_three(struct member *a, struct member *b, struct member *c);
+/* Skips the test where the host has no ::1. */
+void member_need_ip6(void);
+
 /* A blocking socket connected to 127.0.0.1. */
 int member_connect(uint16_t port);
 
