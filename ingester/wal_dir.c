@@ -35,37 +35,21 @@ pw_wal_path(const struct pw_wal_dir *d, const char *name, char out[PW_FS_PATH_MA
 void
 pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX])
 {
-    snprintf(out, PW_WAL_NAME_MAX, "%08x-%02u-%08u.wal", n->generation, n->core, n->index);
-}
-
-void
-pw_wal_name_kept(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX])
-{
-    snprintf(out, PW_WAL_NAME_MAX, "%08x-%02u-%08u.old", n->generation, n->core, n->index);
+    snprintf(out, PW_WAL_NAME_MAX, "%08x-%02u-%08u.%s", n->generation, n->core, n->index,
+             n->kept ? "old" : "wal");
 }
 
 static bool
 name_read(const char *text, struct pw_wal_name *n)
 {
     char again[PW_WAL_NAME_MAX];
+    char suffix[4];
 
-    if (sscanf(text, "%8x-%2u-%8u.wal", &n->generation, &n->core, &n->index) != 3) {
+    if (sscanf(text, "%8x-%2u-%8u.%3s", &n->generation, &n->core, &n->index, suffix) != 4) {
         return false;
     }
+    n->kept = strcmp(suffix, "old") == 0;
     pw_wal_name_write(n, again);
-    return strcmp(text, again) == 0;
-}
-
-static bool
-is_kept(const char *text)
-{
-    struct pw_wal_name n;
-    char again[PW_WAL_NAME_MAX];
-
-    if (sscanf(text, "%8x-%2u-%8u.old", &n.generation, &n.core, &n.index) != 3) {
-        return false;
-    }
-    pw_wal_name_kept(&n, again);
     return strcmp(text, again) == 0;
 }
 
@@ -83,13 +67,14 @@ take_name(void *arg, const char *text)
     struct listing *l = arg;
     struct pw_wal_name n;
 
-    if (l->rc == 0 && is_kept(text)) {
+    if (l->rc != 0 || !name_read(text, &n)) {
+        return;
+    }
+    if (n.kept) {
         char path[PW_FS_PATH_MAX];
 
         pw_wal_path(l->d, text, path);
         (void)l->d->cfg.fs->unlink(l->d->cfg.fs->ctx, path); /* else the next process does */
-    }
-    if (l->rc != 0 || !name_read(text, &n)) {
         return;
     }
     if (l->d->old_count == l->cap) {

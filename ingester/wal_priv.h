@@ -50,6 +50,7 @@ struct pw_wal_name { /* of a segment's file */
     uint32_t generation;
     uint32_t core;
     uint32_t index;
+    bool kept; /* let go, to be written over */
 };
 
 struct pw_wal_closed { /* a segment of this generation that is not written any more */
@@ -163,8 +164,6 @@ void pw_wal_path(const struct pw_wal_dir *d, const char *name, char out[PW_FS_PA
 PW_MUST_USE int pw_wal_dir_header(const struct pw_wal_dir *d, const struct pw_wal_name *n,
                                   struct pw_wal_segment *seg);
 void pw_wal_name_write(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
-/* While it is kept to be written over. */
-void pw_wal_name_kept(const struct pw_wal_name *n, char out[PW_WAL_NAME_MAX]);
 /* Unlinks the segments of earlier generations when no head holds what was in them. */
 void pw_wal_dir_housekeep(struct pw_wal_dir *d);
 

@@ -16,22 +16,13 @@ static const char module[] = "pw.ingester.wal";
 enum { KEEP_ROOM = 64 }; /* segments are kept where so many more would fit on the disk */
 
 static void
-name_of(const struct pw_wal *w, uint32_t index, char path[PW_FS_PATH_MAX])
+path_of(const struct pw_wal *w, uint32_t index, bool kept, char path[PW_FS_PATH_MAX])
 {
-    struct pw_wal_name n = {.generation = w->dir->generation, .core = w->core, .index = index};
+    struct pw_wal_name n = {
+        .generation = w->dir->generation, .core = w->core, .index = index, .kept = kept};
     char name[PW_WAL_NAME_MAX];
 
     pw_wal_name_write(&n, name);
-    pw_wal_path(w->dir, name, path);
-}
-
-static void
-kept_name_of(const struct pw_wal *w, uint32_t index, char path[PW_FS_PATH_MAX])
-{
-    struct pw_wal_name n = {.generation = w->dir->generation, .core = w->core, .index = index};
-    char name[PW_WAL_NAME_MAX];
-
-    pw_wal_name_kept(&n, name);
     pw_wal_path(w->dir, name, path);
 }
 
@@ -59,7 +50,7 @@ make_new(struct pw_wal *w, uint64_t bytes, struct pw_wal_open *out)
     int fd;
     int rc;
 
-    name_of(w, index, path);
+    path_of(w, index, false, path);
     fd = fs->open(fs->ctx, path, PW_FS_CREATE_DIRECT);
     if (fd < 0) {
         return fd;
@@ -105,8 +96,8 @@ make_of_kept(struct pw_wal *w, struct pw_wal_open *out)
         return PW_ENOENT;
     }
     index = w->next_index++;
-    kept_name_of(w, c->index, from);
-    name_of(w, index, to);
+    path_of(w, c->index, true, from);
+    path_of(w, index, false, to);
     rc = fs->rename(fs->ctx, from, to);
     if (rc == 0) {
         fd = fs->open(fs->ctx, to, PW_FS_REUSE_DIRECT);
@@ -149,7 +140,7 @@ drop_kept(struct pw_wal *w)
     if (c == NULL) {
         return false;
     }
-    kept_name_of(w, c->index, path);
+    path_of(w, c->index, true, path);
     (void)fs->unlink(fs->ctx, path); /* else the next process does */
     one_less(w, c->bytes);
     free(c);
@@ -163,7 +154,7 @@ drop_spare(struct pw_wal *w)
     const struct pw_fs *fs = w->dir->cfg.fs;
     char path[PW_FS_PATH_MAX];
 
-    name_of(w, w->spare.index, path);
+    path_of(w, w->spare.index, false, path);
     fs->close(fs->ctx, w->spare.fd);
     (void)fs->unlink(fs->ctx, path); /* never begun: replay passes it by */
     one_less(w, w->spare.bytes);
@@ -186,7 +177,7 @@ pw_wal_segment_trim(struct pw_wal *w)
         (void)fs->truncate(fs->ctx, w->segment.fd, w->at); /* else it is read as zeros */
         fs->close(fs->ctx, w->segment.fd);
     } else if (w->segment.fd >= 0) {
-        name_of(w, w->segment.index, path);
+        path_of(w, w->segment.index, false, path);
         fs->close(fs->ctx, w->segment.fd);
         (void)fs->unlink(fs->ctx, path);
     }
@@ -291,8 +282,8 @@ keep(struct pw_wal *w, struct pw_wal_closed *c)
     if (enough) {
         return false;
     }
-    name_of(w, c->index, from);
-    kept_name_of(w, c->index, to);
+    path_of(w, c->index, false, from);
+    path_of(w, c->index, true, to);
     if (fs->rename(fs->ctx, from, to) != 0) {
         return false;
     }
@@ -310,7 +301,7 @@ let_go(struct pw_wal *w, struct pw_wal_closed *c)
     const struct pw_fs *fs = w->dir->cfg.fs;
     char path[PW_FS_PATH_MAX];
 
-    name_of(w, c->index, path);
+    path_of(w, c->index, false, path);
     int rc = fs->unlink(fs->ctx, path);
 
     if (rc != 0) {
