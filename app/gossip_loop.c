@@ -148,8 +148,7 @@ watch_socket(struct pw_gossip *g, struct gossip_socket *s, int op)
 static bool
 open_conduit(struct pw_gossip *g, struct gossip_socket *s, int fd)
 {
-    char address[INET6_ADDRSTRLEN] = "";
-    uint8_t four[4];
+    char address[PW_ML_IP_TEXT];
 
     pw_conduit_open(&s->conduit, fd);
     if (g->tls == NULL) {
@@ -158,11 +157,7 @@ open_conduit(struct pw_gossip *g, struct gossip_socket *s, int fd)
     if (s->kind == GOSSIP_ACCEPTED) {
         return pw_conduit_secure(&s->conduit, pw_tls_accept(g->tls));
     }
-    if (pw_ml_addr_is_ip4(&s->peer, four)) {
-        inet_ntop(AF_INET, four, address, sizeof(address));
-    } else {
-        inet_ntop(AF_INET6, s->peer.ip, address, sizeof(address));
-    }
+    pw_ml_addr_ip_text(&s->peer, address);
     return pw_conduit_secure(&s->conduit, pw_tls_dial(g->tls, address));
 }
 

@@ -579,18 +579,22 @@ pw_ml_addr_read(const char *ip, uint16_t port, struct pw_ml_addr *a)
 }
 
 void
+pw_ml_addr_ip_text(const struct pw_ml_addr *a, char text[PW_ML_IP_TEXT])
+{
+    uint8_t four[4];
+    bool ip4 = pw_ml_addr_is_ip4(a, four);
+
+    text[0] = 0;
+    if (ip4 || a->ip_len == 16) {
+        inet_ntop(ip4 ? AF_INET : AF_INET6, ip4 ? four : a->ip, text, PW_ML_IP_TEXT);
+    }
+}
+
+void
 pw_ml_addr_text(const struct pw_ml_addr *a, char text[PW_ML_ADDR_TEXT])
 {
-    char ip[INET6_ADDRSTRLEN] = "";
-    uint8_t four[4];
+    char ip[PW_ML_IP_TEXT];
 
-    if (pw_ml_addr_is_ip4(a, four)) {
-        inet_ntop(AF_INET, four, ip, sizeof(ip));
-        snprintf(text, PW_ML_ADDR_TEXT, "%s:%u", ip, a->port);
-    } else if (a->ip_len == 16) {
-        inet_ntop(AF_INET6, a->ip, ip, sizeof(ip));
-        snprintf(text, PW_ML_ADDR_TEXT, "[%s]:%u", ip, a->port);
-    } else {
-        snprintf(text, PW_ML_ADDR_TEXT, ":%u", a->port);
-    }
+    pw_ml_addr_ip_text(a, ip);
+    snprintf(text, PW_ML_ADDR_TEXT, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, a->port);
 }

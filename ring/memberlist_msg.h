@@ -77,6 +77,9 @@ struct pw_ml_addr pw_ml_addr_ip4(const uint8_t ip[4], uint16_t port);
 PW_MUST_USE int pw_ml_addr_read(const char *ip, uint16_t port, struct pw_ml_addr *a);
 /* True and the four bytes when it is an IPv4 address in either form. */
 bool pw_ml_addr_is_ip4(const struct pw_ml_addr *a, uint8_t ip[4]);
+/* "127.0.0.1", "::1"; "" for none. */
+enum { PW_ML_IP_TEXT = 46 };
+void pw_ml_addr_ip_text(const struct pw_ml_addr *a, char text[PW_ML_IP_TEXT]);
 /* "127.0.0.1:7946", "[::1]:7946". */
 enum { PW_ML_ADDR_TEXT = 56 };
 void pw_ml_addr_text(const struct pw_ml_addr *a, char text[PW_ML_ADDR_TEXT]);
