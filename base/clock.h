@@ -5,10 +5,13 @@
  * Context  any. Pure state machines never call pw_rdtsc: now is handed in.
  * Units    tsc ticks, us, ns; wall time in ns since the epoch.
  * Errors   -
- * Limits   conversions are exact to a tick for spans below 2^32 seconds.
+ * Limits   conversions are exact to a tick for spans below 2^32 seconds and a TSC below 2^34 Hz. They are on every
+ *          push's way, so they divide by constants or 64 bits: a division of 128 bits is a call of some 100 cycles.
  */
 #ifndef PW_BASE_CLOCK_H
 #define PW_BASE_CLOCK_H
+
+#include "base/check.h"
 
 #include <stdint.h>
 #include <time.h>
@@ -30,13 +33,18 @@ pw_rdtsc(void)
 static inline uint64_t
 pw_clock_us_to_tsc(const struct pw_clock *c, uint64_t us)
 {
+    if (PW_LIKELY(us < 1U << 30 && c->tsc_hz < 1ULL << 34)) {
+        return us * c->tsc_hz / 1000000U;
+    }
     return (uint64_t)((unsigned __int128)us * c->tsc_hz / 1000000U);
 }
 
 static inline uint64_t
 pw_clock_tsc_to_ns(const struct pw_clock *c, uint64_t tsc)
 {
-    return (uint64_t)((unsigned __int128)tsc * 1000000000U / c->tsc_hz);
+    uint64_t rest = tsc % c->tsc_hz; /* below 2^34, so that the product fits */
+
+    return tsc / c->tsc_hz * 1000000000U + rest * 1000000000U / c->tsc_hz;
 }
 
 /* Wall time in ns since the epoch (vDSO, no system call). */
