@@ -4,6 +4,7 @@
 #include "app/link.h"
 #include "app/parts.h"
 #include "app/storage.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <poll.h>
@@ -22,15 +23,6 @@ enum {
     DRAIN_STEP_NS = 1000000,
     START_SLEEP_MS = 20,
 };
-
-static int64_t
-mono_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void
 nap(long ns)
@@ -55,14 +47,14 @@ static bool
 loops_moved_on(struct pw_app *app)
 {
     uint64_t from[PW_PLAN_LCORES_MAX];
-    int64_t until = mono_ms() + QUIESCE_WAIT_MS;
+    int64_t until = pw_mono_ms() + QUIESCE_WAIT_MS;
 
     for (uint32_t i = 0; i < app->loops; i++) {
         from[i] = __atomic_load_n(&app->loop[i]->turns, __ATOMIC_ACQUIRE);
     }
     for (uint32_t i = 0; i < app->loops; i++) {
         while (__atomic_load_n(&app->loop[i]->turns, __ATOMIC_ACQUIRE) - from[i] < QUIESCE_TURNS) {
-            if (mono_ms() > until) {
+            if (pw_mono_ms() > until) {
                 return false;
             }
             pw_control_wake_loops(app);
@@ -76,11 +68,11 @@ loops_moved_on(struct pw_app *app)
 static bool
 nobody_reads(struct pw_app *app, const struct pw_overrides *old)
 {
-    int64_t until = mono_ms() + QUIESCE_WAIT_MS;
+    int64_t until = pw_mono_ms() + QUIESCE_WAIT_MS;
 
     for (uint32_t d = 0; d < app->doors; d++) {
         while (pw_distributor_uses(app->door[d].distributor, old)) {
-            if (mono_ms() > until) {
+            if (pw_mono_ms() > until) {
                 return false;
             }
             (void)pw_distributor_poll(pw_app_control_door(app)->distributor, pw_rdtsc());
@@ -237,8 +229,8 @@ drain(struct pw_app *app)
     pw_admin_set_all_ctl(app->admin, PW_ADMIN_STOPPING);
     pw_app_ring_leave_ctl(app->ring);
     pw_log(PW_LOG_INFO, module, "msg=\"stopping: draining connections\" open=%u", in_flight(app));
-    until = mono_ms() + app->cfg->shutdown_delay_ms;
-    while (mono_ms() < until) {
+    until = pw_mono_ms() + app->cfg->shutdown_delay_ms;
+    while (pw_mono_ms() < until) {
         control_turn(app);
         nap(DRAIN_STEP_NS);
     }
@@ -250,9 +242,9 @@ drain(struct pw_app *app)
         pw_http_server_drain(app->door[d].http);
     }
     pw_control_wake_loops(app);
-    until = mono_ms() + app->cfg->graceful_shutdown_timeout_ms;
+    until = pw_mono_ms() + app->cfg->graceful_shutdown_timeout_ms;
     while (in_flight(app) > 0) {
-        if (mono_ms() > until) {
+        if (pw_mono_ms() > until) {
             pw_log(PW_LOG_WARN, module, "msg=\"drain timed out, connections are cut\" open=%u",
                    in_flight(app));
             return PW_ETIMEDOUT;
@@ -311,9 +303,9 @@ write_heads(struct pw_app *app)
 static void
 leave_ring(struct pw_app *app)
 {
-    int64_t until = mono_ms() + app->cfg->ring.final_sleep_ms;
+    int64_t until = pw_mono_ms() + app->cfg->ring.final_sleep_ms;
 
-    while (mono_ms() < until) {
+    while (pw_mono_ms() < until) {
         pw_app_ring_poll_ctl(app->ring);
         nap(DRAIN_STEP_NS);
     }
@@ -361,7 +353,7 @@ pw_control_run(struct pw_app *app)
         if (control_turn(app) == 0) {
             control_sleep(&c);
         }
-        fresh = pw_runtime_config_poll_cold(app->runtime, mono_ms());
+        fresh = pw_runtime_config_poll_cold(app->runtime, pw_mono_ms());
         if (fresh != NULL) {
             swap_overrides(app, fresh);
         }

@@ -127,7 +127,7 @@ append(void *ctx, const struct pw_wal_mark *at, const struct pw_record *rec)
 
     for (;;) { /* until there is room: blocks are being written */
         struct pw_head *head = pw_head_set_turn(set);
-        int rc = pw_head_append(head, rec, pw_wall_ns(), 0, &info);
+        int rc = pw_head_append(head, rec, pw_now_read(), 0, &info);
 
         if (rc == 0) {
             r->at[at->core] = *at;

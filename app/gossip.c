@@ -19,19 +19,10 @@ static const char module[] = "pw.app.gossip";
 
 enum { LISTEN_BACKLOG = 128 };
 
-int64_t
-gossip_mono_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 struct pw_ml_now
 gossip_now(void)
 {
-    return (struct pw_ml_now){.mono_ms = gossip_mono_ms(), .wall_s = pw_wall_ns() / 1000000000};
+    return (struct pw_ml_now){.mono_ms = pw_mono_ms(), .wall_s = pw_wall_ns() / 1000000000};
 }
 
 /* --- The store ---------------------------------------------------------------------------------- */

@@ -237,7 +237,7 @@ gossip_on_send(void *ctx, const struct pw_ml_addr *to, struct pw_slice bytes)
     memcpy(s->bytes, bytes.ptr, bytes.len);
     s->len = bytes.len;
     s->peer = *to;
-    s->deadline_ms = gossip_mono_ms() + g->cfg->acquire_writer_timeout_ms;
+    s->deadline_ms = pw_mono_ms() + g->cfg->acquire_writer_timeout_ms;
 }
 
 int
@@ -251,7 +251,7 @@ gossip_on_dial(void *ctx, const struct pw_ml_addr *to, struct pw_ml_conn *conn)
     }
     s->conn = conn;
     s->peer = *to;
-    s->deadline_ms = gossip_mono_ms() + g->cfg->stream_timeout_ms;
+    s->deadline_ms = pw_mono_ms() + g->cfg->stream_timeout_ms;
     return 0;
 }
 
@@ -279,7 +279,7 @@ begin_connections(struct pw_gossip *g)
 
         if (s->kind == GOSSIP_WAITING && has_turn(g, s)) {
             s->kind = GOSSIP_PACKET;
-            s->deadline_ms = gossip_mono_ms() + g->cfg->packet_dial_timeout_ms;
+            s->deadline_ms = pw_mono_ms() + g->cfg->packet_dial_timeout_ms;
             dial = true;
         }
         if (dial && !connect_to(g, s)) {
@@ -319,7 +319,7 @@ take_connection(struct pw_gossip *g, int fd, const union gossip_sockaddr *from)
     }
     s->peer = gossip_addr_of(from);
     trace(g, s, "accepted");
-    s->deadline_ms = gossip_mono_ms() + longest_ms(g->cfg);
+    s->deadline_ms = pw_mono_ms() + longest_ms(g->cfg);
     if (!open_conduit(g, s, fd) || !watch_socket(g, s, EPOLL_CTL_ADD)) {
         drop_socket(g, s); /* fd with it */
     }
@@ -376,7 +376,7 @@ establish(struct pw_gossip *g, struct gossip_socket *s)
     if (!was_established) {
         g->handshakes += s->conduit.ssl != NULL;
         if (s->kind == GOSSIP_PACKET) {
-            s->deadline_ms = gossip_mono_ms() + g->cfg->packet_write_timeout_ms;
+            s->deadline_ms = pw_mono_ms() + g->cfg->packet_write_timeout_ms;
         }
     }
     return 0;
@@ -521,7 +521,7 @@ turn(struct pw_gossip *g, int64_t ms_max)
     sockets = expire(g, now.mono_ms);
     next = join < next ? join : next;
     next = sockets < next ? sockets : next;
-    next -= gossip_mono_ms();
+    next -= pw_mono_ms();
     wait_events(g, next < ms_max ? next : ms_max);
 }
 
@@ -549,9 +549,9 @@ idle(struct pw_gossip *g)
 static void
 run_until_idle(struct pw_gossip *g, int64_t ms)
 {
-    int64_t until = ms == 0 ? INT64_MAX : gossip_mono_ms() + ms;
+    int64_t until = ms == 0 ? INT64_MAX : pw_mono_ms() + ms;
 
-    while (!is_set(&g->ending) && !idle(g) && gossip_mono_ms() < until) {
+    while (!is_set(&g->ending) && !idle(g) && pw_mono_ms() < until) {
         turn(g, STOP_STEP_MS);
     }
 }

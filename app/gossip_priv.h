@@ -103,7 +103,6 @@ union gossip_sockaddr {
 socklen_t gossip_sockaddr(const struct pw_ml_addr *a, union gossip_sockaddr *sa);
 /* Of AF_INET or AF_INET6. */
 struct pw_ml_addr gossip_addr_of(const union gossip_sockaddr *sa);
-int64_t gossip_mono_ms(void);
 struct pw_ml_now gossip_now(void);
 
 /* gossip_loop.c */

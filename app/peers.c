@@ -247,15 +247,6 @@ count(const struct transfer *t, uint32_t n, uint32_t *good, uint32_t *open)
     }
 }
 
-static int64_t
-now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void
 collect(CURLM *multi)
 {
@@ -276,7 +267,7 @@ collect(CURLM *multi)
 static void
 drive(CURLM *multi, const struct transfer *t, uint32_t n, uint32_t max_errors)
 {
-    int64_t end = now_ms() + PW_PEER_TIMEOUT_MS, enough_ms = INT64_MAX;
+    int64_t end = pw_mono_ms() + PW_PEER_TIMEOUT_MS, enough_ms = INT64_MAX;
 
     for (;;) {
         uint32_t good, open;
@@ -288,7 +279,7 @@ drive(CURLM *multi, const struct transfer *t, uint32_t n, uint32_t max_errors)
         }
         collect(multi);
         count(t, n, &good, &open);
-        now = now_ms();
+        now = pw_mono_ms();
         if (enough_ms == INT64_MAX && good + max_errors >= n) {
             enough_ms = now + PW_PEER_GRACE_MS;
         }

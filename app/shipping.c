@@ -75,15 +75,6 @@ struct turn {
     int64_t due_ms[TASKS]; /* of CLOCK_MONOTONIC */
 };
 
-static int64_t
-steady_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Waits until one of them is due. False when it is time to end. */
 static bool
 wait_turn(struct pw_shipping *s, struct turn *t)
@@ -112,17 +103,17 @@ wait_turn(struct pw_shipping *s, struct turn *t)
 static void
 take_turn(struct pw_shipping *s, struct turn *t)
 {
-    if (steady_ms() >= t->due_ms[TASK_SHIP]) {
+    if (pw_mono_ms() >= t->due_ms[TASK_SHIP]) {
         ship(s);
-        t->due_ms[TASK_SHIP] = steady_ms() + PW_SHIPPING_PERIOD_MS;
+        t->due_ms[TASK_SHIP] = pw_mono_ms() + PW_SHIPPING_PERIOD_MS;
     }
-    if (steady_ms() >= t->due_ms[TASK_RETAIN]) {
+    if (pw_mono_ms() >= t->due_ms[TASK_RETAIN]) {
         retain(s);
-        t->due_ms[TASK_RETAIN] = steady_ms() + s->cfg.retention_period_ms;
+        t->due_ms[TASK_RETAIN] = pw_mono_ms() + s->cfg.retention_period_ms;
     }
-    if (steady_ms() >= t->due_ms[TASK_LOOK]) {
+    if (pw_mono_ms() >= t->due_ms[TASK_LOOK]) {
         look(s);
-        t->due_ms[TASK_LOOK] = steady_ms() + s->cfg.sync_period_ms;
+        t->due_ms[TASK_LOOK] = pw_mono_ms() + s->cfg.sync_period_ms;
     }
 }
 
@@ -131,7 +122,7 @@ shipping_thread(void *arg)
 {
     struct pw_shipping *s = arg;
     struct turn t = {.due_ms = {[TASK_RETAIN] = s->cfg.retain ? 0 : INT64_MAX,
-                                [TASK_LOOK] = steady_ms() + s->cfg.sync_period_ms}};
+                                [TASK_LOOK] = pw_mono_ms() + s->cfg.sync_period_ms}};
 
     if (pw_plan_background_ctl(s->cfg.plan) != 0) {
         pw_log(PW_LOG_WARN, "pw.app.shipping", "msg=\"stays on the control thread's CPU\"");

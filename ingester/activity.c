@@ -24,8 +24,7 @@ struct pw_activity {
     struct pw_htab ix; /* key -> id */
     struct pw_chunks entry;
     uint32_t free_1, first_1, last_1; /* id + 1; first: idle for the longest */
-    int64_t wall_ns;                  /* as it was told last */
-    int64_t now_ns;                   /* goes on with it, but never back */
+    int64_t mono_ns;                  /* as it was told last */
 };
 
 uint64_t
@@ -133,16 +132,13 @@ unlink_entry(struct pw_activity *a, const struct entry *e)
 /* --- The door ----------------------------------------------------------------------------------- */
 
 void
-pw_activity_expire(struct pw_activity *a, int64_t now_ns, int64_t idle_ns, bool all)
+pw_activity_expire(struct pw_activity *a, int64_t mono_ns, int64_t idle_ns, bool all)
 {
-    /* By what the clock went on since: one that was ahead and is set right would else stand still here, for as long as
-     * it was ahead, and nothing would grow idle. */
-    a->now_ns += now_ns > a->wall_ns ? now_ns - a->wall_ns : 0;
-    a->wall_ns = now_ns;
+    a->mono_ns = mono_ns;
     for (uint32_t n = 0; a->first_1 != 0 && (all || n < EXPIRE_FEW); n++) {
         uint32_t id = a->first_1 - 1, tenant = entry_at(a, id)->tenant;
 
-        if (a->now_ns - entry_at(a, id)->active_ns <= idle_ns) {
+        if (mono_ns - entry_at(a, id)->active_ns <= idle_ns) {
             break;
         }
         unlink_entry(a, entry_at(a, id));
@@ -197,7 +193,7 @@ pw_activity_touch(struct pw_activity *a, struct pw_activity_ref *tenant,
     } else if ((e = insert_series(a, tenant, series)) == NULL) {
         return;
     }
-    e->active_ns = a->now_ns;
+    e->active_ns = a->mono_ns;
     e->prev_1 = a->last_1;
     e->next_1 = 0;
     *(a->last_1 != 0 ? &entry_at(a, a->last_1 - 1)->next_1 : &a->first_1) = series->id_1;

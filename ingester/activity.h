@@ -4,7 +4,7 @@
  *          those that had a profile a moment ago still count (write-path.md 8: active for 10 min).
  * Owner    the ingester core that writes the heads; created and destroyed by the control thread.
  * Context  hot: no malloc, no system call but the fault of a page that is written for the first time.
- * Units    ns of wall time.
+ * Units    ns of the monotonic clock: no series grows old because a clock is set.
  * Errors   when its memory is used up, series that are new are not counted: their tenant may have more.
  * Limits   PW_ACTIVITY_BYTES of address space, touched as used: some four million series at once.
  */
@@ -32,9 +32,9 @@ uint64_t pw_activity_series_key(uint64_t tenant_key, uint64_t hash);
 PW_MUST_USE int pw_activity_create_ctl(struct pw_activity **out);
 void pw_activity_destroy_ctl(struct pw_activity *a);
 
-/* It is now_ns, of a clock that may be set: what counts is how far it went on. Forgets series that were idle for longer than idle_ns. all:
- * every one, else a few, so that no append pays for many. */
-void pw_activity_expire(struct pw_activity *a, int64_t now_ns, int64_t idle_ns, bool all);
+/* It is mono_ns. Forgets series that were idle for longer than idle_ns. all: every one, else a few, so that no
+ * append pays for many. */
+void pw_activity_expire(struct pw_activity *a, int64_t mono_ns, int64_t idle_ns, bool all);
 /* The tenant's active series. */
 uint64_t pw_activity_count(const struct pw_activity *a, struct pw_activity_ref *tenant);
 bool pw_activity_is_active(const struct pw_activity *a, struct pw_activity_ref *series);

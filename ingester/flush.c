@@ -1,7 +1,6 @@
 #include "ingester/flush.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "ingester/flush_priv.h"
@@ -77,12 +76,12 @@ new_core(struct pw_flush *f, uint32_t i)
 }
 
 static int64_t
-window_before(const struct pw_flush *f, int64_t now_ns)
+window_before(const struct pw_flush *f, int64_t wall_ns)
 {
     int64_t grace = f->cfg.window_ns / GRACE_SHARE;
 
     grace = grace < GRACE_MAX_S * NS_PER_S ? grace : GRACE_MAX_S * NS_PER_S;
-    return (now_ns - grace) / f->cfg.window_ns;
+    return (wall_ns - grace) / f->cfg.window_ns;
 }
 
 int
@@ -351,7 +350,7 @@ forget_recovered(struct pw_flush *f)
 }
 
 static bool
-write_heads(struct pw_flush *f, int64_t now_ns)
+write_heads(struct pw_flush *f)
 {
     bool worked = false;
 
@@ -361,7 +360,7 @@ write_heads(struct pw_flush *f, int64_t now_ns)
         while (more) { /* a step of a head a turn */
             int rc;
 
-            more = pw_flush_head_step(f, &f->core[i], now_ns, &rc);
+            more = pw_flush_head_step(f, &f->core[i], &rc);
             worked |= more;
             if (rc != 0) {
                 f->error = rc == PW_EAGAIN ? f->error : rc;
@@ -374,12 +373,12 @@ write_heads(struct pw_flush *f, int64_t now_ns)
 }
 
 bool
-pw_flush_turn(struct pw_flush *f, int64_t now_ns)
+pw_flush_turn(struct pw_flush *f, struct pw_now now)
 {
-    int64_t window = window_before(f, now_ns);
+    int64_t window = window_before(f, now.wall_ns);
     bool worked, cut;
 
-    f->now_ns = now_ns;
+    f->mono_ns = now.mono_ns;
     give_spares(f);
     take_request(f);
     if (window != f->window) {
@@ -390,10 +389,9 @@ pw_flush_turn(struct pw_flush *f, int64_t now_ns)
     if (!cut && f->cfg.wake != NULL) {
         f->cfg.wake(f->cfg.ctx);
     }
-    worked = write_heads(f, now_ns);
-    if (worked || now_ns < f->safe_look_ns /* the clock was set back */ ||
-        now_ns - f->safe_look_ns >= SAFE_LOOK_MS * 1000000LL) {
-        f->safe_look_ns = now_ns;
+    worked = write_heads(f);
+    if (worked || now.mono_ns - f->safe_look_ns >= SAFE_LOOK_MS * 1000000LL) {
+        f->safe_look_ns = now.mono_ns;
         for (uint32_t i = 0; i < f->cores; i++) {
             pw_flush_head_release(f, &f->core[i]);
         }
@@ -455,7 +453,7 @@ run(void *arg)
         f->cfg.thread_init(f->cfg.ctx);
     }
     while (!stop) {
-        pw_flush_turn(f, pw_wall_ns());
+        pw_flush_turn(f, pw_now_read());
         pw_bell_listen(&f->bell);
         pw_bell_wait(&f->bell, rest_ms(f));
         pthread_mutex_lock(&f->mutex);

@@ -6,7 +6,7 @@
  * Owner    control thread: create, recover, start, stop. The storage thread: the heads once they are
  *          sealed, the journal, the edits of the catalog. now(): any thread that may wait.
  * Context  cold. A turn never waits for an ingester core, but for the disk.
- * Units    ns of wall time, bytes.
+ * Units    ns, bytes. Windows end by wall time, waits by the monotonic clock.
  * Errors   a head that cannot be written stays in memory, readable, and is tried again later; until then
  *          its bytes are missing to the active head, which in the end refuses.
  * Limits   head.bytes_max bytes of heads a core; flush_blocks.h for memory while writing.
@@ -23,6 +23,7 @@
 #ifndef PW_INGESTER_FLUSH_H
 #define PW_INGESTER_FLUSH_H
 
+#include "base/clock.h"
 #include "ingester/catalog.h"
 #include "ingester/flush_blocks.h"
 #include "ingester/flush_journal.h"
@@ -89,7 +90,7 @@ void pw_flush_stop_ctl(struct pw_flush *f);
 void pw_flush_destroy_ctl(struct pw_flush *f);
 
 /* One turn of the thread, for tests without one. Whether there was work. */
-bool pw_flush_turn(struct pw_flush *f, int64_t now_ns);
+bool pw_flush_turn(struct pw_flush *f, struct pw_now now);
 
 struct pw_flush_stats {
     uint64_t heads, blocks, rows, bytes; /* written */

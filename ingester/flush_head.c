@@ -1,7 +1,6 @@
 /* One sealed head on its way to disk, a step at a time. Every step may fail and be taken again. */
 #include "ingester/flush_priv.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -12,7 +11,6 @@ static const char module[] = "pw.ingester.flush";
 enum {
     RETRY_MIN_MS = 200,
     RETRY_SHIFT_MAX = 7,
-    RETRY_MAX_MS = RETRY_MIN_MS << RETRY_SHIFT_MAX,
     ROW_GROUP_SHARE = 32, /* of the head: the writer has three times a row group in memory */
     ROW_GROUP_BYTES_MIN = 1 << 20,
 };
@@ -31,7 +29,7 @@ failed(struct pw_flush *f, struct pw_flush_core *c, int rc, const char *why)
     int64_t delay_ms = (int64_t)RETRY_MIN_MS << shift;
 
     c->failures++;
-    c->retry_ns = f->now_ns + delay_ms * 1000000;
+    c->retry_ns = f->mono_ns + delay_ms * 1000000;
     count(&f->failures, 1);
     pw_log(PW_LOG_ERROR, module,
            "msg=\"cannot write a head, it stays in memory\" core=%u retry_ms=%lld err=%s", c->index,
@@ -215,17 +213,10 @@ list(struct pw_flush *f, struct pw_flush_core *c)
     return 0;
 }
 
-/* A time further off than any wait is of a clock that was set back since. */
-static bool
-is_early(const struct pw_flush_core *c, int64_t now_ns)
-{
-    return now_ns < c->retry_ns && c->retry_ns - now_ns <= RETRY_MAX_MS * 1000000LL;
-}
-
 bool
-pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int64_t now_ns, int *rc)
+pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int *rc)
 {
-    int64_t begin = pw_wall_ns();
+    int64_t begin = pw_mono_ns();
 
     *rc = 0;
     switch (c->step) {
@@ -242,14 +233,14 @@ pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int64_t now_ns, 
     case PW_FLUSH_LIST:
         break;
     }
-    if (is_early(c, now_ns)) {
+    if (f->mono_ns < c->retry_ns) {
         *rc = PW_EAGAIN;
         return false;
     }
     *rc = c->step == PW_FLUSH_STAGE  ? stage(f, c)
           : c->step == PW_FLUSH_MOVE ? move(f, c)
                                      : list(f, c);
-    count(&f->write_ns, (uint64_t)(pw_wall_ns() - begin));
+    count(&f->write_ns, (uint64_t)(pw_mono_ns() - begin));
     return true;
 }
 

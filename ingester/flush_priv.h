@@ -37,7 +37,7 @@ struct pw_flush_core {
     enum pw_flush_step step;
     struct pw_head_sealed sealed;
     struct pw_journal journal;
-    int64_t retry_ns;  /* not before this */
+    int64_t retry_ns;  /* monotonic: not before this */
     uint32_t failures; /* in a row */
 
     struct pw_flush_commit *first, *last; /* in the order of the log */
@@ -60,8 +60,8 @@ struct pw_flush {
     _Atomic bool watched; /* which cores had something is known: replayed is set */
     bool replayed[PW_INGESTERS_MAX];
 
-    int64_t window; /* the newest that ended */
-    int64_t safe_look_ns;
+    int64_t window;       /* the newest that ended */
+    int64_t safe_look_ns; /* monotonic */
 
     pthread_t thread;
     bool started;
@@ -71,7 +71,7 @@ struct pw_flush {
     bool stop;           /* these four under the mutex */
     uint64_t asked, finished;
     int result;       /* of the finished ones */
-    int64_t now_ns;   /* the thread's: of this turn */
+    int64_t mono_ns;  /* the thread's: of this turn */
     uint64_t serving; /* the thread's: the request it works for; 0 none */
     int error;        /* the thread's: the last one since it serves */
 
@@ -81,7 +81,7 @@ struct pw_flush {
 
 /* Takes the core's next step: of the head in flush, else of the next sealed one. Whether there was any
  * work; *rc: 0, or why it has to be tried again. */
-bool pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int64_t now_ns, int *rc);
+bool pw_flush_head_step(struct pw_flush *f, struct pw_flush_core *c, int *rc);
 /* Lets go what is safe. */
 void pw_flush_head_release(struct pw_flush *f, struct pw_flush_core *c);
 /* Opens the blocks of a journal, or of a tenant's local directory, and lists them. */

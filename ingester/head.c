@@ -31,7 +31,7 @@ struct insert { /* one record on its way in */
     struct pw_row **row;          /* [types_count] */
     uint32_t rows;
     uint32_t samples_max;
-    int64_t now_ns;
+    struct pw_now now;
 };
 
 /* --- Create and destroy ----------------------------------------------------------------------- */
@@ -199,7 +199,7 @@ may_be_active(struct pw_head *h, struct insert *in, uint64_t more, uint64_t limi
     if (limit == 0 || more == 0 || pw_activity_count(h->activity, tenant) + more <= limit) {
         return true;
     }
-    pw_activity_expire(h->activity, in->now_ns, h->cfg.series_idle_ns, true);
+    pw_activity_expire(h->activity, in->now.mono_ns, h->cfg.series_idle_ns, true);
     *info = (struct pw_head_append_info){.actual = pw_activity_count(h->activity, tenant),
                                          .limit = limit};
     return info->actual + more <= limit;
@@ -213,7 +213,7 @@ plan(struct pw_head *h, struct insert *in, uint64_t series_limit, struct pw_head
     uint64_t more = 0;
 
     if (h->activity != NULL) {
-        pw_activity_expire(h->activity, in->now_ns, h->cfg.series_idle_ns, false);
+        pw_activity_expire(h->activity, in->now.mono_ns, h->cfg.series_idle_ns, false);
     }
     for (uint32_t i = 0; i < in->rec->series_count; i++) {
         const struct pw_samples_stat *stat = &in->stat[(size_t)i * types];
@@ -488,7 +488,7 @@ insert(struct pw_head *h, struct insert *in, uint64_t series_limit,
         publish_totals(h);
         return rc;
     }
-    h->created_ns = pw_head_is_empty(h) ? in->now_ns : h->created_ns;
+    h->created_ns = pw_head_is_empty(h) ? in->now.wall_ns : h->created_ns;
     write_rows(h, in);
     widen_time(h, in->rec->time_nanos);
     publish(h, in->tenant);
@@ -497,13 +497,13 @@ insert(struct pw_head *h, struct insert *in, uint64_t series_limit,
 }
 
 int
-pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
+pw_head_append(struct pw_head *h, const struct pw_record *rec, struct pw_now now,
                uint64_t series_limit, struct pw_head_append_info *info)
 {
     struct insert in = {
         .rec = rec,
         .rs = PW_RECORD_AT(rec, struct pw_record_series, rec->series_off),
-        .now_ns = now_ns,
+        .now = now,
     };
     struct pw_slice name = pw_record_slice(rec, rec->tenant);
 

@@ -16,6 +16,7 @@
 #ifndef PW_INGESTER_HEAD_H
 #define PW_INGESTER_HEAD_H
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "base/types.h"
@@ -47,8 +48,8 @@ PW_MUST_USE int pw_head_create_ctl(struct pw_head **h, const struct pw_head_cfg 
 void pw_head_destroy_ctl(struct pw_head *h);
 
 /* Writer. Borrows rec. All of it becomes visible to readers at once, or nothing does.
- * series_limit 0 means none. now_ns: wall time, for activity. */
-PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, int64_t now_ns,
+ * series_limit 0 means none. now: wall time for when the head began, monotonic for activity. */
+PW_MUST_USE int pw_head_append(struct pw_head *h, const struct pw_record *rec, struct pw_now now,
                                uint64_t series_limit, struct pw_head_append_info *info);
 
 /* One thread beside the writer, on a CPU that does not poll: touches what will be written next, so many bytes

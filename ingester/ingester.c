@@ -143,7 +143,7 @@ series_limit(const struct pw_ingester *ing, const struct pw_record *rec)
  * a record that the head refuses leaves no trace there. */
 static enum taken
 store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec, bool borrow,
-      struct pw_lane_done *done, int64_t now_ns)
+      struct pw_lane_done *done, struct pw_now now)
 {
     struct pw_head_append_info info = {0};
     int rc = ing->wal == NULL ? 0 : pw_wal_reserve(ing->wal, rec, borrow);
@@ -156,7 +156,7 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
     if (rc != 0) {
         return TAKEN_ANSWER;
     }
-    done->status = pw_head_append(ing->head, rec, now_ns, series_limit(ing, rec), &info);
+    done->status = pw_head_append(ing->head, rec, now, series_limit(ing, rec), &info);
     done->actual = info.actual;
     done->limit = info.limit;
     count(ing, RECORDS, done->status == 0);
@@ -182,7 +182,7 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
 }
 
 static enum taken
-take(struct pw_ingester *ing, struct lane_state *l, struct pw_lane_done *done, int64_t now_ns)
+take(struct pw_ingester *ing, struct lane_state *l, struct pw_lane_done *done, struct pw_now now)
 {
     const struct pw_lane_record *msg = &l->rec[l->first];
     const struct pw_lane_push *push = msg->data;
@@ -196,12 +196,12 @@ take(struct pw_ingester *ing, struct lane_state *l, struct pw_lane_done *done, i
         count(ing, MALFORMED, 1);
         return TAKEN_ANSWER;
     }
-    return store(ing, l, rec, push->bulk != NULL, done, now_ns);
+    return store(ing, l, rec, push->bulk != NULL, done, now);
 }
 
 /* One record; false: it stays in its lane. */
 static bool
-take_one(struct pw_ingester *ing, struct lane_state *l, int64_t now_ns)
+take_one(struct pw_ingester *ing, struct lane_state *l, struct pw_now now)
 {
     struct pw_lane_done *done = pw_lane_reserve(l->out, sizeof(*done));
 
@@ -211,7 +211,7 @@ take_one(struct pw_ingester *ing, struct lane_state *l, int64_t now_ns)
     if (l->first + 1 < l->count) {
         prefetch(&l->rec[l->first + 1]);
     }
-    switch (take(ing, l, done, now_ns)) {
+    switch (take(ing, l, done, now)) {
     case TAKEN_ANSWER:
         pw_lane_commit(l->out, PW_LANE_TYPE_DONE, sizeof(*done));
         /* At once, not at the end of the burst: the client waits for it. */
@@ -242,9 +242,9 @@ poll_lane(struct pw_ingester *ing, struct lane_state *l)
             return 0;
         }
     }
-    int64_t now_ns = pw_wall_ns(); /* stale by at most one turn; only activity of series uses it */
+    struct pw_now now = pw_now_read(); /* stale by at most one turn */
 
-    while (l->first < l->count && !pw_acks_full(&l->acks) && take_one(ing, l, now_ns)) {
+    while (l->first < l->count && !pw_acks_full(&l->acks) && take_one(ing, l, now)) {
         taken++;
     }
     return taken;

@@ -121,7 +121,8 @@ fill_head(struct state *s, uint32_t pushes, uint32_t records, bool vary)
             vary_values(s, rec, rs, s->values[i % records]);
         }
         rec->time_nanos = 1700000000000000000 + (int64_t)i * 1000000 + (int64_t)(draw(s) % 1000000);
-        if (pw_head_append(s->head, rec, rec->time_nanos, 0, NULL) != 0) {
+        if (pw_head_append(s->head, rec, (struct pw_now){.wall_ns = rec->time_nanos}, 0, NULL) !=
+            0) {
             die("append refused");
         }
     }

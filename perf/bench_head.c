@@ -53,7 +53,7 @@ push(struct state *s, uint64_t i)
     struct pw_record *rec = s->record[i % s->records];
 
     rec->time_nanos = 1700000000000000000 + (int64_t)i * 1000000;
-    if (pw_head_append(s->head, rec, rec->time_nanos, 0, NULL) != 0) {
+    if (pw_head_append(s->head, rec, (struct pw_now){.wall_ns = rec->time_nanos}, 0, NULL) != 0) {
         die("append refused");
     }
 }

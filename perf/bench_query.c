@@ -77,7 +77,8 @@ push_file(struct state *s, const struct pw_profile *p, uint32_t file)
         struct pw_record *rec = build(p, i % PODS);
 
         rec->time_nanos = T0_NS + (int64_t)i * 10000000;
-        if (pw_head_append(s->head, rec, rec->time_nanos, 0, NULL) != 0) {
+        if (pw_head_append(s->head, rec, (struct pw_now){.wall_ns = rec->time_nanos}, 0, NULL) !=
+            0) {
             die("append refused");
         }
         free(rec);

@@ -1,6 +1,7 @@
 #include "store/remote.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <pthread.h>
@@ -89,15 +90,6 @@ failed(struct pw_remote *r, int rc, const struct pw_objstore_why *why, struct pw
     return rc;
 }
 
-static int64_t
-monotonic_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Appends [from, from + len) of the object. */
 static int
 fetch(struct pw_remote *r, const char *key, uint64_t from, uint64_t len, struct pw_text *out,
@@ -108,7 +100,7 @@ fetch(struct pw_remote *r, const char *key, uint64_t from, uint64_t len, struct 
     size_t had = out->len;
     int rc;
 
-    if (monotonic_ms() < atomic_load_explicit(&r->ill_until_ms, memory_order_relaxed)) {
+    if (pw_mono_ms() < atomic_load_explicit(&r->ill_until_ms, memory_order_relaxed)) {
         snprintf(why.text, sizeof(why.text), "%.200s: the bucket did not answer just now", key);
         return failed(r, PW_ETIMEDOUT, &why, err);
     }
@@ -119,7 +111,7 @@ fetch(struct pw_remote *r, const char *key, uint64_t from, uint64_t len, struct 
     rc = pw_objstore_get(h->bucket, key, from, len, out, &why);
     give_handle(r, h);
     if (rc == PW_ETIMEDOUT) {
-        atomic_store_explicit(&r->ill_until_ms, monotonic_ms() + PW_REMOTE_ILL_MS,
+        atomic_store_explicit(&r->ill_until_ms, pw_mono_ms() + PW_REMOTE_ILL_MS,
                               memory_order_relaxed);
     }
     atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);

@@ -1,5 +1,6 @@
 #include "store/objstore/s3_http.h"
 
+#include "base/clock.h"
 #include "store/objstore/backend.h"
 #include "store/objstore/s3_xml.h"
 #include "store/objstore/sigv4.h"
@@ -44,15 +45,6 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-static int64_t
-now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* auto: AWS has every bucket as a host name, others seldom do; a dot in the bucket's name would not
  * match a wildcard certificate. */
 static bool
@@ -86,7 +78,7 @@ pw_s3_http_open(struct pw_s3_http **out, const struct pw_s3_cfg *cfg, const atom
     }
     *http = (struct pw_s3_http){
         .cfg = cfg, .stop = stop, .patience_ms = patience_ms, .multi = curl_multi_init()};
-    http->jitter = (uint64_t)now_ms() * 0x9E3779B97F4A7C15U ^ (uintptr_t)http;
+    http->jitter = (uint64_t)pw_mono_ms() * 0x9E3779B97F4A7C15U ^ (uintptr_t)http;
     if (virtual_hosted(cfg)) {
         snprintf(http->host, sizeof(http->host), "%s.%s", cfg->bucket, cfg->endpoint);
     } else {
@@ -485,7 +477,7 @@ is_over(const struct pw_s3_http *http, int64_t began_ms, struct pw_objstore_why 
         pw_objstore_fail(why, PW_ETIMEDOUT, "bucket \"%s\": given up, stopping", http->cfg->bucket);
         return true;
     }
-    if (http->patience_ms != 0 && now_ms() - began_ms >= http->patience_ms) {
+    if (http->patience_ms != 0 && pw_mono_ms() - began_ms >= http->patience_ms) {
         pw_objstore_fail(why, PW_ETIMEDOUT, "bucket \"%s\" at %s: no answer within %u ms",
                          http->cfg->bucket, http->cfg->endpoint, http->patience_ms);
         return true;
@@ -508,7 +500,7 @@ finish_transfer(struct pw_s3_http *http, struct run *run, struct transfer *t, CU
     transfer_free(http, t);
     run->running--;
     if (req->rc != 0 && again && req->attempts < PW_S3_ATTEMPTS_MAX && run->rc == 0) {
-        req->not_before_ms = now_ms() + backoff_ms(http, req->attempts);
+        req->not_before_ms = pw_mono_ms() + backoff_ms(http, req->attempts);
         atomic_fetch_add_explicit(&http->retries, 1, memory_order_relaxed);
         return;
     }
@@ -524,7 +516,7 @@ finish_transfer(struct pw_s3_http *http, struct run *run, struct transfer *t, CU
 static int
 begin_due(struct pw_s3_http *http, struct run *run, struct pw_objstore_why *why)
 {
-    int64_t now = now_ms(), wait = POLL_MS_MAX;
+    int64_t now = pw_mono_ms(), wait = POLL_MS_MAX;
 
     for (uint32_t i = 0; i < run->n && run->rc == 0; i++) {
         struct pw_s3_request *req = &run->req[i];
@@ -547,7 +539,7 @@ pw_s3_http_run(struct pw_s3_http *http, struct pw_s3_request *req, uint32_t n,
                struct pw_objstore_why *why)
 {
     struct run run = {.req = req, .n = n};
-    int64_t began_ms = now_ms();
+    int64_t began_ms = pw_mono_ms();
 
     while (run.done < n && (run.rc == 0 || run.running > 0)) {
         int wait = begin_due(http, &run, why), left = 0;

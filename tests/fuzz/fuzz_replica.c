@@ -27,13 +27,13 @@ store(const struct pw_record *rec)
     if (pw_head_create_ctl(&h, &cfg) != 0) {
         return;
     }
-    int rc = pw_head_append(h, rec, 1, 0, &info);
+    int rc = pw_head_append(h, rec, (struct pw_now){.wall_ns = 1}, 0, &info);
 
     PW_INVARIANT(rc == 0 || rc == PW_ENOMEM || rc == PW_ERANGE);
     pw_head_stats(h, &st);
     PW_INVARIANT(rc == 0 || st.rows == 0);
     /* Twice: the second finds what the first interned. */
-    (void)!pw_head_append(h, rec, 2, 0, &info);
+    (void)!pw_head_append(h, rec, (struct pw_now){.wall_ns = 2}, 0, &info);
     pw_head_destroy_ctl(h);
 }
 

@@ -170,7 +170,7 @@ test_append__the_mix__weights_of_stacks_kept(void **state)
         assert_int_equal(pw_profile_normalize(&p), 0);
         const struct pw_record *rec = record_of(&p, &w);
 
-        assert_int_equal(pw_head_append(head, rec, 0, 0, NULL), 0);
+        assert_int_equal(pw_head_append(head, rec, (struct pw_now){0}, 0, NULL), 0);
         free((void *)(uintptr_t)rec);
         assert_true(pw_head_view_open(head, PW_SLICE_LIT("anonymous"), &v));
         rows += expect_rows(&v, rows, &w, p.sample_type_count);

@@ -66,18 +66,20 @@ append(struct fixture *f, struct pw_head *h)
 {
     struct pw_head_append_info info;
 
-    return pw_head_append(h, rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), 0, 0, &info);
+    return pw_head_append(h, rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), (struct pw_now){0},
+                          0, &info);
 }
 
 /* A profile of that series, when so many may be active; what append says. */
 static int
-append_series(struct fixture *f, uint32_t label_set, int64_t now_ns, uint64_t limit)
+append_series(struct fixture *f, uint32_t label_set, int64_t mono_ns, uint64_t limit)
 {
     struct pw_head_append_info info;
 
     f->profile.series[0].label_set = label_set;
     return pw_head_append(pw_head_set_turn(f->set),
-                          rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP), now_ns, limit, &info);
+                          rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP),
+                          (struct pw_now){.mono_ns = mono_ns}, limit, &info);
 }
 
 static uint64_t
@@ -364,7 +366,7 @@ fill(struct fixture *f, const char *tenant, uint32_t *taken)
     full_profile(f, tenant);
     rec = rb_build(&f->profile, KEY, 1, f->buf, RECORD_CAP);
     for (*taken = 0; rc == 0 && *taken < 1000000; *taken += rc == 0) {
-        rc = pw_head_append(pw_head_set_turn(f->set), rec, 0, 0, &info);
+        rc = pw_head_append(pw_head_set_turn(f->set), rec, (struct pw_now){0}, 0, &info);
     }
     return rc;
 }

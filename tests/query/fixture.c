@@ -267,7 +267,9 @@ qf_push(struct qf *f, const struct qf_push *in)
     size_t cap = pw_align_up(pw_record_bytes_max(&src), 64);
     void *rec = aligned_alloc(64, cap);
     assert_true(pw_record_build(&src, rec, cap) > 0);
-    assert_int_equal(pw_head_append(f->head[in->head], rec, f->now_ms * 1000000, 0, &info), 0);
+    assert_int_equal(pw_head_append(f->head[in->head], rec,
+                                    (struct pw_now){.wall_ns = f->now_ms * 1000000}, 0, &info),
+                     0);
     free(rec);
     free(pprof);
     free(p);

@@ -200,7 +200,8 @@ write_records(struct run *run)
         struct pw_head_append_info info;
 
         CHECK(rec != NULL);
-        int rc = pw_head_append(run->head, rec, p->time_nanos, 1000, &info);
+        int rc =
+            pw_head_append(run->head, rec, (struct pw_now){.wall_ns = p->time_nanos}, 1000, &info);
 
         CHECK(rc == 0 || rc == PW_ENOMEM || rc == PW_ERANGE);
         run->appended += rc == 0;

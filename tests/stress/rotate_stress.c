@@ -184,7 +184,8 @@ write_records(struct run *run)
 
         CHECK(rec != NULL);
         atomic_store(&run->rows_after, rows + (uint64_t)p->series_count * p->types_count);
-        run->refused += pw_head_append(h, rec, p->time_nanos, 0, &info) != 0;
+        run->refused +=
+            pw_head_append(h, rec, (struct pw_now){.wall_ns = p->time_nanos}, 0, &info) != 0;
         rows += rows_of(h) - had;
         atomic_store(&run->rows_after, rows);
         atomic_store(&run->rows_before, rows);

@@ -116,8 +116,8 @@ member_add_instance(struct member *m, const char *id)
 void
 member_wait(bool (*is)(void *ctx), void *ctx)
 {
-    for (int64_t until = gossip_mono_ms() + MEMBER_HANG_S * 1000; !is(ctx);) {
-        assert_true(gossip_mono_ms() < until);
+    for (int64_t until = pw_mono_ms() + MEMBER_HANG_S * 1000; !is(ctx);) {
+        assert_true(pw_mono_ms() < until);
         usleep(POLL_US);
     }
 }
