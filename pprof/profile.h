@@ -43,8 +43,10 @@ struct pw_sample_label { /* profile.proto Label; nobody asks for its number */
 };
 
 struct pw_sample {
-    uint32_t loc_first; /* into loc_ids, leaf first */
     uint32_t loc_count;
+    /* Its location ids, leaf first, where pw_profile_ids finds them: minimal varints in one piece. After
+     * normalise each is an index into location + 1. */
+    uint32_t ids_off, ids_len;
     union {
         uint32_t label_first; /* into sample_labels */
         uint32_t label_set;   /* after normalise: index into label_set */
@@ -55,9 +57,6 @@ struct pw_sample {
     };
     uint32_t value_count; /* as sent; values at value[value_first ...] */
     uint32_t value_first;
-    /* Its ids in bytes: minimal varints in one piece, after normalise of index + 1; ids_len 0: they are not. */
-    uint32_t ids_off;
-    uint32_t ids_len;
 };
 
 struct pw_mapping {
@@ -123,9 +122,9 @@ struct pw_profile {
     struct pw_sample *sample;
     uint32_t sample_count; /* normalise shrinks it */
     int64_t *value;
-    uint16_t *loc_ids;      /* wire ids minus 1 (0 wraps); after normalise: indices into location */
-    uint64_t *loc_ids_wide; /* instead, when one needs more than 16 bits: wire ids as they are */
-    uint32_t loc_ids_count;
+    uint8_t
+        *own_ids; /* location ids of samples that do not have them in the wire as they should be */
+    size_t own_ids_len;
     struct pw_sample_label *sample_label;
     struct pw_mapping *mapping;
     uint32_t mapping_count;
@@ -172,9 +171,26 @@ struct pw_profile {
     uint64_t address_bits;   /* of locations */
     uint64_t value_bits;     /* of samples, merged */
     uint32_t depth_bits;     /* of stacks */
-    uint32_t id_bytes;       /* of the longest location index + 1 as varint */
-    size_t stack_wire_bytes; /* at least what all stacks take as varints */
+    size_t stack_wire_bytes; /* what all stacks take as varints */
 };
+
+enum { PW_PROFILE_IDS_SLACK = 64 }; /* bytes behind own_ids */
+
+/* The location ids of s: ids_len bytes. Those of its own have offsets behind the wire's. */
+static inline const uint8_t *
+pw_profile_ids(const struct pw_profile *p, const struct pw_sample *s)
+{
+    return PW_LIKELY(s->ids_off < p->bytes.len) ? p->bytes.ptr + s->ids_off
+                                                : p->own_ids + (s->ids_off - p->bytes.len);
+}
+
+/* Whether PW_PROFILE_IDS_SLACK bytes behind them may be read. */
+static inline bool
+pw_profile_ids_roomy(const struct pw_profile *p, const struct pw_sample *s)
+{
+    return s->ids_off >= p->bytes.len ||
+           (size_t)s->ids_off + s->ids_len + PW_PROFILE_IDS_SLACK <= p->bytes.len;
+}
 
 /* Reads the wire. Borrows bytes for the life of *p. 0; PW_EINVAL with *err_text set to static or
  * scratch text ("proto: wrong wireType = 7 for field Period", "unexpected EOF", ...); PW_ENOMEM.
@@ -220,7 +236,7 @@ PW_MUST_USE enum pw_profile_reason pw_profile_validate(struct pw_profile *p,
                                                        struct pw_profile_finding *f);
 
 /* write-path.md 3.4, plus hashes and label sets; unreferenced symbols simply stay unused.
- * Afterwards: loc_ids hold location indices, every *_ref is a valid string index, samples are merged
+ * Afterwards: samples have location indices, every *_ref is a valid string index, samples are merged
  * (equal stack and label set), sample_count may be 0. 0 or PW_ENOMEM. */
 PW_MUST_USE int pw_profile_normalize(struct pw_profile *p);
 
@@ -232,13 +248,6 @@ void pw_profile_fix_go(struct pw_profile *p);
  * profile. After validate, before normalise. 0, also when there is nothing to do, which a look at the
  * depths settles for most profiles; PW_ENOMEM: the stacks are as they came. */
 int pw_profile_stitch_go(struct pw_profile *p);
-
-/* After normalise: at least what the locations of s take as varints. */
-static inline size_t
-pw_profile_stack_wire(const struct pw_profile *p, const struct pw_sample *s)
-{
-    return PW_LIKELY(s->ids_len != 0) ? s->ids_len : (size_t)s->loc_count * p->id_bytes;
-}
 
 /* After normalise: string by index. */
 static inline struct pw_slice

@@ -1,6 +1,8 @@
 /* Contract write-path.md 3.4, the samples: which of them count, their stacks and label sets as indices, and
  * equal ones added up. */
+#include "pprof/packed.h"
 #include "pprof/profile_ids.h"
+#include "pprof/wire.h"
 
 /* Steps 2 and 5: what makes a sample worth keeping before its stack is looked at. */
 static bool
@@ -20,7 +22,7 @@ values_count(const struct pw_profile *p, const struct pw_sample *s, int64_t *bit
     return all > 0;
 }
 
-enum { STACK_BLOCK = 128, IDS_PER_LOOK = 128 << 10 };
+enum { STACK_BLOCK = 128, NARROW_BYTES_MAX = 16 << 10 /* without a checkpoint */ };
 
 /* One constant per position of a block: what makes order count. They need not be secret, as the
  * location hashes they meet are keyed. */
@@ -88,16 +90,7 @@ static const uint64_t position_key[STACK_BLOCK] = {
     }
 
 DEFINE_STACK_HASH(stack_hash_narrow, uint16_t)
-DEFINE_STACK_HASH(stack_hash_wide, uint64_t)
-
-static uint64_t
-stack_hash(const struct pw_profile *p, const uint64_t *loc_hash, const struct pw_sample *s)
-{
-    return p->loc_ids_wide != NULL ? stack_hash_wide(p->scratch->fiber, p->hash_key, loc_hash,
-                                                     p->loc_ids_wide + s->loc_first, s->loc_count)
-                                   : stack_hash_narrow(p->scratch->fiber, p->hash_key, loc_hash,
-                                                       p->loc_ids + s->loc_first, s->loc_count);
-}
+DEFINE_STACK_HASH(stack_hash_wide, uint32_t)
 
 /* The hashes side by side: what the loop over stacks touches then fits the first-level cache. */
 static const uint64_t *
@@ -114,63 +107,133 @@ location_hashes(const struct pw_profile *p)
     return h;
 }
 
-/* Every id of every stack is known and its location is kept: nothing to look up or to remove. */
+/* What turns one stack after another into indices and these into a hash. */
+struct stacks {
+    const struct pw_id_map *locations;
+    const uint64_t *loc_hash;
+    bool any_dropped;
+    union { /* room for the deepest */
+        uint16_t *narrow;
+        uint32_t *wide;
+    };
+    uint8_t *own,
+        *to; /* ids are not what their index says: lists are written anew, the next one here */
+};
+
 static bool
-stacks_are_plain(const struct pw_profile *p, bool any_dropped)
+stacks_init(struct pw_profile *p, struct stacks *x)
 {
-    uint16_t max = 0;
+    x->loc_hash = location_hashes(p);
+    x->wide =
+        pw_scratch_array(p->scratch, (size_t)p->depth_max + PW_PACKED_SLACK, sizeof(*x->wide));
+    return x->loc_hash != NULL && x->wide != NULL;
+}
 
-    if (any_dropped || !p->dense_locations || p->loc_ids_wide != NULL) {
-        return false;
+static uint32_t
+varint_bytes(uint32_t v)
+{
+    uint32_t n = 1;
+
+    for (; v >= 0x80; v >>= 7) {
+        n++;
     }
-    for (uint32_t i = 0; i < p->loc_ids_count;) {
-        uint32_t end =
-            p->loc_ids_count - i < IDS_PER_LOOK ? p->loc_ids_count : i + (uint32_t)IDS_PER_LOOK;
+    return n;
+}
 
-        for (; i < end; i++) {
-            max = p->loc_ids[i] > max ? p->loc_ids[i] : max;
+/* Room for lists written anew, at most as long as they can get; gives what is too much back after. */
+static bool
+own_lists_init(struct pw_profile *p, struct stacks *x)
+{
+    size_t ids = 0, bytes;
+
+    for (uint32_t i = 0; i < p->sample_count; i++) {
+        ids += p->sample[i].loc_count;
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+    }
+    bytes = ids * varint_bytes(p->location_count) + PW_PROFILE_IDS_SLACK;
+    x->own = x->to = p->bytes.len + bytes > UINT32_MAX ? NULL : pw_scratch_alloc(p->scratch, bytes);
+    return x->own != NULL;
+}
+
+/* Lists of one and two bytes an id, which are their indices plus one. 0 when it is not such a list, -1 when
+ * a location is unknown or was removed. */
+static inline int
+narrow_stack(const struct pw_profile *p, const struct stacks *x, const struct pw_sample *s,
+             uint64_t *hash)
+{
+    uint16_t max;
+    int64_t n;
+
+    if (x->own != NULL || s->ids_len > NARROW_BYTES_MAX || !pw_profile_ids_roomy(p, s)) {
+        return 0;
+    }
+    n = pw_packed_u14_minus1(pw_profile_ids(p, s), s->ids_len, x->narrow, &max);
+    if (PW_UNLIKELY(n < 0)) {
+        return 0;
+    }
+    if (PW_UNLIKELY(max >= p->location_count && n != 0)) {
+        return -1;
+    }
+    for (int64_t i = 0; x->any_dropped && i < n; i++) {
+        if (p->location[x->narrow[i]].dropped) {
+            return -1;
         }
-        pw_fiber_pause(p->scratch->fiber);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, (size_t)i, 4096);
     }
-    return p->loc_ids_count == 0 || max < p->location_count;
+    *hash = stack_hash_narrow(p->scratch->fiber, p->hash_key, x->loc_hash, x->narrow, (size_t)n);
+    return 1;
 }
 
-/* An index may need more bits than the ids did, when ids are sparse. */
+/* The same for any list; false when a location is unknown or was removed. */
 static bool
-widen_ids(struct pw_profile *p)
+wide_stack(const struct pw_profile *p, const struct stacks *x, const struct pw_sample *s,
+           uint64_t *hash)
 {
-    if (p->loc_ids_wide != NULL || p->location_count <= UINT16_MAX) {
-        return true;
-    }
-    p->loc_ids_wide = pw_scratch_array(p->scratch, p->loc_ids_count, sizeof(*p->loc_ids_wide));
-    for (uint32_t i = 0; p->loc_ids_wide != NULL && i < p->loc_ids_count; i++) {
-        p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
-    }
-    return p->loc_ids_wide != NULL;
-}
+    const uint8_t *at = pw_profile_ids(p, s), *end = at + s->ids_len;
 
-/* Ids to indices; false when one is unknown or its location was removed. */
-static bool
-resolve_stack(struct pw_profile *p, const struct pw_id_map *locations, const struct pw_sample *s)
-{
-    for (uint32_t i = s->loc_first; i < s->loc_first + s->loc_count; i++) {
-        /* 65535 stands for id 0 here, which 65536 is as unknown as: narrow ids end below. */
-        uint64_t id = p->loc_ids_wide != NULL ? p->loc_ids_wide[i] : p->loc_ids[i] + 1ULL;
-        uint32_t l = p->loc_ids_wide == NULL && id > UINT16_MAX ? (uint32_t)PW_ID_NOT_FOUND
-                                                                : pw_id_map_get(locations, id);
+    for (uint32_t i = 0; i < s->loc_count; i++) {
+        uint64_t id = 0;
+        uint32_t l;
 
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        at += pw_wire_varint(at, end, &id); /* whole, or the walk would not have it */
+        l = pw_id_map_get(x->locations, id);
         if (l == PW_ID_NOT_FOUND || p->location[l].dropped) {
             return false;
         }
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        if (p->loc_ids_wide != NULL) {
-            p->loc_ids_wide[i] = l;
-        } else {
-            p->loc_ids[i] = (uint16_t)l;
-        }
+        x->wide[i] = l;
     }
+    *hash = stack_hash_wide(p->scratch->fiber, p->hash_key, x->loc_hash, x->wide, s->loc_count);
     return true;
+}
+
+static void
+write_own(const struct pw_profile *p, struct stacks *x, struct pw_sample *s)
+{
+    uint8_t *to = x->to;
+
+    for (uint32_t i = 0; i < s->loc_count; i++) {
+        uint32_t id = x->wide[i] + 1;
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+        for (; id >= 0x80; id >>= 7) {
+            *to++ = (uint8_t)(id | 0x80);
+        }
+        *to++ = (uint8_t)id;
+    }
+    s->ids_off = (uint32_t)(p->bytes.len + (size_t)(x->to - x->own));
+    s->ids_len = (uint32_t)(to - x->to);
+    x->to = to;
+}
+
+/* The hash of the stack of s; false when that counts for nothing. */
+static inline bool
+hash_stack(const struct pw_profile *p, const struct stacks *x, const struct pw_sample *s,
+           uint64_t *hash)
+{
+    int rc = narrow_stack(p, x, s, hash);
+
+    return PW_LIKELY(rc > 0) || (rc == 0 && wide_stack(p, x, s, hash));
 }
 
 struct sample_tables {
@@ -184,18 +247,21 @@ struct sample_tables {
     uint64_t stack_mask; /* at most a quarter full: every sample looks here */
     uint32_t pair_count;
     bool empty_set_used;
-    size_t mark; /* of the scratch: tables behind it are dead when the samples are done */
 };
 
-static uint32_t
-varint_bytes(uint32_t v)
+/* What stays. */
+static bool
+merged_init(struct pw_profile *p)
 {
-    uint32_t n = 1;
+    struct pw_scratch *s = p->scratch;
+    uint32_t labels = p->sample_label_count;
 
-    for (; v >= 0x80; v >>= 7) {
-        n++;
-    }
-    return n;
+    p->label_set =
+        pw_scratch_array(s, labels == 0 ? 1 : p->sample_count + 1, sizeof(*p->label_set));
+    p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
+    p->stack_hash = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_hash));
+    p->stack_sample = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_sample));
+    return p->label_set && p->stack_hash && p->stack_sample && p->label_set_pair;
 }
 
 static bool
@@ -206,12 +272,6 @@ sample_tables_init(struct pw_profile *p, struct sample_tables *t)
 
     t->mask = pw_table_size(p->sample_count) - 1;
     t->stack_mask = 2 * t->mask + 1;
-    p->label_set =
-        pw_scratch_array(s, labels == 0 ? 1 : p->sample_count + 1, sizeof(*p->label_set));
-    p->label_set_pair = pw_scratch_array(s, labels, sizeof(*p->label_set_pair));
-    p->stack_hash = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_hash));
-    p->stack_sample = pw_scratch_array(s, p->sample_count, sizeof(*p->stack_sample));
-    t->mark = s->used;
     t->stack_slot = pw_zeroed_slots(s, t->stack_mask + 1);
     if (labels != 0) {
         t->merge_slot = pw_zeroed_slots(s, t->mask + 1);
@@ -220,9 +280,8 @@ sample_tables_init(struct pw_profile *p, struct sample_tables *t)
         t->set_slot = pw_zeroed_slots(s, t->mask + 1);
         t->set_hash = pw_scratch_array(s, p->sample_count + 1, sizeof(*t->set_hash));
     }
-    return t->stack_slot && p->label_set && p->stack_hash && p->stack_sample && p->label_set_pair &&
-           (labels == 0 ||
-            (t->merge_slot && t->raw_hash && t->raw_set && t->set_slot && t->set_hash));
+    return t->stack_slot && (labels == 0 || (t->merge_slot && t->raw_hash && t->raw_set &&
+                                             t->set_slot && t->set_hash));
 }
 
 static int
@@ -345,7 +404,7 @@ intern_stack(struct pw_profile *p, struct sample_tables *t, struct pw_sample *s,
     t->stack_slot[i] = s->stack + 1;
     p->stack_hash[s->stack] = hash; /* at or before the hashes that are still to be read */
     p->stack_sample[s->stack] = n;
-    p->stack_wire_bytes += pw_profile_stack_wire(p, s);
+    p->stack_wire_bytes += s->ids_len;
     p->depth_bits |= s->loc_count;
     return true;
 }
@@ -390,10 +449,9 @@ drop_empty_set(struct pw_profile *p, const struct sample_tables *t)
 
 /* The samples that are kept, one after another, and the hashes of their stacks at p->stack_hash. */
 static void
-hash_samples(struct pw_profile *p, const struct pw_id_map *locations, const uint64_t *loc_hash,
-             bool plain)
+hash_samples(struct pw_profile *p, struct stacks *x)
 {
-    uint64_t all_bits = 0;
+    uint64_t all_bits = 0, hash;
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
@@ -401,16 +459,16 @@ hash_samples(struct pw_profile *p, const struct pw_id_map *locations, const uint
         int64_t bits;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
-        if (!values_count(p, s, &bits) || (!plain && !resolve_stack(p, locations, s))) {
+        if (!values_count(p, s, &bits) || !hash_stack(p, x, s, &hash)) {
             continue;
         }
+        if (PW_UNLIKELY(x->own != NULL)) {
+            write_own(p, x, s);
+        }
         all_bits |= (uint64_t)bits;
-        p->stack_hash[n] = stack_hash(p, loc_hash, s);
+        p->stack_hash[n] = hash;
         if (n != i) {
             p->sample[n] = *s;
-        }
-        if (!plain) {
-            p->sample[n].ids_len = 0; /* ids are not what their index says */
         }
         n++;
     }
@@ -460,25 +518,47 @@ merge_labelled(struct pw_profile *p, struct sample_tables *t)
     p->sample_count = n;
 }
 
+/* Which samples are kept; what that takes is given back, but for lists written anew. */
+static bool
+keep_samples(struct pw_profile *p, const struct pw_id_map *locations, bool any_dropped)
+{
+    struct stacks x = {.locations = locations, .any_dropped = any_dropped};
+    size_t mark = p->scratch->used;
+
+    if ((locations->slot != NULL && !own_lists_init(p, &x)) || !stacks_init(p, &x)) {
+        return false;
+    }
+    hash_samples(p, &x);
+    if (x.own != NULL) {
+        p->own_ids = x.own;
+        p->own_ids_len = (size_t)(x.to - x.own);
+        mark += pw_align_up(p->own_ids_len + PW_PROFILE_IDS_SLACK, 16);
+    }
+    pw_scratch_rewind(p->scratch, mark);
+    return true;
+}
+
 bool
 pw_profile_merge_samples(struct pw_profile *p, const struct pw_id_map *locations, bool any_dropped)
 {
     struct sample_tables t = {0};
-    const uint64_t *loc_hash;
+    size_t mark;
 
-    if (!widen_ids(p) || !sample_tables_init(p, &t) || (loc_hash = location_hashes(p)) == NULL) {
+    if (!merged_init(p) || !keep_samples(p, locations, any_dropped)) {
         return false;
     }
-    p->id_bytes = varint_bytes(p->location_count);
+    mark = p->scratch->used;
+    if (!sample_tables_init(p, &t)) {
+        return false;
+    }
     p->label_set[0] = (struct pw_label_set){0};
     p->label_set_count = 1;
-    hash_samples(p, locations, loc_hash, stacks_are_plain(p, any_dropped));
     if (p->sample_label_count == 0) {
         merge_unlabelled(p, &t);
     } else {
         merge_labelled(p, &t);
     }
     drop_empty_set(p, &t);
-    pw_scratch_rewind(p->scratch, t.mark);
+    pw_scratch_rewind(p->scratch, mark);
     return true;
 }

@@ -140,44 +140,18 @@ read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     return true;
 }
 
-/* From the first id above 65535 on, ids are kept as they are, 64 bits wide. */
-static bool
-widen(struct pw_walk *w)
+static void
+push_id(struct pw_walk *w, uint64_t id)
 {
     struct pw_profile *p = w->p;
+    uint8_t *to = p->own_ids + p->own_ids_len;
 
-    if (w->staged) { /* what lies behind loc_ids is still theirs */
-        return pw_walk_full(w);
+    for (; id >= 0x80; id >>= 7) { /* at most nine turns */
+        *to++ = (uint8_t)(id | 0x80);
     }
-    p->loc_ids_wide = pw_scratch_array(p->scratch, w->cap.loc, sizeof(*p->loc_ids_wide));
-    if (p->loc_ids_wide == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < p->loc_ids_count; i++) {
-        p->loc_ids_wide[i] = p->loc_ids[i] == UINT16_MAX ? 0 : p->loc_ids[i] + 1U;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
-    }
-    return true;
-}
-
-static bool
-push_loc(struct pw_walk *w, uint64_t id)
-{
-    struct pw_profile *p = w->p;
-
-    if (p->loc_ids_count >= w->cap.loc) {
-        return pw_walk_full(w);
-    }
-    if (id > UINT16_MAX && p->loc_ids_wide == NULL && !widen(w)) {
-        return false;
-    }
-    if (p->loc_ids_wide != NULL) {
-        p->loc_ids_wide[p->loc_ids_count] = id;
-    } else {
-        p->loc_ids[p->loc_ids_count] = (uint16_t)(id - 1);
-    }
-    p->loc_ids_count++;
-    return true;
+    *to++ = (uint8_t)id;
+    p->own_ids_len = (size_t)(to - p->own_ids);
+    w->own_count++;
 }
 
 /* One of the repeated integers of a sample: packed or single, mixed as they come. */
@@ -205,10 +179,7 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
             turn++;
         }
         if (f->number == 1) {
-            if (!push_loc(w, v)) {
-                w->err = NULL;
-                return false;
-            }
+            push_id(w, v);
         } else {
             if (w->value_count >= w->cap.value) {
                 return pw_walk_full(w);
@@ -234,7 +205,8 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (p->sample_count >= w->cap.sample) {
         return pw_walk_full(w);
     }
-    *s = (struct pw_sample){.loc_first = p->loc_ids_count,
+    *s = (struct pw_sample){.ids_off = (uint32_t)(p->bytes.len + p->own_ids_len),
+                            .loc_count = w->own_count,
                             .label_first = w->label_count,
                             .value_first = w->value_count};
     pw_walk_wire_init(&r, bytes, w->p->scratch->fiber);
@@ -259,10 +231,11 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
             return false;
         }
     }
-    s->loc_count = p->loc_ids_count - s->loc_first;
+    s->loc_count = w->own_count - s->loc_count;
+    s->ids_len = (uint32_t)(p->bytes.len + p->own_ids_len - s->ids_off);
     s->label_count = w->label_count - s->label_first;
     s->value_count = w->value_count - s->value_first;
-    p->sample_count++; /* ids_len stays 0 */
+    p->sample_count++;
     pw_walk_note_sample(p, s);
     rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
     rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);

@@ -12,7 +12,8 @@
 #include "pprof/profile.h"
 
 #include "base/check.h"
-#include "pprof/profile_fast.h"
+#include "pprof/profile_fast_sample.h"
+#include "pprof/profile_fast_symbols.h"
 #include "pprof/profile_tables.h"
 #include "pprof/profile_walk.h"
 
@@ -269,24 +270,16 @@ walk_in_order(struct pw_walk *w)
 static bool
 walk_by_table(struct pw_walk *w)
 {
-    struct pw_scratch *scratch = w->p->scratch;
     struct pw_walk_lists l;
-    size_t mark;
 
-    if (!pw_walk_alloc(w)) {
-        return pw_walk_full(w);
-    }
-    mark = scratch->used;
-    if (!pw_walk_alloc_lists(&l, scratch, &w->cap)) {
+    if (!pw_walk_far_lists(w, &l) || !pw_walk_alloc(w)) {
         return pw_walk_full(w);
     }
     if (!outline(w, &l) || !read_functions(w, &l) || !read_locations(w, &l) ||
-        !read_samples(w, &l)) {
+        !read_samples(w, &l) || !pw_walk_keep_ids(w)) {
         return false;
     }
-    if (w->p->loc_ids_wide == NULL) { /* else it lies behind them */
-        pw_scratch_rewind(scratch, mark);
-    }
+    pw_scratch_note(w->p->scratch, w->staged_bytes);
     return true;
 }
 

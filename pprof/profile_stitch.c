@@ -14,6 +14,8 @@
  * suffix, or going on after a recursion do not. It is not the only one that does: ranking groups by
  * their number of stacks (most first for ties, fewest first to follow) fits as well.
  *
+ * Ids are compared as the varints they lie in, which are equal when the ids are, being minimal.
+ *
  * Work, whatever the input: one keyed hash of 24 ids a deep stack, nine of 16 ids a group, one step a
  * group and 56 more to follow links, and a copy of at most STITCH_GROWTH_MAX times the frames that
  * came. Tables are compared by content, so a hash only decides where to look. */
@@ -37,30 +39,39 @@ enum {
     NO_GROUP = UINT32_MAX,
 };
 
+static_assert(STITCH_SUFFIX * 10 <= UINT8_MAX, "a place in a suffix of the longest varints fits");
+
 struct group {
-    const uint8_t *suffix; /* its STITCH_SUFFIX ids, leaf first */
-    uint32_t twin;         /* the first group with the same root-most STITCH_MATCH frames */
-    uint32_t parent;       /* the group that holds those frames and the missing ones, or NO_GROUP */
-    uint32_t missing;      /* offset in it: so many of its root-most frames follow */
-    uint32_t hops;         /* to the last group, when resolved */
-    uint32_t frames;       /* to append in all, when resolved */
+    const uint8_t *suffix;         /* its STITCH_SUFFIX ids, leaf first */
+    uint8_t at[STITCH_SUFFIX + 1]; /* where each of them begins, and the end */
+    uint32_t twin;                 /* the first group with the same root-most STITCH_MATCH frames */
+    uint32_t parent;  /* the group that holds those frames and the missing ones, or NO_GROUP */
+    uint32_t missing; /* offset in it: so many of its root-most frames follow */
+    uint32_t hops;    /* to the last group, when resolved */
+    uint32_t frames;  /* to append in all, when resolved */
+    uint32_t bytes;   /* that these take */
     bool resolved;
 };
 
 struct stitch {
     struct pw_profile *p;
-    const uint8_t *ids; /* loc_ids or loc_ids_wide */
-    size_t width;       /* bytes of one id */
     uint32_t *group_of; /* by sample */
     struct group *group;
     uint32_t group_count;
 };
 
-/* Open addressing over groups by `len` bytes at `off` of the suffix. */
+/* n ids of its suffix. */
+static struct pw_slice
+ids_at(const struct group *g, uint32_t first, uint32_t n)
+{
+    return pw_slice(g->suffix + g->at[first], (size_t)g->at[first + n] - g->at[first]);
+}
+
+/* Open addressing over groups by `count` ids at `first` of the suffix. */
 struct table {
     uint32_t *slot; /* group + 1, 0 empty */
     uint64_t mask;
-    size_t off, len;
+    uint32_t first, count;
 };
 
 static bool
@@ -79,14 +90,14 @@ table_init(struct table *t, struct pw_scratch *s, uint32_t n)
     return t->slot != NULL;
 }
 
-/* The slot of the group whose bytes are these, or the empty one where it belongs. */
+/* The slot of the group whose ids are these, or the empty one where it belongs. */
 static uint32_t *
-table_slot(const struct table *t, const struct stitch *st, const uint8_t *bytes)
+table_slot(const struct table *t, const struct stitch *st, struct pw_slice ids)
 {
-    uint64_t i = pw_hash_keyed(st->p->hash_key, bytes, t->len) & t->mask;
+    uint64_t i = pw_hash_keyed(st->p->hash_key, ids.ptr, ids.len) & t->mask;
 
     while (t->slot[i] != 0 &&
-           memcmp(st->group[t->slot[i] - 1].suffix + t->off, bytes, t->len) != 0) {
+           !pw_slice_eq(ids_at(&st->group[t->slot[i] - 1], t->first, t->count), ids)) {
         i = (i + 1) & t->mask; /* the table is at most half full */
     }
     return &t->slot[i];
@@ -109,11 +120,40 @@ looks_cut(const struct pw_profile *p)
            (heap && p->depth_max < HEAP_DEPTH_END && p->depth_max >= HEAP_DEPTH_MIN);
 }
 
+/* The last STITCH_SUFFIX ids of a stack that has as many. */
+static struct pw_slice
+suffix_of(const struct pw_profile *p, const struct pw_sample *s)
+{
+    const uint8_t *ids = pw_profile_ids(p, s), *end = ids + s->ids_len, *at = end;
+
+    for (uint32_t n = 0; n < STITCH_SUFFIX; n++) {
+        at--;
+        while (at > ids && at[-1] >= 0x80) { /* nine at most */
+            at--;
+        }
+    }
+    return pw_slice(at, (size_t)(end - at));
+}
+
+static struct group
+group_of_suffix(struct pw_slice suffix)
+{
+    struct group g = {.suffix = suffix.ptr, .parent = NO_GROUP};
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < suffix.len; i++) {
+        if (suffix.ptr[i] < 0x80) {
+            g.at[++n] = (uint8_t)(i + 1);
+        }
+    }
+    return g;
+}
+
 static bool
 group_stacks(struct stitch *st)
 {
     const struct pw_profile *p = st->p;
-    struct table suffixes = {.len = STITCH_SUFFIX * st->width};
+    struct table suffixes = {.count = STITCH_SUFFIX};
     uint32_t deep = 0;
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
@@ -127,7 +167,7 @@ group_stacks(struct stitch *st)
     }
     for (uint32_t i = 0; i < p->sample_count; i++) {
         const struct pw_sample *s = &p->sample[i];
-        const uint8_t *suffix;
+        struct pw_slice suffix;
         uint32_t *slot;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 256);
@@ -135,10 +175,10 @@ group_stacks(struct stitch *st)
             st->group_of[i] = NO_GROUP;
             continue;
         }
-        suffix = st->ids + (s->loc_first + (size_t)s->loc_count - STITCH_SUFFIX) * st->width;
+        suffix = suffix_of(p, s);
         slot = table_slot(&suffixes, st, suffix);
         if (*slot == 0) {
-            st->group[st->group_count++] = (struct group){.suffix = suffix, .parent = NO_GROUP};
+            st->group[st->group_count++] = group_of_suffix(suffix);
             *slot = st->group_count;
         }
         st->group_of[i] = *slot - 1;
@@ -146,23 +186,23 @@ group_stacks(struct stitch *st)
     return true;
 }
 
-/* A filter for ids: the low 16 bits of each that was put in, which is the whole of a narrow one. */
+/* A filter for ids: the first two bytes of each that was put in, which is the whole of a small one. */
 enum { ID_FILTER_WORDS = 65536 / 64 };
 
 static uint16_t
-filter_bit(const uint8_t *id)
+filter_bit(struct pw_slice id)
 {
-    return (uint16_t)(id[0] | id[1] << 8);
+    return (uint16_t)(id.ptr[0] | (id.len > 1 ? id.ptr[1] << 8 : 0));
 }
 
 static void
-filter_put(uint64_t *filter, const uint8_t *id)
+filter_put(uint64_t *filter, struct pw_slice id)
 {
     filter[filter_bit(id) / 64] |= 1ULL << filter_bit(id) % 64;
 }
 
 static bool
-filter_may_have(const uint64_t *filter, const uint8_t *id)
+filter_may_have(const uint64_t *filter, struct pw_slice id)
 {
     return (filter[filter_bit(id) / 64] >> filter_bit(id) % 64 & 1) != 0;
 }
@@ -171,8 +211,8 @@ filter_may_have(const uint64_t *filter, const uint8_t *id)
 static bool
 link_groups(struct stitch *st)
 {
-    const size_t root = STITCH_OFFSET_MAX * st->width, last = (STITCH_SUFFIX - 1) * st->width;
-    struct table roots = {.off = root, .len = STITCH_MATCH * st->width};
+    const uint32_t root = STITCH_OFFSET_MAX, last = STITCH_SUFFIX - 1;
+    struct table roots = {.first = root, .count = STITCH_MATCH};
     uint64_t *last_ids = pw_scratch_array(st->p->scratch, ID_FILTER_WORDS, sizeof(*last_ids));
 
     if (last_ids == NULL || !table_init(&roots, st->p->scratch, st->group_count)) {
@@ -180,24 +220,24 @@ link_groups(struct stitch *st)
     }
     memset(last_ids, 0, ID_FILTER_WORDS * sizeof(*last_ids));
     for (uint32_t g = 0; g < st->group_count; g++) {
-        uint32_t *slot = table_slot(&roots, st, st->group[g].suffix + root);
+        uint32_t *slot = table_slot(&roots, st, ids_at(&st->group[g], root, STITCH_MATCH));
 
         PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, g, 256);
         *slot = *slot == 0 ? g + 1 : *slot;
         st->group[g].twin = *slot - 1;
-        filter_put(last_ids, st->group[g].suffix + last);
+        filter_put(last_ids, ids_at(&st->group[g], last, 1));
     }
     for (uint32_t g = 0; g < st->group_count; g++) {
         PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, g, 64);
         for (uint32_t offset = STITCH_OFFSET_MAX; offset > 0; offset--) {
-            const uint8_t *suffix = st->group[g].suffix;
+            const struct group *parent = &st->group[g];
             uint32_t child;
 
             /* Few frames that have a caller here are the last of a stack elsewhere. */
-            if (!filter_may_have(last_ids, suffix + last - offset * st->width)) {
+            if (!filter_may_have(last_ids, ids_at(parent, last - offset, 1))) {
                 continue;
             }
-            child = *table_slot(&roots, st, suffix + root - offset * st->width);
+            child = *table_slot(&roots, st, ids_at(parent, root - offset, STITCH_MATCH));
             if (child != 0 && offset > st->group[child - 1].missing) {
                 st->group[child - 1].missing = offset;
                 st->group[child - 1].parent = g;
@@ -218,17 +258,23 @@ link_groups(struct stitch *st)
 static void
 prefer_own(struct stitch *st)
 {
-    const size_t root = STITCH_OFFSET_MAX * st->width;
+    const uint32_t root = STITCH_OFFSET_MAX;
 
     for (uint32_t i = 0; i < st->group_count; i++) {
         struct group *g = &st->group[i];
 
         PW_FIBER_PAUSE_EVERY(st->p->scratch->fiber, i, 1024);
-        if (g->parent != NO_GROUP && memcmp(g->suffix + root - g->missing * st->width,
-                                            g->suffix + root, STITCH_MATCH * st->width) == 0) {
+        if (g->parent != NO_GROUP && pw_slice_eq(ids_at(g, root - g->missing, STITCH_MATCH),
+                                                 ids_at(g, root, STITCH_MATCH))) {
             g->parent = i;
         }
     }
+}
+
+static struct pw_slice
+last_ids_of(const struct group *g, uint32_t n)
+{
+    return ids_at(g, STITCH_SUFFIX - n, n);
 }
 
 /* Follows the links from a group to one without a parent; false when that takes too many hops. Every
@@ -255,6 +301,7 @@ resolve_group(struct stitch *st, uint32_t at)
         }
         g->hops = parent->hops + 1;
         g->frames = parent->frames + g->missing;
+        g->bytes = parent->bytes + (uint32_t)last_ids_of(parent, g->missing).len;
         g->resolved = true;
     }
     return true;
@@ -273,77 +320,92 @@ resolve_groups(struct stitch *st)
     return first;
 }
 
-static uint32_t
-frames_missing(const struct stitch *st, uint32_t sample, uint32_t first)
+/* The group of a sample that misses something, or NULL. */
+static const struct group *
+group_to_stitch(const struct stitch *st, uint32_t sample, uint32_t first)
 {
     uint32_t g = st->group_of[sample];
 
-    return g == NO_GROUP || g < first ? 0 : st->group[g].frames;
+    return g == NO_GROUP || g < first || st->group[g].frames == 0 ? NULL : &st->group[g];
 }
 
 /* The stack of a sample and what it misses, to `out`; gives the end. */
 static uint8_t *
-put_stitched(const struct stitch *st, uint32_t sample, uint8_t *out)
+put_stitched(const struct stitch *st, const struct pw_sample *s, const struct group *g,
+             uint8_t *out)
 {
-    const struct pw_sample *s = &st->p->sample[sample];
-    const struct group *g = &st->group[st->group_of[sample]];
-
-    memcpy(out, st->ids + s->loc_first * st->width, s->loc_count * st->width);
-    out += s->loc_count * st->width;
+    memcpy(out, pw_profile_ids(st->p, s), s->ids_len);
+    out += s->ids_len;
     while (g->parent != NO_GROUP) { /* resolved: at most STITCH_HOPS_MAX */
         const struct group *parent = &st->group[g->parent];
-        size_t len = g->missing * st->width;
+        struct pw_slice ids = last_ids_of(parent, g->missing);
 
-        memcpy(out, parent->suffix + STITCH_SUFFIX * st->width - len, len);
-        out += len;
+        memcpy(out, ids.ptr, ids.len);
+        out += ids.len;
         g = parent;
     }
     return out;
 }
 
-/* Gives the samples of groups from `first` on their whole stacks, in a copy of the ids; every sample
- * keeps frames of its own, as normalise rewrites them in place. 1 when it did, 0 when there was none. */
+/* Bytes of the whole stacks of all samples that miss something; 0 when none does, or when these would be too
+ * many frames. */
+static uint64_t
+stitched_bytes(const struct stitch *st, uint32_t first)
+{
+    const struct pw_profile *p = st->p;
+    uint64_t count = 0, more = 0, bytes = 0;
+
+    for (uint32_t i = 0; i < p->sample_count; i++) {
+        const struct pw_sample *s = &p->sample[i];
+        const struct group *g = group_to_stitch(st, i, first);
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
+        count += s->loc_count;
+        more += g == NULL ? 0 : (uint64_t)s->loc_count + g->frames;
+        bytes += g == NULL ? 0 : (uint64_t)s->ids_len + g->bytes;
+    }
+    return more > STITCH_GROWTH_MAX * count || p->bytes.len + p->own_ids_len + bytes > UINT32_MAX
+               ? 0
+               : bytes;
+}
+
+/* Gives the samples of groups from `first` on their whole stacks, behind a copy of the lists of their own that
+ * there are. 1 when it did, 0 when there was none. */
 static int
 stitch_samples(struct stitch *st, uint32_t first)
 {
     struct pw_profile *p = st->p;
-    uint64_t count = p->loc_ids_count, more = 0;
+    uint64_t more = stitched_bytes(st, first);
     uint8_t *ids, *out;
 
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        uint32_t missing = frames_missing(st, i, first);
-
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        more += missing == 0 ? 0 : (uint64_t)p->sample[i].loc_count + missing;
-    }
-    if (more == 0 || more > STITCH_GROWTH_MAX * count || count + more > UINT32_MAX) {
+    if (more == 0) {
         return 0;
     }
-    ids = pw_scratch_array(p->scratch, count + more, st->width);
+    ids = pw_scratch_alloc(p->scratch, p->own_ids_len + more + PW_PROFILE_IDS_SLACK);
     if (ids == NULL) {
         return PW_ENOMEM;
     }
-    pw_fiber_copy(p->scratch->fiber, ids, st->ids, count * st->width);
-    out = ids + count * st->width;
+    if (p->own_ids_len != 0) {
+        pw_fiber_copy(p->scratch->fiber, ids, p->own_ids, p->own_ids_len);
+    }
+    out = ids + p->own_ids_len;
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        uint32_t missing = frames_missing(st, i, first);
+        const struct group *g = group_to_stitch(st, i, first);
+        struct pw_sample *s = &p->sample[i];
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 64);
-        if (missing != 0) {
-            uint32_t at = (uint32_t)((size_t)(out - ids) / st->width);
+        if (g != NULL) {
+            uint8_t *end = put_stitched(st, s, g, out);
 
-            out = put_stitched(st, i, out);
-            p->sample[i].loc_first = at;
-            p->sample[i].loc_count += missing;
-            p->sample[i].ids_len = 0;
+            s->ids_off = (uint32_t)(p->bytes.len + (size_t)(out - ids));
+            s->ids_len = (uint32_t)(end - out);
+            s->loc_count += g->frames;
+            p->depth_max = s->loc_count > p->depth_max ? s->loc_count : p->depth_max;
+            out = end;
         }
     }
-    p->loc_ids_count = (uint32_t)(count + more);
-    if (p->loc_ids_wide != NULL) {
-        p->loc_ids_wide = (uint64_t *)(void *)ids;
-    } else {
-        p->loc_ids = (uint16_t *)(void *)ids;
-    }
+    p->own_ids = ids;
+    p->own_ids_len = (size_t)(out - ids);
     return 1;
 }
 
@@ -351,12 +413,7 @@ int
 pw_profile_stitch_go(struct pw_profile *p)
 {
     size_t mark = p->scratch->used;
-    struct stitch st = {
-        .p = p,
-        .ids = p->loc_ids_wide != NULL ? (const uint8_t *)p->loc_ids_wide
-                                       : (const uint8_t *)p->loc_ids,
-        .width = p->loc_ids_wide != NULL ? sizeof(*p->loc_ids_wide) : sizeof(*p->loc_ids),
-    };
+    struct stitch st = {.p = p};
     int rc = PW_ENOMEM;
 
     if (!looks_cut(p)) {

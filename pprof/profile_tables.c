@@ -1,7 +1,6 @@
 #include "pprof/profile_tables.h"
 
 #include "base/check.h"
-#include "pprof/packed.h"
 
 enum {
     SPARE = 64,
@@ -38,11 +37,10 @@ count_sample(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice b
     pw_walk_wire_init(&r, bytes, fiber);
     c->sample++;
     for (uint32_t i = 0; pw_wire_next(&r, &f) == 1; i++) {
-        size_t n = f.type == PW_WIRE_LEN ? packed_count(fiber, f.bytes) : 1;
-
         PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
-        c->loc += f.number == 1 ? n : 0;
-        c->value += f.number == 2 ? n : 0;
+        if (f.number == 2) {
+            c->value += f.type == PW_WIRE_LEN ? packed_count(fiber, f.bytes) : 1;
+        }
         c->label += f.number == 3;
     }
 }
@@ -96,6 +94,40 @@ pw_walk_count(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice 
     }
 }
 
+/* Everything that is left of the scratch, to be cut by keep(); *cap entries, at most `most`. */
+static void *
+open_end(const struct pw_scratch *s, size_t size, size_t most, size_t *cap)
+{
+    *cap = pw_scratch_left(s) / size;
+    *cap = *cap < most ? *cap : most;
+    return s->base + s->used;
+}
+
+static bool
+keep(struct pw_scratch *s, size_t n, size_t size)
+{
+    return pw_scratch_array(s, n, size) != NULL;
+}
+
+/* Ids of their own: no more bytes than the wire has, so nobody looks again whether there is room. */
+static bool
+open_ids(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+    size_t most = p->bytes.len + PW_PROFILE_IDS_SLACK, cap;
+
+    p->own_ids = open_end(p->scratch, 1, most, &cap);
+    return cap == most;
+}
+
+bool
+pw_walk_keep_ids(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+
+    return p->own_ids_len == 0 || keep(p->scratch, p->own_ids_len + PW_PROFILE_IDS_SLACK, 1);
+}
+
 bool
 pw_walk_alloc(struct pw_walk *w)
 {
@@ -105,7 +137,6 @@ pw_walk_alloc(struct pw_walk *w)
 
     p->string_cap = (uint32_t)c->string + STRINGS_SPARE;
     p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
-    p->loc_ids = pw_scratch_array(s, c->loc + PW_PACKED_SLACK, sizeof(*p->loc_ids));
     p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
     p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
     p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
@@ -114,12 +145,12 @@ pw_walk_alloc(struct pw_walk *w)
     p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
     p->string_table = pw_scratch_array(s, p->string_cap, sizeof(*p->string_table));
     p->string_hash = pw_scratch_array(s, p->string_cap, sizeof(*p->string_hash));
-    return p->sample && p->loc_ids && p->value && p->sample_label && p->mapping && p->location &&
-           p->line && p->function && p->string_table && p->string_hash;
+    return p->sample && p->value && p->sample_label && p->mapping && p->location && p->line &&
+           p->function && p->string_table && p->string_hash && open_ids(w);
 }
 
-bool
-pw_walk_alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
+static bool
+alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
 {
     size_t n[PW_LISTS] = {0, c->sample, c->location, c->function};
 
@@ -133,11 +164,35 @@ pw_walk_alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct 
     return true;
 }
 
+/* Makes s end `bytes` earlier; *far is what lies there. */
+static bool
+cut_far(struct pw_scratch *s, size_t bytes, struct pw_scratch *far)
+{
+    if (bytes > pw_scratch_left(s)) {
+        return false;
+    }
+    *far = *s;
+    s->cap = (s->cap - bytes) & ~(size_t)15;
+    far->used = s->cap;
+    return true;
+}
+
+bool
+pw_walk_far_lists(struct pw_walk *w, struct pw_walk_lists *l)
+{
+    const struct pw_walk_counts *c = &w->cap;
+    struct pw_scratch far;
+    size_t bytes = (c->sample + c->location + c->function) * sizeof(struct pw_walk_item);
+
+    w->staged_bytes = bytes;
+    return cut_far(w->p->scratch, bytes + 4 * 16 /* alignment */, &far) && alloc_lists(l, &far, c);
+}
+
 bool
 pw_walk_stage(struct pw_walk *w, struct pw_walk_lists *l)
 {
     struct pw_profile *p = w->p;
-    struct pw_scratch *s = p->scratch, far = *s;
+    struct pw_scratch far;
     size_t n = CLASS_BYTES_MIN, bytes;
     struct pw_walk_counts *c = &w->cap;
 
@@ -154,18 +209,15 @@ pw_walk_stage(struct pw_walk *w, struct pw_walk_lists *l)
             c->string * (sizeof(*p->string_table) + sizeof(*p->string_hash)) +
             (c->sample + c->location + c->function) * sizeof(struct pw_walk_item) +
             16 * 16 /* alignment */;
-    if (bytes > pw_scratch_left(s)) {
+    if (!cut_far(p->scratch, bytes, &far)) {
         return pw_walk_full(w);
     }
-    s->cap = (s->cap - bytes) & ~(size_t)15;
-    far.used = s->cap;
     p->string_table = pw_scratch_array(&far, c->string, sizeof(*p->string_table));
     p->string_hash = pw_scratch_array(&far, c->string, sizeof(*p->string_hash));
     p->mapping = pw_scratch_array(&far, c->mapping, sizeof(*p->mapping));
     p->sample_label = pw_scratch_array(&far, c->label, sizeof(*p->sample_label));
-    w->staged = true;
     return (p->string_table && p->string_hash && p->mapping && p->sample_label &&
-            pw_walk_alloc_lists(l, &far, c)) ||
+            alloc_lists(l, &far, c)) ||
            pw_walk_full(w);
 }
 
@@ -179,21 +231,6 @@ place(struct pw_scratch *s, const void *staged, size_t used, size_t cap, size_t 
         pw_fiber_copy(s->fiber, own, staged, used * size);
     }
     return own;
-}
-
-/* Everything that is left of the scratch, to be cut by keep(); *cap entries, at most `most`. */
-static void *
-open_end(const struct pw_scratch *s, size_t size, size_t most, size_t *cap)
-{
-    *cap = pw_scratch_left(s) / size;
-    *cap = *cap < most ? *cap : most;
-    return s->base + s->used;
-}
-
-static bool
-keep(struct pw_scratch *s, size_t n, size_t size)
-{
-    return pw_scratch_array(s, n, size) != NULL;
 }
 
 bool
@@ -230,7 +267,6 @@ pw_walk_place_samples(struct pw_walk *w, const struct pw_walk_lists *l)
     struct pw_profile *p = w->p;
     struct pw_scratch *s = p->scratch;
     struct pw_walk_counts *c = &w->cap;
-    size_t ids = p->bytes.len; /* each takes a byte */
 
     if (!keep(s, p->line_count, sizeof(*p->line))) {
         return pw_walk_full(w);
@@ -239,8 +275,7 @@ pw_walk_place_samples(struct pw_walk *w, const struct pw_walk_lists *l)
     c->value = c->sample * p->sample_type_count; /* else it is malformed: counted */
     p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
     p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
-    p->loc_ids = open_end(s, sizeof(*p->loc_ids), ids + PW_PACKED_SLACK, &c->loc);
-    return (p->sample && p->value && c->loc == ids + PW_PACKED_SLACK) || pw_walk_full(w);
+    return (p->sample && p->value && open_ids(w)) || pw_walk_full(w);
 }
 
 bool
@@ -249,7 +284,7 @@ pw_walk_place_rest(struct pw_walk *w)
     struct pw_profile *p = w->p;
     struct pw_scratch *s = p->scratch;
 
-    if (!keep(s, p->loc_ids_count, sizeof(*p->loc_ids))) {
+    if (!pw_walk_keep_ids(w)) {
         return pw_walk_full(w);
     }
     p->sample_label =

@@ -42,8 +42,10 @@ struct pw_walk_lists {
 void pw_walk_count(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_slice bytes);
 /* Tables of w->cap. */
 PW_MUST_USE bool pw_walk_alloc(struct pw_walk *w);
-PW_MUST_USE bool pw_walk_alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s,
-                                     const struct pw_walk_counts *c);
+/* Lists of w->cap, where the staged tables below would be. */
+PW_MUST_USE bool pw_walk_far_lists(struct pw_walk *w, struct pw_walk_lists *l);
+/* After the samples: what own_ids took. */
+PW_MUST_USE bool pw_walk_keep_ids(struct pw_walk *w);
 
 /* Without counting: before the outline, after it, before the samples, after them. The scratch ends
  * where the staged tables begin from the first on; the caller puts its cap back. */

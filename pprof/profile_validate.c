@@ -2,12 +2,14 @@
 #include "pprof/profile.h"
 
 #include "base/utf8.h"
+#include "pprof/packed.h"
 
 #include <string.h>
 
 enum {
     NS_PER_MS = 1000000,
     SHOWN_BYTES_MAX = 64 << 10, /* of a string in a text; texts are cut at 128 KiB anyway */
+    SKIP_IDS = 16 << 10,        /* between checkpoints */
 };
 
 static enum pw_profile_reason
@@ -27,6 +29,24 @@ in_window(const struct pw_profile *p, const struct pw_profile_limits *lim, int64
            (lim->reject_newer_than_ms == 0 || ms < now + lim->reject_newer_than_ms);
 }
 
+/* Leaves a stack its last `depth` ids. */
+static void
+cut_stack(struct pw_profile *p, struct pw_sample *s, uint32_t depth)
+{
+    const uint8_t *ids = pw_profile_ids(p, s), *at = ids;
+
+    for (uint32_t cut = s->loc_count - depth; cut > 0;) {
+        uint32_t step = cut < SKIP_IDS ? cut : (uint32_t)SKIP_IDS;
+
+        at = pw_packed_skip(at, step);
+        cut -= step;
+        pw_fiber_pause(p->scratch->fiber);
+    }
+    s->loc_count = depth;
+    s->ids_off += (uint32_t)(at - ids);
+    s->ids_len -= (uint32_t)(at - ids);
+}
+
 /* Row 5, in the order of the samples: cut the stack, then count the labels. */
 static bool
 samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
@@ -43,9 +63,7 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (s->loc_count > depth) { /* the leaf comes first: keep the root side */
-            s->loc_first += s->loc_count - depth;
-            s->loc_count = depth;
-            s->ids_len = 0;
+            cut_stack(p, s, depth);
         }
         if (s->label_count > labels) {
             f->actual = s->label_count;

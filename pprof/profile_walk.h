@@ -19,18 +19,18 @@
 #define PW_LINES_MAX ((1U << 30) - 1) /* of a location: more than a body can hold */
 
 struct pw_walk_counts {
-    size_t sample, loc, value, label, mapping, location, line, function, string;
+    size_t sample, value, label, mapping, location, line, function, string;
 };
 
 struct pw_walk {
     struct pw_profile *p;
     struct pw_walk_counts cap;
     bool padded_strings; /* a tag or length of one is longer than needed */
-    bool staged;         /* tables are found room for on the way: profile_tables.h */
-    bool full;           /* and there was too little: start again with exact counts */
+    bool full;           /* too little room: start again with exact counts */
     size_t staged_bytes; /* that hold something */
     uint32_t label_count;
     uint32_t value_count;
+    uint32_t own_count; /* ids in own_ids */
     size_t string_bytes;
     int64_t shrink; /* wire bytes minus canonical bytes, of what was read */
     uint64_t comment_bytes;

@@ -12,6 +12,7 @@
 enum { VARINT_MAX = 5, SECTIONS = 24, COPY_BLOCK = 64 };
 
 static_assert((int)COPY_BLOCK <= (int)PW_RECORD_LOCS_SLACK, "what write_locs puts behind a list");
+static_assert((int)COPY_BLOCK <= (int)PW_PROFILE_IDS_SLACK, "what write_locs reads behind a list");
 
 struct widths {
     uint32_t ref, number, address, stack;
@@ -321,17 +322,9 @@ stack_sample(const struct pw_record_writer *w, uint32_t i)
 static uint8_t *
 write_locs(const struct pw_profile *p, const struct pw_sample *s, uint8_t *to)
 {
-    const uint8_t *from = p->bytes.ptr + s->ids_off;
+    const uint8_t *from = pw_profile_ids(p, s);
 
-    if (PW_UNLIKELY(s->ids_len == 0)) {
-        for (uint32_t i = s->loc_first; i < s->loc_first + s->loc_count; i++) {
-            uint64_t at = p->loc_ids_wide != NULL ? p->loc_ids_wide[i] : p->loc_ids[i];
-
-            to += varint_put(to, (uint32_t)at + 1);
-        }
-        return to;
-    }
-    if (PW_UNLIKELY((size_t)s->ids_off + s->ids_len + COPY_BLOCK > p->bytes.len)) {
+    if (PW_UNLIKELY(!pw_profile_ids_roomy(p, s))) {
         memcpy(to, from, s->ids_len);
         return to + s->ids_len;
     }
@@ -355,7 +348,7 @@ write_stacks(struct pw_record_writer *w)
     uint8_t *first, *to;
 
     for (uint32_t i = 0; i < n && !w->straight; i++) {
-        bytes += pw_profile_stack_wire(p, stack_sample(w, i));
+        bytes += stack_sample(w, i)->ids_len;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);

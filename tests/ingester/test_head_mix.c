@@ -5,6 +5,7 @@
 #include "pprof/inflate.h"
 #include "pprof/profile.h"
 #include "pprof/record.h"
+#include "pprof/wire.h"
 
 #include "base/hash.h"
 #include "tests/support/cmocka_pw.h"
@@ -24,13 +25,16 @@ frame(uint64_t h, struct pw_slice name, struct pw_slice file, int64_t line)
 }
 
 static uint64_t
-profile_stack(const struct pw_profile *p, uint32_t first, uint32_t depth)
+profile_stack(const struct pw_profile *p, const struct pw_sample *s)
 {
-    uint64_t h = depth;
+    const uint8_t *ids = pw_profile_ids(p, s), *end = ids + s->ids_len;
+    uint64_t h = s->loc_count;
 
-    for (uint32_t d = 0; d < depth; d++) {
-        uint64_t at = p->loc_ids_wide != NULL ? p->loc_ids_wide[first + d] : p->loc_ids[first + d];
-        const struct pw_location *l = &p->location[at];
+    for (uint64_t id = 0; ids < end;) {
+        const struct pw_location *l;
+
+        ids += pw_wire_varint(ids, end, &id);
+        l = &p->location[id - 1];
         const struct pw_mapping *m = &p->mapping[l->mapping_id];
 
         h = pw_hash_mix(h, l->address);
@@ -93,7 +97,7 @@ record_of(const struct pw_profile *p, struct weights *w)
     memset(w, 0, sizeof(*w));
     for (uint32_t i = 0; i < p->sample_count; i++) {
         const struct pw_sample *s = &p->sample[i];
-        uint64_t h = profile_stack(p, s->loc_first, s->loc_count);
+        uint64_t h = profile_stack(p, s);
 
         all[i] = i;
         for (uint32_t t = 0; t < p->sample_type_count; t++) {

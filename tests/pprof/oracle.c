@@ -1,5 +1,7 @@
 #include "tests/pprof/oracle.h"
 
+#include "pprof/wire.h"
+
 #define SAME(what, a, b)                                                                           \
     do {                                                                                           \
         if ((a) != (b)) {                                                                          \
@@ -11,15 +13,20 @@ static const char *
 sample_difference(const struct pw_profile *p, const struct pw_sample *s,
                   const Google__V1__Sample *x)
 {
+    const uint8_t *at = pw_profile_ids(p, s), *end = s->ids_len == 0 ? at : at + s->ids_len;
+
     SAME("number of location ids", s->loc_count, x->n_location_id);
     SAME("number of values", s->value_count, x->n_value);
     SAME("number of labels", s->label_count, x->n_label);
     for (uint32_t j = 0; j < s->loc_count; j++) {
-        uint64_t id = p->loc_ids_wide != NULL ? p->loc_ids_wide[s->loc_first + j]
-                                              : (uint16_t)(p->loc_ids[s->loc_first + j] + 1U);
+        uint64_t id = 0;
+        int n = pw_wire_varint(at, end, &id);
 
+        SAME("bytes of a location id", n > 0 && (n == 1 || at[n - 1] != 0), true);
         SAME("location id", id, x->location_id[j]);
+        at += n;
     }
+    SAME("bytes of location ids", at == end, true);
     for (uint32_t j = 0; j < s->value_count; j++) {
         SAME("value", p->value[s->value_first + j], x->value[j]);
     }

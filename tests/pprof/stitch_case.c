@@ -1,5 +1,8 @@
 #include "tests/pprof/stitch_case.h"
 
+#include "pprof/packed.h"
+#include "pprof/wire.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,10 +46,10 @@ stitch_case_begin(struct stitch_case *c, const char *type, bool wide)
                                .string_count = 2,
                                .sample_type_count = 1};
     c->p.sample_type[0].type_ref = 1;
-    if (wide) {
-        c->p.loc_ids_wide = pw_scratch_array(&c->scratch, STITCH_CASE_IDS, sizeof(uint64_t));
-    } else {
-        c->p.loc_ids = pw_scratch_array(&c->scratch, STITCH_CASE_IDS, sizeof(uint16_t));
+    c->wide = wide;
+    c->p.own_ids = pw_scratch_alloc(&c->scratch, (size_t)STITCH_CASE_IDS * (wide ? 10 : 3));
+    if (c->p.own_ids == NULL) {
+        abort();
     }
 }
 
@@ -55,32 +58,44 @@ stitch_case_add(struct stitch_case *c, const uint64_t *ids, uint32_t n)
 {
     struct pw_profile *p = &c->p;
 
+    size_t first = p->own_ids_len;
+
     if (p->sample_count == STITCH_CASE_SAMPLES || n > STITCH_CASE_IDS - c->ids_count) {
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
+        uint64_t id = ids[i] + (c->wide ? STITCH_CASE_WIDE : 0);
+
         c->came[c->ids_count + i] = ids[i];
-        if (p->loc_ids_wide != NULL) {
-            p->loc_ids_wide[c->ids_count + i] = ids[i];
-        } else {
-            p->loc_ids[c->ids_count + i] = (uint16_t)(ids[i] - 1);
+        for (; id >= 0x80; id >>= 7) {
+            p->own_ids[p->own_ids_len++] = (uint8_t)(id | 0x80);
         }
+        p->own_ids[p->own_ids_len++] = (uint8_t)id;
     }
     c->came_first[p->sample_count] = c->ids_count;
     c->came_count[p->sample_count] = n;
-    p->sample[p->sample_count++] = (struct pw_sample){.loc_first = c->ids_count, .loc_count = n};
+    p->sample[p->sample_count++] = (struct pw_sample){
+        .ids_off = (uint32_t)first, .ids_len = (uint32_t)(p->own_ids_len - first), .loc_count = n};
     p->depth_max = n > p->depth_max ? n : p->depth_max; /* the walk keeps it */
     c->ids_count += n;
-    p->loc_ids_count = c->ids_count;
     return true;
+}
+
+static uint64_t
+next_id(const struct stitch_case *c, const uint8_t **ids)
+{
+    uint64_t id = 0;
+
+    *ids += pw_wire_varint(*ids, *ids + 10, &id);
+    return id - (c->wide ? STITCH_CASE_WIDE : 0);
 }
 
 uint64_t
 stitch_case_id(const struct stitch_case *c, uint32_t sample, uint32_t i)
 {
-    size_t at = (size_t)c->p.sample[sample].loc_first + i;
+    const uint8_t *at = pw_packed_skip(pw_profile_ids(&c->p, &c->p.sample[sample]), i);
 
-    return c->p.loc_ids_wide != NULL ? c->p.loc_ids_wide[at] : (uint16_t)(c->p.loc_ids[at] + 1);
+    return next_id(c, &at);
 }
 
 static const uint64_t *
@@ -211,16 +226,21 @@ stitch_case_holds(const struct stitch_case *c)
     int first = plan(c, out);
 
     for (uint32_t s = 0; s < c->p.sample_count; s++) {
+        const struct pw_sample *x = &c->p.sample[s];
+        const uint8_t *ids;
         uint32_t came = c->came_count[s], more = appended(c, (int)s, first, out);
 
-        if (c->p.sample[s].loc_count != came + more ||
-            (uint64_t)c->p.sample[s].loc_first + came + more > c->p.loc_ids_count) {
+        if (x->loc_count != came + more || x->loc_count > c->p.depth_max ||
+            (size_t)x->ids_off + x->ids_len > c->p.own_ids_len ||
+            pw_packed_skip(pw_profile_ids(&c->p, x), x->loc_count) !=
+                pw_profile_ids(&c->p, x) + x->ids_len) {
             return false;
         }
+        ids = pw_profile_ids(&c->p, x);
         for (uint32_t i = 0; i < came + more; i++) {
             uint64_t want = i < came ? c->came[c->came_first[s] + i] : out[i - came];
 
-            if (stitch_case_id(c, s, i) != want) {
+            if (next_id(c, &ids) != want) {
                 return false;
             }
         }

@@ -13,6 +13,7 @@
 #include "pprof/profile.h"
 
 enum { STITCH_CASE_SAMPLES = 20000, STITCH_CASE_IDS = 1 << 20 };
+#define STITCH_CASE_WIDE (1ULL << 63)
 
 struct stitch_case {
     struct pw_scratch scratch;
@@ -21,12 +22,14 @@ struct stitch_case {
     uint64_t *came; /* the ids as they were added, of all samples */
     uint32_t *came_first, *came_count;
     uint32_t ids_count;
+    bool wide;
 };
 
 void stitch_case_init(struct stitch_case *c, size_t scratch_bytes);
 void stitch_case_fini(struct stitch_case *c);
 
-/* Starts an empty profile of one sample type; wide: ids of 64 bits as after large ones. */
+/* Starts an empty profile of one sample type; wide: ids take ten bytes, each STITCH_CASE_WIDE more than as it is
+ * added. */
 void stitch_case_begin(struct stitch_case *c, const char *type, bool wide);
 /* One sample with these locations, leaf first; false when the case is full. */
 bool stitch_case_add(struct stitch_case *c, const uint64_t *ids, uint32_t n);

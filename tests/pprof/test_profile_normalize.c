@@ -97,6 +97,70 @@ test_normalize__equal_samples__summed(void **state)
     record_is(fx, "main;work 4 40\nmain;idle 1 10\n");
 }
 
+/* A sample of one of each value, with these bytes before its values. */
+static void
+add_raw(struct fixture *fx, const void *ids, size_t len)
+{
+    static const uint8_t values[] = {0x12, 2, 1, 1};
+    struct pw_text s;
+
+    pw_text_init(&s, 256);
+    pw_text_put(&s, ids, len);
+    pw_text_put(&s, values, sizeof(values));
+    pw_wire_put_bytes(&fx->wire, 2, pw_slice(s.ptr, s.len));
+    pw_text_fini(&s);
+}
+
+/* The ids of one stack however they lie in the wire: in a packed field, in two, one field each, mixed, longer than
+ * needed. Only the first is left where it is. */
+static void
+test_normalize__ids_in_any_shape__one_stack(void **state)
+{
+    static const uint8_t rest[256]; /* the last messages of a profile are not read fast */
+    struct fixture *fx = *state;
+
+    build_symbols(&fx->wire);
+    add_raw(fx, "\x0A\x02\x02\x01", 4);
+    add_raw(fx, "\x0A\x01\x02\x0A\x01\x01", 6);
+    add_raw(fx, "\x08\x02\x08\x01", 4);
+    add_raw(fx, "\x08\x02\x0A\x01\x01", 5);
+    add_raw(fx, "\x0A\x00\x0A\x02\x02\x01", 6);
+    add_raw(fx, "\x0A\x03\x82\x00\x01", 5);
+    add_raw(fx, "\x08\x02\x08\x81\x80\x00", 6);
+    pw_wire_put_bytes(&fx->wire, 20, pw_slice(rest, sizeof(rest)));
+    assert_int_equal(fixture_parse(fx), 0);
+    for (uint32_t i = 0; i < fx->p.sample_count; i++) {
+        const struct pw_sample *s = &fx->p.sample[i];
+
+        assert_int_equal(s->ids_len, 2);
+        assert_memory_equal(pw_profile_ids(&fx->p, s), "\x02\x01", 2);
+        assert_true((s->ids_off < fx->wire.len) == (i == 0));
+    }
+    fixture_ready(fx);
+    record_is(fx, "main;work 7 7\n");
+}
+
+/* Ids of three bytes to ten: known by their whole value, or not at all. */
+static void
+test_normalize__long_ids__known_whole(void **state)
+{
+    static const uint64_t ids[] = {
+        16383, 16384, 65535, 65536, 65537, UINT32_MAX, 1ULL << 32 | 3, 1ULL << 62, UINT64_MAX};
+    struct fixture *fx = *state;
+    struct build_line line = {.function_id = 1, .line = 1};
+
+    for (size_t i = 0; i < PW_ARRAY_LEN(ids); i++) {
+        fx->wire.len = 0;
+        build_symbols(&fx->wire);
+        add(fx, (struct build_sample){.loc = {ids[i], 1}, .locs = 2, .value = {1, 1}, .values = 2});
+        fixture_ready(fx);
+        assert_int_equal(fx->p.sample_count, 0);
+        build_location(&fx->wire, ids[i], 1, 0, &line, 1);
+        fixture_ready(fx);
+        record_is(fx, "main;main 1 1\n");
+    }
+}
+
 static void
 test_normalize__sum_overflow__wraps(void **state)
 {
@@ -392,6 +456,8 @@ main(void)
         fixture_test(test_normalize__usual_profile__root_first_frames),
         fixture_test(test_normalize__negative_zero_and_unknown__samples_go),
         fixture_test(test_normalize__equal_samples__summed),
+        fixture_test(test_normalize__ids_in_any_shape__one_stack),
+        fixture_test(test_normalize__long_ids__known_whole),
         fixture_test(test_normalize__sum_overflow__wraps),
         fixture_test(test_normalize__label_sets__by_text),
         fixture_test(test_normalize__locations__removed_or_given_a_stub),

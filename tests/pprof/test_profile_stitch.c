@@ -71,17 +71,17 @@ assert_run(const struct stitch_case *c, uint32_t sample, uint64_t first, uint32_
 static bool
 stitches(struct stitch_case *c, const char *type, uint32_t depth, uint32_t offset)
 {
-    const uint64_t *narrow;
+    const uint8_t *own;
     size_t used;
 
     stitch_case_begin(c, type, false);
     add_run(c, 1, depth);
     add_run(c, 1 + offset, depth);
-    narrow = (const void *)c->p.loc_ids;
+    own = c->p.own_ids;
     used = c->scratch.used;
     stitch(c);
     if (c->p.sample[0].loc_count == depth) { /* nothing changed, nothing kept */
-        assert_ptr_equal(c->p.loc_ids, narrow);
+        assert_ptr_equal(c->p.own_ids, own);
         assert_int_equal(c->scratch.used, used);
         return false;
     }
@@ -303,9 +303,8 @@ test_stitch__hostile_groups__bounded(void **state)
         }
         used = c->scratch.used;
         assert_int_equal(pw_profile_stitch_go(&c->p), 0);
-        assert_true(c->scratch.used - used <
-                    16000 * 128 + 8192 + 8 * sizeof(uint64_t) * c->ids_count);
-        assert_true(c->p.loc_ids_count <= 9 * c->ids_count);
+        assert_true(c->scratch.used - used < 16000 * 128 + 8192 + 10 * (size_t)c->ids_count * 9);
+        assert_true(c->p.own_ids_len <= 10 * (size_t)c->ids_count * 9);
         for (uint32_t i = 0; i < c->p.sample_count; i++) {
             assert_true(c->p.sample[i].loc_count <= 60 + 56 * 8);
         }

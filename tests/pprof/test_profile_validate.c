@@ -123,7 +123,8 @@ test_validate__deep_stack__keeps_the_root_side(void **state)
     assert_int_equal(judge(fx, &(struct pw_profile_limits){.stacktrace_depth_max = 2}, 1, &f),
                      PW_PROFILE_FINE);
     assert_int_equal(fx->p.sample[0].loc_count, 2);
-    assert_int_equal(fx->p.loc_ids[fx->p.sample[0].loc_first] + 1, 2);
+    assert_int_equal(fx->p.sample[0].ids_len, 2);
+    assert_memory_equal(pw_profile_ids(&fx->p, &fx->p.sample[0]), "\x02\x01", 2);
 }
 
 static void
