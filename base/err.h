@@ -25,7 +25,7 @@ enum pw_err {
     PW_EBUSY = -EBUSY,         /* somebody else holds it: port in use, program attached */
     PW_EEXIST = -EEXIST,       /* already there */
     PW_EINVAL = -EINVAL,       /* malformed input or configuration */
-    PW_ENOSPC = -ENOSPC,       /* the caller's buffer is too small */
+    PW_ENOSPC = -ENOSPC,       /* the caller's buffer is too small; the disk is full, or the quota on it */
     PW_ERANGE = -ERANGE,       /* a number is outside its bounds */
     PW_ENOTSUP = -EOPNOTSUPP,  /* valid, but this build or device cannot */
     PW_EMSGSIZE = -EMSGSIZE,   /* larger than its limit */

@@ -8,6 +8,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+/* A quota that is used up is a disk that is full: there may be room again, by the same means. */
+static int
+failure(int err)
+{
+    return err == EDQUOT ? PW_ENOSPC : -err;
+}
+
 static int
 os_open(void *ctx, const char *path, enum pw_fs_open how)
 {
@@ -40,18 +47,18 @@ os_open(void *ctx, const char *path, enum pw_fs_open how)
             int err = errno;
 
             close(fd);
-            return err == EWOULDBLOCK ? PW_EBUSY : -err;
+            return err == EWOULDBLOCK ? PW_EBUSY : failure(err);
         }
         break;
     }
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? failure(errno) : fd;
 }
 
 static int
 os_close(void *ctx, int fd)
 {
     (void)ctx;
-    return close(fd) == 0 ? 0 : -errno;
+    return close(fd) == 0 ? 0 : failure(errno);
 }
 
 static int64_t
@@ -63,14 +70,14 @@ os_write(void *ctx, int fd, const void *buf, size_t n, uint64_t off)
     do { /* until no signal interrupts */
         r = pwrite(fd, buf, n, (off_t)off);
     } while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : r;
+    return r < 0 ? failure(errno) : r;
 }
 
 static int
 os_sync(void *ctx, int fd)
 {
     (void)ctx;
-    return fdatasync(fd) == 0 ? 0 : -errno;
+    return fdatasync(fd) == 0 ? 0 : failure(errno);
 }
 
 static int
@@ -90,7 +97,7 @@ os_read(void *ctx, int fd, void *buf, size_t n, uint64_t off)
     do { /* until no signal interrupts */
         r = pread(fd, buf, n, (off_t)off);
     } while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : r;
+    return r < 0 ? failure(errno) : r;
 }
 
 static int64_t
@@ -99,49 +106,49 @@ os_size(void *ctx, int fd)
     struct stat st;
 
     (void)ctx;
-    return fstat(fd, &st) == 0 ? st.st_size : -errno;
+    return fstat(fd, &st) == 0 ? st.st_size : failure(errno);
 }
 
 static int
 os_allocate(void *ctx, int fd, uint64_t bytes)
 {
     (void)ctx;
-    return -posix_fallocate(fd, 0, (off_t)bytes);
+    return failure(posix_fallocate(fd, 0, (off_t)bytes));
 }
 
 static int
 os_truncate(void *ctx, int fd, uint64_t bytes)
 {
     (void)ctx;
-    return ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;
+    return ftruncate(fd, (off_t)bytes) == 0 ? 0 : failure(errno);
 }
 
 static int
 os_rename(void *ctx, const char *from, const char *to)
 {
     (void)ctx;
-    return rename(from, to) == 0 ? 0 : -errno;
+    return rename(from, to) == 0 ? 0 : failure(errno);
 }
 
 static int
 os_unlink(void *ctx, const char *path)
 {
     (void)ctx;
-    return unlink(path) == 0 ? 0 : -errno;
+    return unlink(path) == 0 ? 0 : failure(errno);
 }
 
 static int
 os_rmdir(void *ctx, const char *path)
 {
     (void)ctx;
-    return rmdir(path) == 0 ? 0 : -errno;
+    return rmdir(path) == 0 ? 0 : failure(errno);
 }
 
 static int
 os_mkdir(void *ctx, const char *path)
 {
     (void)ctx;
-    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : failure(errno);
 }
 
 static int
@@ -152,9 +159,9 @@ os_sync_dir(void *ctx, const char *path)
 
     (void)ctx;
     if (fd < 0) {
-        return -errno;
+        return failure(errno);
     }
-    rc = fsync(fd) == 0 ? 0 : -errno;
+    rc = fsync(fd) == 0 ? 0 : failure(errno);
     close(fd);
     return rc;
 }
@@ -167,7 +174,7 @@ os_list(void *ctx, const char *path, pw_fs_name_fn each, void *arg)
 
     (void)ctx;
     if (d == NULL) {
-        return -errno;
+        return failure(errno);
     }
     errno = 0;
     while ((e = readdir(d)) != NULL) { /* one name a turn */
@@ -176,7 +183,7 @@ os_list(void *ctx, const char *path, pw_fs_name_fn each, void *arg)
         }
         errno = 0;
     }
-    int rc = -errno;
+    int rc = failure(errno);
 
     closedir(d);
     return rc;
@@ -188,7 +195,8 @@ os_free_bytes(void *ctx, const char *path)
     struct statvfs st;
 
     (void)ctx;
-    return statvfs(path, &st) == 0 ? (int64_t)((uint64_t)st.f_bavail * st.f_frsize) : -errno;
+    return statvfs(path, &st) == 0 ? (int64_t)((uint64_t)st.f_bavail * st.f_frsize)
+                                   : failure(errno);
 }
 
 const struct pw_fs *

@@ -7,7 +7,8 @@
  * Context  cold: storage threads and the control thread at start. Every call may block.
  * Units    bytes, offsets from the start of the file. Paths are NUL-terminated.
  * Errors   0 or a count, or a negative errno (base/err.h names the usual ones); never partial
- *          success but for write and read, whose count may be short.
+ *          success but for write and read, whose count may be short. A quota that is used up (EDQUOT) is
+ *          PW_ENOSPC.
  * Limits   PW_FS_PATH_MAX.
  */
 #ifndef PW_BASE_FILE_H

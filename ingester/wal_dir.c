@@ -190,10 +190,11 @@ pw_wal_dir_open_cold(struct pw_wal_dir **out, const struct pw_wal_cfg *cfg, stru
         rc = pw_fs_mkdirs_cold(cfg->fs, d->path);
     }
     if (rc == 0) {
-        what = "lock the directory (is another process using it?)";
         pw_wal_path(d, "lock", path);
         d->lock_fd = cfg->fs->open(cfg->fs->ctx, path, PW_FS_LOCK);
         rc = d->lock_fd < 0 ? d->lock_fd : 0;
+        what = rc == PW_EBUSY ? "lock the directory (is another process using it?)"
+                              : "write in the directory";
     }
     if (rc == 0) {
         what = "read the file of marks";

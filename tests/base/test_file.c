@@ -1,8 +1,35 @@
-/* A file that is replaced is the old one or the new one, whatever fails and whenever the power goes. */
+/* A file that is replaced is the old one or the new one, whatever fails and whenever the power goes; and what the
+ * operating system's errors become. */
 #include "base/file.h"
 
 #include "tests/support/cmocka_pw.h"
 #include "tests/support/mem_fs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int os_error; /* of the three calls below, which stand before the C library's */
+
+ssize_t
+pwrite(int fd, const void *buf, size_t n, off_t off)
+{
+    errno = os_error;
+    return -1;
+}
+
+int
+posix_fallocate(int fd, off_t off, off_t len)
+{
+    return os_error;
+}
+
+int
+mkdir(const char *name, mode_t mode)
+{
+    errno = os_error;
+    return -1;
+}
 
 static const char path[] = "/d/f";
 static const char before[] = "what was there before",
@@ -102,6 +129,26 @@ test_replace__path_too_long_for_its_temporary__said(void **state)
     mem_fs_free(disk);
 }
 
+static void
+test_os__disk_or_quota_used_up__enospc(void **state)
+{
+    static const int as_it_is[] = {ENOSPC, EROFS, EACCES, EIO};
+    const struct pw_fs *fs = pw_fs_os();
+
+    (void)state;
+    os_error = EDQUOT;
+    assert_int_equal(fs->write(fs->ctx, -1, "x", 1, 0), PW_ENOSPC);
+    assert_int_equal(fs->write_sync(fs->ctx, -1, "x", 1, 0), PW_ENOSPC);
+    assert_int_equal(fs->allocate(fs->ctx, -1, 4096), PW_ENOSPC);
+    assert_int_equal(fs->mkdir(fs->ctx, "/d"), PW_ENOSPC);
+    for (size_t i = 0; i < PW_ARRAY_LEN(as_it_is); i++) {
+        os_error = as_it_is[i];
+        assert_int_equal(fs->write(fs->ctx, -1, "x", 1, 0), -os_error);
+        assert_int_equal(fs->allocate(fs->ctx, -1, 4096), -os_error);
+        assert_int_equal(fs->mkdir(fs->ctx, "/d"), -os_error);
+    }
+}
+
 int
 main(void)
 {
@@ -111,6 +158,7 @@ main(void)
         cmocka_unit_test(
             test_replace__each_call_fails_in_each_way__old_or_new_and_the_next_try_works),
         cmocka_unit_test(test_replace__path_too_long_for_its_temporary__said),
+        cmocka_unit_test(test_os__disk_or_quota_used_up__enospc),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The disk of the log runs full: pushes get 503 with the reason, nothing crashes, and they are taken again
-when there is room; what was acknowledged is there after a restart.
+when there is room; what was acknowledged is there after a restart, and after one while the disk is full. On a disk that
+cannot be written at all nothing starts, and says why.
 
 usage: unshare -m disk_full.py PYROWIRE [--address A]     (root: a small tmpfs in a mount namespace of its own)
 """
 import gzip, os, random, subprocess, sys, tempfile, time
 
-from small import PUSH, Appliance, noise, profile, push_body
+from small import HANG_S, PUSH, Appliance, comes_true, noise, profile, push_body
 
 address = sys.argv[sys.argv.index('--address') + 1] if '--address' in sys.argv else '127.0.0.26'
 if os.geteuid() != 0:
@@ -25,6 +26,15 @@ def start():
     return Appliance([sys.argv[1], '-pyroscopedb.data-path=' + data], address, 4040, log)
 
 
+def until_refused(name):
+    for i in range(1000):
+        status, answer = a.request('POST', PUSH, body(name % i))
+        if status != 200:
+            return status, answer
+        acked.add(name % i)
+    return 0, ''
+
+
 def check(what, ok):
     print(('ok   ' if ok else 'FAIL ') + what)
     return ok
@@ -39,14 +49,8 @@ try:
     with open(filler, 'wb') as f:
         f.write(bytes(16 << 20))
     a = start()
-    acked, refused, text = set(), 0, ''
-    for i in range(1000):
-        status, answer = a.request('POST', PUSH, body('full_%d' % i))
-        if status == 200:
-            acked.add('full_%d' % i)
-        else:
-            refused, text = status, answer
-            break
+    acked = set()
+    refused, text = until_refused('full_%d')
     good &= check('%d pushes, then 503 unavailable: %s' % (len(acked), text.strip()),
                   len(acked) > 20 and refused == 503 and 'no room on the disk' in text)
     good &= check('still 503, and ready', a.request('POST', PUSH, body('x'))[0] == 503 and
@@ -65,8 +69,29 @@ try:
     a = start()
     lost = acked - set(a.values())
     good &= check('after SIGKILL all %d are there' % len(acked), not lost)
+    a.kill()
+    with open(filler, 'wb', buffering=0) as f:
+        try:
+            while f.write(bytes(1 << 16)):
+                pass
+        except OSError:
+            pass
+    a = start()
+    lost = acked - set(a.values())
+    status, text = until_refused('later_%d')  # what the process before kept to use again is room, too
+    good &= check('started on a full disk: all are there, pushes get %d' % status,
+                  not lost and status == 503 and 'no room on the disk' in text)
+    os.unlink(filler)
+    good &= check('room again: taken', comes_true(lambda: a.request('POST', PUSH, body('after'))[0] == 200))
     a.p.terminate()
     good &= check('ends cleanly', a.p.wait(60) == 0)
+    subprocess.run(['mount', '-o', 'remount,ro', data], check=True)
+    p = subprocess.run([sys.argv[1], '-nic.hugepages=off', '-server.http-listen-address=' + address,
+                        '-pyroscopedb.data-path=' + data], capture_output=True, text=True, timeout=HANG_S)
+    last = p.stderr.strip().splitlines()[-1]
+    good &= check('started on a read-only disk: exit %d, %s' % (p.returncode, last),
+                  p.returncode == 1 and 'cannot write in the directory: %s/wal: Read-only file system' % data in last and
+                  '-pyroscopedb.data-path=' + data in last)
 finally:
     if a:
         a.kill()

@@ -195,6 +195,30 @@ test_log__disk_full__refused_until_there_is_room(void **state)
 }
 
 static void
+test_start__disk_full__what_was_there_is_there_and_pushes_are_refused_until_there_is_room(
+    void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 25);
+    assert_int_equal(world_start(&w, 1), 0);
+    push_some(&w, PUSHES);
+    world_stop(&w);
+    mem_fs_kill(w.disk);
+    mem_fs_capacity(w.disk, 1);
+    assert_int_equal(world_start(&w, 1), 0);
+    world_judge(&w);
+    assert_int_equal(world_push(&w, 0), PW_ENOSPC);
+    mem_fs_capacity(w.disk, 0);
+    world_step(&w); /* the probe */
+    assert_int_equal(world_push(&w, 0), 0);
+    world_step(&w);
+    assert_int_equal(w.acked, PUSHES + 1);
+    world_fini(&w);
+}
+
+static void
 test_log__full_buffer__takes_no_more_until_written(void **state)
 {
     struct world w;
@@ -636,6 +660,8 @@ main(void)
         cmocka_unit_test(test_log__failed_sync__next_segment_and_acknowledged_there),
         cmocka_unit_test(test_log__failed_sync__part_of_it_survives__all_acknowledged_there),
         cmocka_unit_test(test_log__disk_full__refused_until_there_is_room),
+        cmocka_unit_test(
+            test_start__disk_full__what_was_there_is_there_and_pushes_are_refused_until_there_is_room),
         cmocka_unit_test(test_log__full_buffer__takes_no_more_until_written),
         cmocka_unit_test(test_release__segments_go__records_of_blocks_are_not_replayed),
         cmocka_unit_test(test_reuse__segments_let_go__written_over_and_replayed_without_them),
