@@ -11,8 +11,9 @@
 enum {
     LANE_OUT_BYTES = 8 << 20, /* of each worker to each ingester: about 200 records of the mix */
     LANE_BACK_BYTES = 256 << 10,
-    SLOTS_MAX = 4096,      /* requests of one thread that wait for an ingester */
-    BULK_BYTES = 64 << 20, /* records above PW_LANE_INLINE_BYTES_MAX in flight, per thread */
+    SLOTS_MAX = 4096, /* requests of one thread that wait for an ingester */
+    BULK_BYTES =
+        80 << 20, /* records in flight, per thread; a fifth for those that would fit a lane */
 };
 
 /* Names the part that failed, unless it said more itself; returns rc. */

@@ -73,6 +73,14 @@ unpack(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size_t c
     return rc;
 }
 
+static enum pw_reason
+undecodable(struct pw_work *w, enum pw_inflate_result rc)
+{
+    pw_text_str(&w->err, "copy to buffer: ");
+    pw_text_str(&w->err, pw_inflate_text(rc));
+    return PW_REASON_UNDECODABLE;
+}
+
 enum pw_reason
 pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count, size_t bytes,
           struct pw_decoded *out)
@@ -90,7 +98,8 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
     if (pw_inflate_is_gzip(piece, piece_count)) {
         rc = unpack(w, piece, piece_count, cap, &out->bytes);
         if (rc == PW_INFLATE_OK) {
-            out->gzip = true;
+            out->raw = piece;
+            out->raw_count = piece_count;
             return PW_REASON_NONE;
         }
         if (rc == PW_INFLATE_TOO_LARGE) {
@@ -98,9 +107,7 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
             return cap == max ? too_large(w) : no_memory(w);
         }
         if (rc != PW_INFLATE_BAD_HEADER) {
-            pw_text_str(&w->err, "copy to buffer: ");
-            pw_text_str(&w->err, pw_inflate_text(rc));
-            return PW_REASON_UNDECODABLE;
+            return undecodable(w, rc);
         }
     }
     if (max != 0 && bytes > max) {
@@ -109,4 +116,75 @@ pw_decode(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
     }
     return pw_contiguous(w->scratch, piece, piece_count, &out->bytes) ? PW_REASON_NONE
                                                                       : no_memory(w);
+}
+
+void
+pw_place_drop(struct pw_desk *desk)
+{
+    if (desk->placed != PW_BULK_NONE) {
+        pw_bulk_free(&desk->d->fanout.bulk, desk->placed);
+        desk->placed = PW_BULK_NONE;
+    }
+}
+
+/* Memory for the record of a body that keeps its promise, and the body in it. */
+static bool
+place_body(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size_t bytes)
+{
+    struct pw_desk *desk = w->desk;
+    struct pw_bulk *bulk = &w->d->fanout.bulk;
+    uint32_t promised = pw_inflate_promised(piece, count);
+    uint64_t max = w->limits->max_profile_size_bytes;
+    size_t cap = pw_record_place_bytes(bytes, promised);
+    uint8_t *to;
+
+    if (promised == 0 || promised > PW_PROFILE_BYTES_MAX || (max != 0 && promised > max)) {
+        return false;
+    }
+    PW_INVARIANT(desk->placed == PW_BULK_NONE);
+    desk->placed = pw_bulk_alloc_low(bulk, cap);
+    if (desk->placed == PW_BULK_NONE) {
+        return false;
+    }
+    desk->place = (struct pw_record_place){
+        .base = pw_bulk_at(bulk, desk->placed), .cap = cap, .body_bytes = bytes};
+    to = pw_record_place_body(&desk->place);
+    desk->body = pw_slice(to, bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        if (piece[i].len != 0) {
+            pw_fiber_copy(w->scratch->fiber, to, piece[i].ptr, piece[i].len);
+            to += piece[i].len;
+        }
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 32);
+    }
+    return true;
+}
+
+enum pw_reason
+pw_decode_placed(struct pw_work *w, const struct pw_slice *piece, uint32_t piece_count,
+                 size_t bytes, struct pw_decoded *out)
+{
+    struct pw_desk *desk = w->desk;
+    uint64_t max = w->limits->max_profile_size_bytes;
+    enum pw_inflate_result rc;
+    uint8_t *to;
+    size_t cap, len;
+
+    if (bytes < GZIP_HEADER_BYTES || !pw_inflate_is_gzip(piece, piece_count) ||
+        !place_body(w, piece, piece_count, bytes)) {
+        return pw_decode(w, piece, piece_count, bytes, out);
+    }
+    to = pw_record_place_unpacked(&desk->place);
+    cap = pw_record_place_room(&desk->place);
+    rc = pw_inflate(desk->inflater, &desk->body, 1, to, max == 0 || cap < max ? cap : max, &len);
+    *out = (struct pw_decoded){.bytes = pw_slice(to, len), .raw = &desk->body, .raw_count = 1};
+    if (rc == PW_INFLATE_OK) {
+        return PW_REASON_NONE;
+    }
+    pw_place_drop(desk);
+    if (rc == PW_INFLATE_TOO_LARGE || rc == PW_INFLATE_BAD_HEADER) { /* it lied, or is none */
+        return pw_decode(w, piece, piece_count, bytes, out);
+    }
+    out->raw = NULL;
+    return undecodable(w, rc);
 }

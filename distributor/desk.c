@@ -20,6 +20,7 @@ desk_init(struct pw_distributor *d, struct pw_desk *k)
     int rc = pw_fiber_init_ctl(&k->fiber);
 
     k->d = d;
+    k->placed = PW_BULK_NONE;
     k->fiber.clock = d->cfg.work_clock;
     k->fiber.clock_arg = d->cfg.work_clock_arg;
     rc = rc != 0 ? rc : pw_scratch_init_ctl(&k->scratch, d->cfg.scratch_bytes);
@@ -151,6 +152,7 @@ clear(struct pw_desk *k)
     struct pw_desks *all = &k->d->desks;
 
     note_memory(k);
+    pw_place_drop(k);
     atomic_store_explicit(&k->overrides, NULL, memory_order_release);
     all->parked -= k->parked ? 1 : 0;
     k->busy = k->parked = k->large = false;

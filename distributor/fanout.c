@@ -6,7 +6,10 @@
 
 #include <stdio.h>
 
-enum { REPLICA_REQUESTS_MAX = 4096 }; /* of peers, in our lanes at once */
+enum {
+    REPLICA_REQUESTS_MAX = 4096, /* of peers, in our lanes at once */
+    PAGES_AN_ITEM = 4,           /* of bulk memory */
+};
 
 static_assert(PW_INGESTERS_MAX <= 64, "one bit a lane in pw_fanout.dirty");
 
@@ -32,7 +35,9 @@ pw_fanout_init_ctl(struct pw_fanout *f, const struct pw_fanout_cfg *cfg)
         return rc;
     }
     rc = pw_bulk_init_ctl(&f->bulk, cfg->bulk_bytes);
-    rc = rc != 0 ? rc : pw_replicate_init_ctl(&f->replicate, f->bulk.pages, cfg->timeout_tsc);
+    rc = rc != 0 ? rc
+                 : pw_replicate_init_ctl(&f->replicate, f->bulk.pages / PAGES_AN_ITEM + 1,
+                                         cfg->timeout_tsc);
     rc = rc != 0 ? rc : pw_replica_init_ctl(&f->replica, REPLICA_REQUESTS_MAX, cfg->scratch);
     if (rc != 0) {
         pw_fanout_fini_ctl(f);
@@ -188,24 +193,50 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
 }
 
 /* Asked before the work of writing a record, which a lane that is full would make vain. */
-static bool
-has_room(struct pw_lane *lane, uint32_t bytes)
+bool
+pw_fanout_has_room(struct pw_fanout *f, uint32_t core)
 {
-    if (pw_lane_reserve(lane, bytes) == NULL) {
+    PW_INVARIANT(core < f->cores);
+    if (pw_lane_reserve(f->out[core], sizeof(struct pw_lane_push)) == NULL) {
         return false;
     }
-    pw_lane_cancel(lane);
+    pw_lane_cancel(f->out[core]);
     return true;
+}
+
+static enum pw_reason
+send_handle(struct pw_fanout *f, struct pw_slot *slot, uint32_t core, uint32_t h, size_t bytes)
+{
+    struct pw_lane_push *push = pw_lane_reserve(f->out[core], sizeof(*push));
+
+    if (push == NULL) {
+        pw_bulk_free(&f->bulk, h);
+        return PW_REASON_QUEUE_FULL;
+    }
+    pw_bulk_trim(&f->bulk, h, bytes);
+    *push = (struct pw_lane_push){
+        .slot = pw_fanout_cookie(PW_COOKIE_SLOT, pw_pool_index(&f->slots, slot), h),
+        .bulk = pw_bulk_at(&f->bulk, h),
+        .bulk_bytes = bytes};
+    pw_lane_commit(f->out[core], PW_LANE_TYPE_PUSH, sizeof(*push));
+    f->metrics->records_bulk++;
+    f->metrics->record_bytes += bytes;
+    return PW_REASON_NONE;
+}
+
+/* One more record of the slot is on its way. */
+static void
+count_sent(struct pw_fanout *f, struct pw_slot *slot, uint32_t core)
+{
+    slot->pending++;
+    f->dirty[0] |= 1ULL << core;
 }
 
 static enum pw_reason
 send_bulk(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
           const struct pw_record_source *src, size_t bytes_max)
 {
-    struct pw_lane *lane = f->out[core];
-    uint32_t h = has_room(lane, sizeof(struct pw_lane_push)) ? pw_bulk_alloc(&f->bulk, bytes_max)
-                                                             : PW_BULK_NONE;
-    struct pw_lane_push *push;
+    uint32_t h = pw_fanout_has_room(f, core) ? pw_bulk_alloc(&f->bulk, bytes_max) : PW_BULK_NONE;
     int64_t n;
 
     if (h == PW_BULK_NONE) {
@@ -214,20 +245,25 @@ send_bulk(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
     slot->building = h; /* other work may come between, and this one be dropped */
     n = pw_record_build(src, pw_bulk_at(&f->bulk, h), bytes_max);
     slot->building = PW_BULK_NONE;
-    push = n < 0 ? NULL : pw_lane_reserve(lane, sizeof(*push));
-    if (push == NULL) {
+    if (n < 0) {
         pw_bulk_free(&f->bulk, h);
-        return n < 0 ? PW_REASON_CORE_MEMORY : PW_REASON_QUEUE_FULL;
+        return PW_REASON_CORE_MEMORY;
     }
-    pw_bulk_trim(&f->bulk, h, (size_t)n);
-    *push = (struct pw_lane_push){
-        .slot = pw_fanout_cookie(PW_COOKIE_SLOT, pw_pool_index(&f->slots, slot), h),
-        .bulk = pw_bulk_at(&f->bulk, h),
-        .bulk_bytes = (uint64_t)n};
-    pw_lane_commit(lane, PW_LANE_TYPE_PUSH, sizeof(*push));
-    f->metrics->records_bulk++;
-    f->metrics->record_bytes += (uint64_t)n;
-    return PW_REASON_NONE;
+    return send_handle(f, slot, core, h, (size_t)n);
+}
+
+enum pw_reason
+pw_fanout_send_placed(struct pw_fanout *f, struct pw_slot *slot, uint32_t core, uint32_t handle,
+                      size_t bytes)
+{
+    enum pw_reason reason;
+
+    PW_INVARIANT(core < f->cores && slot->open);
+    reason = send_handle(f, slot, core, handle, bytes);
+    if (reason == PW_REASON_NONE) {
+        count_sent(f, slot, core);
+    }
+    return reason;
 }
 
 enum pw_reason
@@ -243,8 +279,7 @@ pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
                  ? send_inline(f, index, core, src, bytes_max)
                  : send_bulk(f, slot, core, src, bytes_max);
     if (reason == PW_REASON_NONE) {
-        slot->pending++;
-        f->dirty[0] |= 1ULL << core;
+        count_sent(f, slot, core);
     }
     return reason;
 }

@@ -102,6 +102,11 @@ PW_MUST_USE enum pw_reason pw_fanout_send(struct pw_fanout *f, struct pw_slot *s
 /* The request failed in part: what is answered once the rest is settled. Copies text. */
 void pw_fanout_fail(struct pw_fanout *f, struct pw_slot *slot, enum pw_reason reason,
                     uint32_t index, struct pw_slice text);
+/* Whether send_placed would be refused now. */
+bool pw_fanout_has_room(struct pw_fanout *f, uint32_t core);
+/* The same with a record that was finished in bulk memory (pprof/record_place.h), which is taken in any case. */
+PW_MUST_USE enum pw_reason pw_fanout_send_placed(struct pw_fanout *f, struct pw_slot *slot,
+                                                 uint32_t core, uint32_t handle, size_t bytes);
 /* No more records follow: publishes them, answers at once when none is pending. deadline: in ticks. */
 void pw_fanout_close(struct pw_fanout *f, struct pw_slot *slot, uint64_t deadline_tsc);
 

@@ -296,7 +296,7 @@ read_profile(struct pw_work *w, const struct pw_slice *piece, uint32_t count,
 {
     struct pw_decoded decoded;
     const char *text;
-    enum pw_reason reason = pw_decode(w, piece, count, in->raw_bytes, &decoded);
+    enum pw_reason reason = pw_decode_placed(w, piece, count, in->raw_bytes, &decoded);
     int rc = 0;
 
     if (reason == PW_REASON_NONE) {
@@ -316,10 +316,8 @@ read_profile(struct pw_work *w, const struct pw_slice *piece, uint32_t count,
         refuse_parse(w, PARSING "invalid_argument: ");
         return false;
     }
-    if (decoded.gzip) {
-        in->raw = piece;
-        in->raw_count = count;
-    }
+    in->raw = decoded.raw;
+    in->raw_count = decoded.raw_count;
     return true;
 }
 

@@ -23,6 +23,7 @@
 #include "distributor/waiting.h"
 #include "pprof/inflate.h"
 #include "pprof/profile.h"
+#include "pprof/record_place.h"
 
 #include <stdlib.h>
 
@@ -47,6 +48,9 @@ struct pw_desk {
     uint64_t guess_tsc;   /* that it will take, by its body */
     uint64_t expires_tsc; /* when nobody waits for its answer any more */
     struct pw_slot *slot; /* of a request at work that has sent a record; NULL otherwise */
+    uint32_t placed;      /* bulk memory that its profile was unpacked to; PW_BULK_NONE: none */
+    struct pw_record_place place;                   /* the same */
+    struct pw_slice body;                           /* the gzip body there */
     _Atomic(const struct pw_overrides *) overrides; /* in use here; read by the control thread */
     size_t touched; /* bytes of scratch that are not given back; 0: PW_DESK_SCRATCH_KEEP or less */
     uint64_t touched_tsc; /* when work that needed so much began */
@@ -115,14 +119,21 @@ struct pw_work {
 /* --- decode.c: raw_profile to contiguous unpacked bytes (write-path.md 3.1 step 1) --- */
 
 struct pw_decoded {
-    struct pw_slice bytes; /* in scratch, or in place */
-    bool coded;            /* of a failure: stock gives it a Connect code */
-    bool gzip;             /* it was that */
+    struct pw_slice bytes;      /* in scratch, or in place */
+    bool coded;                 /* of a failure: stock gives it a Connect code */
+    const struct pw_slice *raw; /* the body in pieces when it was gzip; NULL */
+    uint32_t raw_count;
 };
 
 /* PW_REASON_NONE, or a reason with w->err set. */
 PW_MUST_USE enum pw_reason pw_decode(struct pw_work *w, const struct pw_slice *piece,
                                      uint32_t piece_count, size_t bytes, struct pw_decoded *out);
+/* The same into the memory of a record, when there is some and the body says what it takes: then desk->placed holds it
+ * until pw_place_drop, or until the record is finished there. */
+PW_MUST_USE enum pw_reason pw_decode_placed(struct pw_work *w, const struct pw_slice *piece,
+                                            uint32_t piece_count, size_t bytes,
+                                            struct pw_decoded *out);
+void pw_place_drop(struct pw_desk *desk);
 /* Pieces as one slice: in place when it is one, else copied to scratch; false: no room. */
 PW_MUST_USE bool pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count,
                                struct pw_slice *out);

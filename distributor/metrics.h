@@ -76,6 +76,7 @@ struct pw_metrics {
     uint64_t requests_push, requests_ingest;
     uint64_t replies_late, replies_gone;
     uint64_t records_inline, records_bulk, record_bytes;
+    uint64_t records_placed; /* finished where their profile was unpacked */
     struct pw_metrics_hist downstream[3]; /* status 200, 429, 500 */
 };
 

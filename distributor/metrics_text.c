@@ -345,7 +345,7 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
     static const char *const statuses[] = {"200", "429", "500"};
     const char *downstream = "pyroscope_write_path_downstream_request_duration_seconds";
     uint64_t bulk = 0;
-    uint64_t inl = 0;
+    uint64_t inl = 0, placed = 0;
     uint64_t bytes = 0;
     uint64_t late = 0;
     uint64_t gone = 0;
@@ -380,6 +380,7 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
         inl += m[i]->records_inline;
         bulk += m[i]->records_bulk;
         bytes += m[i]->record_bytes;
+        placed += m[i]->records_placed;
         late += m[i]->replies_late;
         gone += m[i]->replies_gone;
     }
@@ -389,6 +390,10 @@ shared_counters(struct pw_text *t, struct pw_metrics *const *m, uint32_t n)
                    (unsigned long long)inl);
     pw_text_printf(t, "pyrowire_distributor_records_total{way=\"bulk\"} %llu\n",
                    (unsigned long long)bulk);
+    pw_metric_family(t, "pyrowire_distributor_records_placed_total", "counter",
+                     "Records finished where their profile was unpacked, to a core or to its owners.");
+    pw_text_printf(t, "pyrowire_distributor_records_placed_total %llu\n",
+                   (unsigned long long)placed);
     pw_metric_family(t, "pyrowire_distributor_record_bytes_total", "counter",
                      "Bytes of those records.");
     pw_text_printf(t, "pyrowire_distributor_record_bytes_total %llu\n", (unsigned long long)bytes);

@@ -280,7 +280,7 @@ push_sample(struct pw_work *w, const struct pw_push_series *series,
         pw_work_fail(w, PW_REASON_CORE_MEMORY, true, index);
         return;
     }
-    reason = pw_decode(w, sample->piece, sample->piece_count, sample->bytes, &decoded);
+    reason = pw_decode_placed(w, sample->piece, sample->piece_count, sample->bytes, &decoded);
     if (reason == PW_REASON_NONE) {
         int rc = pw_profile_parse(p, s, w->d->cfg.hash_key, decoded.bytes, &text);
 
@@ -299,10 +299,8 @@ push_sample(struct pw_work *w, const struct pw_push_series *series,
         pw_work_fail(w, reason, decoded.coded, index);
         return;
     }
-    if (decoded.gzip) {
-        in.raw = sample->piece;
-        in.raw_count = sample->piece_count;
-    }
+    in.raw = decoded.raw;
+    in.raw_count = decoded.raw_count;
     reason = pw_process(w, &in);
     if (reason != PW_REASON_NONE) {
         pw_work_fail(w, reason, true, index);
@@ -383,6 +381,7 @@ pw_push_request(struct pw_desk *desk)
     for (uint32_t i = 0; i < push.series_count; i++) {
         for (uint32_t k = 0; k < push.series[i].sample_count; k++) {
             push_sample(&w, &push.series[i], &push.series[i].sample[k], i);
+            pw_place_drop(desk);
             pw_scratch_rewind(w.scratch, mark);
             pw_fiber_pause(w.scratch->fiber);
         }

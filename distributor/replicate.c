@@ -260,12 +260,26 @@ start(struct pw_fanout *f, struct pw_slot *slot, const struct pw_replicate_order
 }
 
 enum pw_reason
+pw_replicate_send_placed(struct pw_fanout *f, struct pw_slot *slot,
+                         const struct pw_replicate_order *o, uint32_t handle, size_t bytes,
+                         struct pw_text *why)
+{
+    enum pw_reason reason;
+
+    pw_bulk_trim(&f->bulk, handle, bytes);
+    reason = start(f, slot, o, handle, (uint32_t)bytes, why);
+    if (reason != PW_REASON_NONE) {
+        pw_bulk_free(&f->bulk, handle);
+    }
+    return reason;
+}
+
+enum pw_reason
 pw_replicate_send(struct pw_fanout *f, struct pw_slot *slot, const struct pw_replicate_order *o,
                   struct pw_text *why)
 {
     size_t bytes_max = pw_record_bytes_max(o->src);
     uint32_t h = pw_bulk_alloc(&f->bulk, bytes_max);
-    enum pw_reason reason;
     int64_t n;
 
     why->len = 0;
@@ -277,16 +291,11 @@ pw_replicate_send(struct pw_fanout *f, struct pw_slot *slot, const struct pw_rep
     n = pw_record_build(o->src, pw_bulk_at(&f->bulk, h), bytes_max);
     slot->building = PW_BULK_NONE;
     if (n < 0) {
-        pw_text_str(why, "profile needs more memory than this core has");
-        reason = PW_REASON_CORE_MEMORY;
-    } else {
-        pw_bulk_trim(&f->bulk, h, (size_t)n);
-        reason = start(f, slot, o, h, (uint32_t)n, why);
-    }
-    if (reason != PW_REASON_NONE) {
         pw_bulk_free(&f->bulk, h);
+        pw_text_str(why, "profile needs more memory than this core has");
+        return PW_REASON_CORE_MEMORY;
     }
-    return reason;
+    return pw_replicate_send_placed(f, slot, o, h, (size_t)n, why);
 }
 
 /* --- Answers ---------------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  * Context  hot, except _ctl.
  * Units    TSC ticks.
  * Errors   send: a reason with text, nothing was sent. What fails later is the slot's (pw_fanout_fail).
- * Limits   one item per page of bulk memory. An owner that has not answered push_timeout after the send is
+ * Limits   one item per 16 KiB of bulk memory. An owner that has not answered push_timeout after the send is
  *          cancelled and has failed, so a slow peer holds memory for that long at most; one that has more
  *          in flight than the link allows, or is down, has failed at once.
  */
@@ -79,6 +79,11 @@ PW_MUST_USE int pw_replicate_owners(struct pw_replicate *r, struct pw_slice tena
 PW_MUST_USE enum pw_reason pw_replicate_send(struct pw_fanout *f, struct pw_slot *slot,
                                              const struct pw_replicate_order *o,
                                              struct pw_text *why);
+/* The same with a record that was finished in bulk memory, which is taken in any case. */
+PW_MUST_USE enum pw_reason pw_replicate_send_placed(struct pw_fanout *f, struct pw_slot *slot,
+                                                    const struct pw_replicate_order *o,
+                                                    uint32_t handle, size_t bytes,
+                                                    struct pw_text *why);
 /* on_done of the link. */
 void pw_replicate_called(struct pw_fanout *f, uint64_t cookie, int status, struct pw_slice text);
 /* A completion from one of our lanes. */

@@ -73,15 +73,40 @@ have_slot(struct pw_work *w)
     return w->slot != NULL;
 }
 
+/* Bytes of the record when it could be finished where its profile was unpacked; the memory is the caller's then, by
+ * *handle. 0: it has to be built elsewhere. */
+static size_t
+finish_placed(struct pw_work *w, const struct pw_record_source *src, uint32_t *handle)
+{
+    struct pw_desk *desk = w->desk;
+    int64_t n;
+
+    if (desk->placed == PW_BULK_NONE) {
+        return 0;
+    }
+    n = pw_record_finish(src, &desk->place);
+    if (n < 0) {
+        return 0;
+    }
+    *handle = desk->placed;
+    desk->placed = PW_BULK_NONE;
+    w->d->metrics.records_placed++;
+    return (size_t)n;
+}
+
 static enum pw_reason
 send_core(struct pw_work *w, uint32_t core, const struct pw_record_source *src)
 {
     enum pw_reason reason;
+    uint32_t handle;
+    size_t n;
 
-    if (!have_slot(w)) {
+    if (!have_slot(w) || !pw_fanout_has_room(&w->d->fanout, core)) {
         return say(w, PW_REASON_QUEUE_FULL);
     }
-    reason = pw_fanout_send(&w->d->fanout, w->slot, core, src);
+    n = finish_placed(w, src, &handle);
+    reason = n != 0 ? pw_fanout_send_placed(&w->d->fanout, w->slot, core, handle, n)
+                    : pw_fanout_send(&w->d->fanout, w->slot, core, src);
     return reason == PW_REASON_NONE ? reason : say(w, reason);
 }
 
@@ -202,6 +227,8 @@ to_owners(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
             .now_s = pw_wall_ns() / 1000000000,
         };
         enum pw_reason rc;
+        uint32_t handle;
+        size_t bytes;
 
         for (uint32_t k = i; k < n && !own[i].sent; k++) {
             PW_FIBER_PAUSE_EVERY(s->fiber, k, 256);
@@ -214,7 +241,10 @@ to_owners(struct pw_work *w, const struct pw_profile *p, struct pw_split *split,
         if (src.group_count == 0) {
             continue;
         }
-        rc = pw_replicate_send(&w->d->fanout, w->slot, &order, &w->err);
+        bytes = finish_placed(w, &src, &handle);
+        rc = bytes != 0
+                 ? pw_replicate_send_placed(&w->d->fanout, w->slot, &order, handle, bytes, &w->err)
+                 : pw_replicate_send(&w->d->fanout, w->slot, &order, &w->err);
         reason = reason == PW_REASON_NONE ? rc : reason; /* all are tried */
     }
     return reason;

@@ -7,8 +7,9 @@
 
 enum {
     LARGE_KEY = 1, /* this bit of a key: a large body; the rest: of the tenant's hash, 0 for none */
-    PRESSED_HALF = 2,         /* a ring, the slots or a lane is pressed above this part of it */
-    LOOK_AT_LANES_ABOVE = 64, /* requests in flight; below, lanes cannot be long and nobody looks */
+    PRESSED_HALF =
+        2, /* a ring, the slots, a lane or the low end of bulk memory is pressed above this part of it */
+    LOOK_AT_LANES_ABOVE = 64, /* requests in flight; below, nothing can be full and nobody looks */
 };
 
 static bool
@@ -42,6 +43,10 @@ thread_behind(const struct pw_distributor *d, bool large)
     uint32_t slots = pw_fanout_in_flight(&d->fanout);
 
     if (many || slots > d->cfg.slots_max / PRESSED_HALF) {
+        return true;
+    }
+    if (slots > LOOK_AT_LANES_ABOVE &&
+        d->fanout.bulk.pages_low_used > d->fanout.bulk.pages_low / PRESSED_HALF) {
         return true;
     }
     for (uint32_t i = 0; i < d->cfg.ingesters_count && slots > LOOK_AT_LANES_ABOVE; i++) {

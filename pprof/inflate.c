@@ -234,9 +234,8 @@ join(struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_count, stru
     return true;
 }
 
-/* What the last member says it unpacks to (RFC 1952 2.3.1, ISIZE): a promise, nothing more. */
-static uint32_t
-promised(const struct pw_slice *in, uint32_t in_count)
+uint32_t
+pw_inflate_promised(const struct pw_slice *in, uint32_t in_count)
 {
     uint32_t v = 0, n = 0;
 
@@ -256,7 +255,7 @@ at_once(const struct pw_inflater *inf, const struct pw_slice *in, uint32_t in_co
     if (inf->fiber == NULL) {
         return in_count == 1 || total <= JOIN_BYTES_MAX ? out_cap : 0;
     }
-    if (total > AT_ONCE_IN_MAX || promised(in, in_count) > AT_ONCE_OUT_MAX) {
+    if (total > AT_ONCE_IN_MAX || pw_inflate_promised(in, in_count) > AT_ONCE_OUT_MAX) {
         return 0;
     }
     return out_cap < AT_ONCE_OUT_MAX ? out_cap : AT_ONCE_OUT_MAX;

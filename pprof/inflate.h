@@ -34,6 +34,9 @@ void pw_inflater_set_fiber_ctl(struct pw_inflater *inf, struct pw_fiber *fiber);
 /* True when the bytes begin as a gzip member (1f 8b). Looks at the first two bytes over the pieces. */
 bool pw_inflate_is_gzip(const struct pw_slice *in, uint32_t in_count);
 
+/* What the last member says it unpacks to (RFC 1952 2.3.1, ISIZE): a promise, nothing more. */
+uint32_t pw_inflate_promised(const struct pw_slice *in, uint32_t in_count);
+
 /* Unpacks all pieces into out. *out_len is what was written, also on failure. Borrows in. */
 enum pw_inflate_result pw_inflate(struct pw_inflater *inf, const struct pw_slice *in,
                                   uint32_t in_count, uint8_t *out, size_t out_cap, size_t *out_len);

@@ -16,7 +16,10 @@
  *     | header | strings | mappings | functions | lines | locations | stacks | spans | series |
  *     +--------+---------+----------+-----------+-------+-----------+--------+-------+--------+
  *
- * A record is as large as what it was made from, so that most travel inside the lane: tables are
+ * Or finished in place (record_place.h): then sections lie in another order and dead bytes of the same push
+ * between them. Readers go by offsets and know no difference.
+ *
+ * A record is as large as what it was made from: tables are
  * columns, one after another, each as wide as its largest entry needs; texts and lists of locations
  * keep the varints of the wire they are copied from. Read it through the pw_record_* below. Only what
  * a look-up begins with carries its hash: stacks, locations, mappings; whoever must go deeper hashes

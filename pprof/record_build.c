@@ -14,21 +14,17 @@ enum { VARINT_MAX = 5, SECTIONS = 24, COPY_BLOCK = 64 };
 static_assert((int)COPY_BLOCK <= (int)PW_RECORD_LOCS_SLACK, "what write_locs puts behind a list");
 static_assert((int)COPY_BLOCK <= (int)PW_PROFILE_IDS_SLACK, "what write_locs reads behind a list");
 
-struct widths {
-    uint32_t ref, number, address, stack;
-};
-
-static struct widths
-widths_of(const struct pw_profile *p)
+struct pw_record_widths
+pw_record_widths_of(const struct pw_profile *p)
 {
     uint64_t refs = p->string_count | (uint64_t)p->function_count | p->line_count |
                     (2ULL * p->mapping_count + 1);
     uint32_t address = p->address_bits == 0 ? 0 : pw_record_width(p->address_bits, 4);
 
-    return (struct widths){.ref = pw_record_width(refs, 2),
-                           .number = pw_record_width(p->number_bits, 2),
-                           .address = address,
-                           .stack = pw_record_width(p->stack_count | p->depth_bits, 2)};
+    return (struct pw_record_widths){.ref = pw_record_width(refs, 2),
+                                     .number = pw_record_width(p->number_bits, 2),
+                                     .address = address,
+                                     .stack = pw_record_width(p->stack_count | p->depth_bits, 2)};
 }
 
 static size_t
@@ -45,14 +41,22 @@ type_text_bytes(const struct pw_profile *p)
 }
 
 size_t
+pw_record_texts_bytes_max(const struct pw_record_source *src)
+{
+    const struct pw_profile *p = src->profile;
+
+    return src->tenant.len + type_text_bytes(p) + p->string_loose_bytes +
+           (size_t)p->string_loose_count * VARINT_MAX;
+}
+
+size_t
 pw_record_bytes_max(const struct pw_record_source *src)
 {
     const struct pw_profile *p = src->profile;
-    struct widths width = widths_of(p);
-    size_t n = sizeof(struct pw_record) + src->tenant.len + type_text_bytes(p);
+    struct pw_record_widths width = pw_record_widths_of(p);
+    size_t n = sizeof(struct pw_record) + pw_record_texts_bytes_max(src);
 
     n += p->string_count * sizeof(uint32_t) + p->string_stretch.len + VARINT_MAX;
-    n += p->string_loose_bytes + (size_t)p->string_loose_count * VARINT_MAX;
     n += p->mapping_count * sizeof(struct pw_record_mapping);
     n += p->function_count * (3 * (size_t)width.ref + width.number);
     n += p->line_count * ((size_t)width.ref + width.number);
@@ -107,16 +111,11 @@ put_loose(struct pw_record_writer *w, struct pw_slice s, uint32_t *off)
 }
 
 static bool
-write_strings(struct pw_record_writer *w)
+fill_strings(struct pw_record_writer *w, size_t strings_at)
 {
     const struct pw_profile *p = w->src->profile;
-    uint32_t *out = pw_record_section(w, p->string_count, sizeof(*out), &w->rec->strings_off);
-    struct pw_record_span stretch;
+    uint32_t *out = w->at.strings;
 
-    if (out == NULL || !pw_record_put_text(w, p->string_stretch, &stretch)) {
-        return false;
-    }
-    w->rec->strings_count = p->string_count;
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice s = p->string_table[i];
         uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->string_stretch.ptr;
@@ -124,7 +123,7 @@ write_strings(struct pw_record_writer *w)
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 2048);
         if (PW_LIKELY(at <= p->string_stretch.len && (n = length_before(s, at)) != 0)) {
-            out[i] = stretch.off + (uint32_t)at - n;
+            out[i] = (uint32_t)(strings_at + at) - n;
         } else if (!put_loose(w, s, &out[i])) {
             return false;
         }
@@ -132,17 +131,12 @@ write_strings(struct pw_record_writer *w)
     return true;
 }
 
-static bool
-write_mappings(struct pw_record_writer *w)
+static void
+fill_mappings(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    struct pw_record_mapping *out =
-        pw_record_section(w, p->mapping_count, sizeof(*out), &w->rec->mappings_off);
+    struct pw_record_mapping *out = w->at.mappings;
 
-    if (out == NULL) {
-        return false;
-    }
-    w->rec->mappings_count = p->mapping_count;
     for (uint32_t i = 0; i < p->mapping_count; i++) {
         const struct pw_mapping *m = &p->mapping[i];
 
@@ -157,18 +151,11 @@ write_mappings(struct pw_record_writer *w)
                      (uint32_t)m->has_line_numbers << 2 | (uint32_t)m->has_inline_frames << 3,
             .hash = m->hash};
     }
-    return true;
 }
 
 /* The loops over symbols, made once for the widths of most profiles and once for all others. */
-struct columns {
-    void *function_refs, *start_lines, *line_functions, *line_numbers;
-    uint64_t *location_hashes;
-    void *addresses, *location_lines, *location_mappings;
-};
-
 static inline __attribute__((always_inline)) void
-fill_columns(const struct pw_profile *p, const struct columns *restrict c, uint32_t ref,
+fill_columns(const struct pw_profile *p, const struct pw_record_columns *restrict c, uint32_t ref,
              uint32_t number, uint32_t address)
 {
     uint32_t functions = p->function_count, lines = p->line_count, locations = p->location_count;
@@ -201,57 +188,86 @@ fill_columns(const struct pw_profile *p, const struct columns *restrict c, uint3
     pw_record_put_uint(c->location_lines, ref, locations, lines);
 }
 
+static void
+fill_symbols(struct pw_record_writer *w)
+{
+    const struct pw_profile *p = w->src->profile;
+    const struct pw_record_columns *c = &w->at.columns;
+    struct pw_record_widths width = pw_record_widths_of(p);
+
+    if (width.ref == 2 && width.number == 2 && width.address == 0) {
+        fill_columns(p, c, 2, 2, 0);
+    } else if (width.ref == 2 && width.number == 2 && width.address == 8) {
+        fill_columns(p, c, 2, 2, 8);
+    } else {
+        fill_columns(p, c, width.ref, width.number, width.address);
+    }
+}
+
 static bool
-write_symbols(struct pw_record_writer *w)
+take_columns(struct pw_record_writer *w, const struct pw_record_widths *width)
 {
     const struct pw_profile *p = w->src->profile;
     struct pw_record *r = w->rec;
-    struct widths width = widths_of(p);
-    struct columns c = {
+    struct pw_record_columns *c = &w->at.columns;
+
+    *c = (struct pw_record_columns){
         .location_hashes =
             pw_record_section(w, p->location_count, sizeof(uint64_t), &r->location_hashes_off),
-        .addresses = pw_record_section(w, p->location_count, width.address, &r->addresses_off),
-        .start_lines = pw_record_section(w, p->function_count, width.number, &r->start_lines_off),
-        .line_numbers = pw_record_section(w, p->line_count, width.number, &r->line_numbers_off),
+        .addresses = pw_record_section(w, p->location_count, width->address, &r->addresses_off),
+        .start_lines = pw_record_section(w, p->function_count, width->number, &r->start_lines_off),
+        .line_numbers = pw_record_section(w, p->line_count, width->number, &r->line_numbers_off),
         .function_refs =
-            pw_record_section(w, 3 * (size_t)p->function_count, width.ref, &r->functions_off),
-        .line_functions = pw_record_section(w, p->line_count, width.ref, &r->line_functions_off),
+            pw_record_section(w, 3 * (size_t)p->function_count, width->ref, &r->functions_off),
+        .line_functions = pw_record_section(w, p->line_count, width->ref, &r->line_functions_off),
         .location_lines =
-            pw_record_section(w, (size_t)p->location_count + 1, width.ref, &r->location_lines_off),
+            pw_record_section(w, (size_t)p->location_count + 1, width->ref, &r->location_lines_off),
         .location_mappings =
-            pw_record_section(w, p->location_count, width.ref, &r->location_mappings_off),
+            pw_record_section(w, p->location_count, width->ref, &r->location_mappings_off),
     };
+    return c->location_hashes && c->addresses && c->start_lines && c->line_numbers &&
+           c->function_refs && c->line_functions && c->location_lines && c->location_mappings;
+}
 
-    if (!c.location_hashes || !c.addresses || !c.start_lines || !c.line_numbers ||
-        !c.function_refs || !c.line_functions || !c.location_lines || !c.location_mappings) {
-        return false;
-    }
+bool
+pw_record_take_tables(struct pw_record_writer *w)
+{
+    const struct pw_profile *p = w->src->profile;
+    struct pw_record *r = w->rec;
+    struct pw_record_widths width = pw_record_widths_of(p);
+    struct pw_record_tables *t = &w->at;
+    uint32_t stacks = r->stacks_count;
+
     r->ref_bytes = (uint8_t)width.ref;
     r->number_bytes = (uint8_t)width.number;
     r->address_bytes = (uint8_t)width.address;
     r->stack_bytes = (uint8_t)width.stack;
+    r->strings_count = p->string_count;
+    r->mappings_count = p->mapping_count;
     r->functions_count = p->function_count;
     r->lines_count = p->line_count;
     r->locations_count = p->location_count;
-    if (width.ref == 2 && width.number == 2 && width.address == 0) {
-        fill_columns(p, &c, 2, 2, 0);
-    } else if (width.ref == 2 && width.number == 2 && width.address == 8) {
-        fill_columns(p, &c, 2, 2, 8);
-    } else {
-        fill_columns(p, &c, width.ref, width.number, width.address);
+    r->types_count = (uint16_t)p->sample_type_count;
+    if (!take_columns(w, &width)) {
+        return false;
     }
-    return true;
+    t->stack_hashes = pw_record_section(w, stacks, sizeof(uint64_t), &r->stack_hashes_off);
+    t->strings = pw_record_section(w, p->string_count, sizeof(*t->strings), &r->strings_off);
+    t->stack_locs = pw_record_section(w, (size_t)stacks + 1, sizeof(uint32_t), &r->stack_locs_off);
+    t->stack_depths = pw_record_section(w, stacks, width.stack, &r->stack_depths_off);
+    t->mappings = pw_record_section(w, p->mapping_count, sizeof(*t->mappings), &r->mappings_off);
+    t->types = pw_record_section(w, p->sample_type_count, sizeof(*t->types), &r->types_off);
+    return t->stack_hashes && t->strings && t->stack_locs && t->stack_depths && t->mappings &&
+           t->types;
 }
 
 static bool
-write_types(struct pw_record_writer *w)
+fill_types(struct pw_record_writer *w)
 {
     const struct pw_profile *p = w->src->profile;
-    struct pw_record_type *out =
-        pw_record_section(w, p->sample_type_count, sizeof(*out), &w->rec->types_off);
-    bool ok = out != NULL;
+    struct pw_record_type *out = w->at.types;
+    bool ok = true;
 
-    w->rec->types_count = (uint16_t)p->sample_type_count;
     for (uint32_t i = 0; ok && i < p->sample_type_count; i++) {
         struct pw_value_type t = p->sample_type[i];
 
@@ -264,6 +280,17 @@ write_types(struct pw_record_writer *w)
            pw_record_put_text(w, pw_profile_string(p, p->period_type.unit_ref),
                               &w->rec->period_unit) &&
            pw_record_put_text(w, w->src->tenant, &w->rec->tenant);
+}
+
+bool
+pw_record_fill_tables(struct pw_record_writer *w, size_t strings_at)
+{
+    if (!fill_strings(w, strings_at)) {
+        return false;
+    }
+    fill_mappings(w);
+    fill_symbols(w);
+    return fill_types(w);
 }
 
 static bool
@@ -341,10 +368,8 @@ write_stacks(struct pw_record_writer *w)
     const struct pw_profile *p = w->src->profile;
     struct pw_record *r = w->rec;
     uint32_t n = r->stacks_count, width = r->stack_bytes;
-    uint64_t *hash = pw_record_section(w, n, sizeof(*hash), &r->stack_hashes_off);
-    uint32_t *at = pw_record_section(w, (size_t)n + 1, sizeof(*at), &r->stack_locs_off);
-    void *depth = pw_record_section(w, n, width, &r->stack_depths_off);
     size_t bytes = w->straight ? p->stack_wire_bytes : 0;
+    uint32_t *at = w->at.stack_locs;
     uint8_t *first, *to;
 
     for (uint32_t i = 0; i < n && !w->straight; i++) {
@@ -352,15 +377,15 @@ write_stacks(struct pw_record_writer *w)
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
-    if (hash == NULL || at == NULL || depth == NULL || first == NULL) {
+    if (first == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
         const struct pw_sample *s = stack_sample(w, i);
 
-        hash[i] = p->stack_hash[w->straight ? i : w->stack_from[i]];
+        w->at.stack_hashes[i] = p->stack_hash[w->straight ? i : w->stack_from[i]];
         at[i] = (uint32_t)(to - first);
-        pw_record_put_uint(depth, width, i, s->loc_count);
+        pw_record_put_uint(w->at.stack_depths, width, i, s->loc_count);
         to = write_locs(p, s, to);
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 128);
     }
@@ -405,8 +430,8 @@ writer_tables(struct pw_record_writer *w)
 
 /* Samples of a profile without label sets are merged by their stacks: each has one of its own, in
  * order. */
-static bool
-is_straight(const struct pw_record_source *src)
+bool
+pw_record_is_straight(const struct pw_record_source *src)
 {
     const struct pw_profile *p = src->profile;
 
@@ -440,6 +465,18 @@ write_raw(struct pw_record_writer *w)
     return true;
 }
 
+void
+pw_record_head(struct pw_record_writer *w)
+{
+    const struct pw_profile *p = w->src->profile;
+
+    *w->rec = (struct pw_record){.version = PW_RECORD_VERSION,
+                                 .time_nanos = p->time_nanos,
+                                 .duration_nanos = p->duration_nanos,
+                                 .period = p->period,
+                                 .has_period_type = p->has_period_type};
+}
+
 int64_t
 pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
 {
@@ -449,24 +486,23 @@ pw_record_build(const struct pw_record_source *src, void *out, size_t cap)
                                  .base = out,
                                  .cap = cap,
                                  .used = sizeof(*w.rec),
-                                 .straight = is_straight(src)};
+                                 .straight = pw_record_is_straight(src)};
     size_t mark = p->scratch->used, bytes;
+    struct pw_record_span stretch;
     bool ok;
 
     PW_INVARIANT(((uintptr_t)out & (PW_RECORD_ALIGN - 1)) == 0);
     if (cap < sizeof(*w.rec)) {
         return PW_ENOSPC;
     }
-    *w.rec = (struct pw_record){.version = PW_RECORD_VERSION,
-                                .time_nanos = p->time_nanos,
-                                .duration_nanos = p->duration_nanos,
-                                .period = p->period,
-                                .has_period_type = p->has_period_type};
+    pw_record_head(&w);
     ok = writer_tables(&w);
     if (ok) {
         number_stacks(&w);
-        ok = write_strings(&w) && write_mappings(&w) && write_symbols(&w) && write_types(&w) &&
-             write_spans(&w) && write_stacks(&w) && pw_record_write_series(&w) && write_raw(&w);
+        ok = pw_record_take_tables(&w) && write_stacks(&w) &&
+             pw_record_put_text(&w, p->string_stretch, &stretch) &&
+             pw_record_fill_tables(&w, stretch.off) && write_spans(&w) &&
+             pw_record_write_series(&w) && write_raw(&w);
     }
     pw_scratch_rewind(p->scratch, mark);
     bytes = pw_align_up(w.used, PW_RECORD_ALIGN);

@@ -5,8 +5,8 @@
  * Context  hot.
  * Units    -
  * Errors   status of a completion is 0 or a negative enum pw_err.
- * Limits   a record above PW_LANE_INLINE_BYTES_MAX travels as a pointer into the producer's bulk
- *          pool; the producer takes it back when the completion arrives.
+ * Limits   a record that was finished in place, or is above PW_LANE_INLINE_BYTES_MAX, travels as a pointer
+ *          into the producer's bulk pool; the producer takes it back when the completion arrives.
  */
 #ifndef PW_RING_LANE_MSG_H
 #define PW_RING_LANE_MSG_H

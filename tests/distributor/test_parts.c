@@ -117,6 +117,38 @@ test_pw_bulk__fill_free_and_fill_again__level_restored(void **state)
     pw_bulk_fini_ctl(&b);
 }
 
+static void
+test_pw_bulk_alloc_low__low_end_full__others_still_find_room(void **state)
+{
+    enum { PAGES = 10 * PW_BULK_LOW_SHARE, LOW = 10 };
+    struct pw_bulk b;
+    uint32_t h[LOW], other;
+
+    (void)state;
+    assert_int_equal(pw_bulk_init_ctl(&b, (size_t)PAGES * PW_BULK_PAGE_BYTES), 0);
+    assert_int_equal(pw_bulk_alloc_low(&b, LOW * PW_BULK_PAGE_BYTES + 1), PW_BULK_NONE);
+    for (uint32_t i = 0; i < LOW; i++) {
+        h[i] = pw_bulk_alloc_low(&b, PW_BULK_PAGE_BYTES);
+        assert_int_equal(h[i], i);
+        assert_int_equal(b.pages_low_used, i + 1);
+    }
+    assert_int_equal(pw_bulk_alloc_low(&b, 1), PW_BULK_NONE);
+    pw_bulk_free(&b, h[3]);
+    pw_bulk_free(&b, h[5]);
+    assert_int_equal(pw_bulk_alloc_low(&b, 2 * PW_BULK_PAGE_BYTES),
+                     PW_BULK_NONE); /* not in a row */
+    pw_bulk_free(&b, h[4]);
+    other = pw_bulk_alloc(&b, 4 * PW_BULK_PAGE_BYTES);
+    assert_int_equal(other, LOW); /* the first run of so many */
+    assert_int_equal(b.pages_low_used, LOW - 3);
+    assert_int_equal(pw_bulk_alloc_low(&b, 3 * PW_BULK_PAGE_BYTES), 3);
+    assert_int_equal(b.pages_low_used, LOW);
+    pw_bulk_trim(&b, 3, 1);
+    assert_int_equal(b.pages_low_used, LOW - 2);
+    assert_int_equal(b.pages_used, LOW - 2 + 4);
+    pw_bulk_fini_ctl(&b);
+}
+
 /* --- push envelopes: ours against protobuf-c --- */
 
 static size_t
@@ -503,6 +535,7 @@ main(void)
         cmocka_unit_test(test_pw_rate_sharers__none_or_some__is_at_least_one),
         cmocka_unit_test(test_pw_rate_take__many_small__average_is_the_rate),
         cmocka_unit_test(test_pw_bulk__fill_free_and_fill_again__level_restored),
+        cmocka_unit_test(test_pw_bulk_alloc_low__low_end_full__others_still_find_room),
         cmocka_unit_test(test_pw_push_parse_proto__any_piece_size__same_as_whole),
         cmocka_unit_test(test_pw_push_parse_proto__cut_anywhere__refused_or_shorter),
         cmocka_unit_test(test_pw_push_parse_proto__odd_wire__as_go),

@@ -3,6 +3,7 @@
  * are played by the harness. */
 #include "distributor/internal.h"
 #include "tests/distributor/harness.h"
+#include "tests/distributor/push_gzip.h"
 #include "tests/support/cmocka_pw.h"
 #include "tests/support/fake_link.h"
 
@@ -135,6 +136,47 @@ ack(struct world *w, uint32_t i)
 }
 
 static const struct pw_t_cfg plain = {.bulk_bytes = 1 << 20};
+
+/* --- What they get --- */
+
+static void
+test_push__a_gzip_profile__peers_get_the_record_that_was_finished_in_place(void **state)
+{
+    static const char *const header[] = {"Content-Type", "application/proto", NULL};
+    struct pw_text member, body;
+    struct world w;
+
+    (void)state;
+    up(&w, &(struct pw_t_cfg){.bulk_bytes = 4 << 20}, 3, 3);
+    push_gzip_profile(&member, 40 << 10, 1);
+    push_gzip_body(&body, &member, 1);
+    pw_t_send(&w.t, &(struct pw_t_request){.path = "/push.v1.PusherService/Push",
+                                           .header = header,
+                                           .body = body.ptr,
+                                           .body_len = body.len,
+                                           .piece = 1448});
+    assert_int_equal(w.d->metrics.records_placed, 1);
+    for (uint32_t i = 1; i < 3; i++) {
+        const struct pw_fake_call *call = pw_fake_link_call(w.link, w.peer[i]);
+        struct pw_slice got;
+        void *record;
+
+        assert_non_null(call);
+        assert_int_equal(pw_replica_read(pw_slice(call->bytes, call->len), &got), PW_REPLICA_OK);
+        record = aligned_alloc(16, got.len);
+        memcpy(record, got.ptr, got.len);
+        assert_true(pw_replica_record_ok(record, got.len));
+        assert_int_equal(((const struct pw_record *)record)->raw_bytes, member.len);
+        free(record);
+        ack(&w, i);
+    }
+    pw_t_settle(&w.t);
+    assert_true(answered(&w, 200));
+    assert_int_equal(w.t.records, 1);
+    pw_text_fini(&member);
+    pw_text_fini(&body);
+    down(&w);
+}
 
 /* --- Who must answer --- */
 
@@ -505,7 +547,7 @@ test_push__one_slow_peer__memory_held_no_longer_than_the_timeout(void **state)
 
     (void)state;
     up(&w, &plain, 3, 3);
-    for (uint32_t i = 0; i < 64; i++) {
+    for (uint32_t i = 0; i < 65; i++) { /* an item for each 16 KiB of a MiB, and one */
         send(&w);
         if (w.t.reply.count == 0) {
             ack(&w, 1);
@@ -514,13 +556,13 @@ test_push__one_slow_peer__memory_held_no_longer_than_the_timeout(void **state)
         pw_t_settle(&w.t);
         assert_true(answered(&w, 200));
     }
-    assert_int_equal(sent, 64);
-    assert_int_equal(w.d->fanout.bulk.pages_used, w.d->fanout.bulk.pages); /* 64 pages of 16 KiB */
+    assert_int_equal(sent, 65);
+    assert_true(w.d->fanout.bulk.pages_used >= 65);
     send(&w);
     assert_true(answered(&w, 503)); /* pushed back, not queued */
     w.t.now_tsc += 5100000000ULL;
     (void)pw_distributor_poll(w.d, w.t.now_tsc);
-    assert_int_equal(w.d->fanout.replicate.stats.expired, 64);
+    assert_int_equal(w.d->fanout.replicate.stats.expired, 65);
     assert_int_equal(w.d->fanout.bulk.pages_used, 0);
     down(&w);
 }
@@ -788,6 +830,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_push__a_gzip_profile__peers_get_the_record_that_was_finished_in_place),
         cmocka_unit_test(test_push__two_of_three_acknowledge__answered_then_and_the_third_is_late),
         cmocka_unit_test(test_push__peers_before_our_own_disk__answered_without_it),
         cmocka_unit_test(test_push__a_dead_peer__failed_at_once_and_both_others_are_needed),

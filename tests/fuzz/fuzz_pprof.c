@@ -1,12 +1,14 @@
 /* Properties: what protobuf-c reads we read, and to the same tables and the same canonical size; what
  * we accept it accepts, but for what is named below. Whatever passes
- * validation becomes a record whose indices hold and whose totals are those of the samples. No byte
+ * validation becomes a record whose indices hold and whose totals are those of the samples, and one that says the
+ * same when it is finished where the profile lies. No byte
  * outside the input is read: it is parsed at the end of its own allocation (ASan watches). */
 #include "base/check.h"
 #include "pprof/profile.h"
 #include "pprof/record.h"
 #include "pprof/wire.h"
 #include "tests/pprof/oracle.h"
+#include "tests/pprof/record_same.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +86,48 @@ build(struct pw_profile *p)
     free(out);
 }
 
+/* The same bytes once more, where their record will be, with as much room as `room` says. */
+static void
+finish(struct pw_scratch *scratch, const struct pw_profile_limits *lim, struct pw_slice raw,
+       size_t room)
+{
+    static const uint8_t body_bytes[24] = {0x1F, 0x8B};
+    const struct pw_slice body = pw_slice(body_bytes, sizeof(body_bytes));
+    size_t least = pw_record_place_bytes(body.len, 0) + raw.len - 4096; /* less its spare room */
+    struct pw_record_place at;
+    struct record_whole whole;
+    struct pw_profile p;
+    struct pw_profile_finding f = {0};
+
+    scratch->used = 0;
+    PW_INVARIANT(record_place_parse(&at, least + room, 0xEE, body, raw, scratch, &p));
+    if (pw_profile_validate(&p, lim, 1, &f) == PW_PROFILE_FINE) {
+        pw_profile_fix_go(&p);
+        PW_INVARIANT(pw_profile_stitch_go(&p) == 0);
+    }
+    PW_INVARIANT(pw_profile_normalize(&p) == 0);
+    record_whole_init(&whole, &p, pw_slice(pw_record_place_body(&at), body.len));
+
+    size_t cap = pw_record_bytes_max(&whole.src);
+    struct pw_record *copied = aligned_alloc(16, cap);
+
+    PW_INVARIANT(p.label_set_count != 1 || pw_record_build(&whole.src, copied, cap) > 0);
+    if (p.sample_count != 0 && p.label_set_count == 1) {
+        const struct pw_record *r = (const struct pw_record *)(const void *)at.base;
+        int64_t n = pw_record_finish(&whole.src, &at);
+        const char *what;
+
+        PW_INVARIANT(n == PW_ENOSPC || (n > 0 && pw_record_check(r, (size_t)n) == 0));
+        what = n > 0 ? record_difference(r, copied) : NULL;
+        if (what != NULL) {
+            fprintf(stderr, "in place and copied differ: %s\n", what);
+            abort();
+        }
+    }
+    free(copied);
+    free(at.base);
+}
+
 static void
 compare(const struct pw_profile *p, const Google__V1__Profile *o, const struct shape *shape)
 {
@@ -156,6 +200,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)pw_profile_language(&p);
         PW_INVARIANT(pw_profile_normalize(&p) == 0); /* also of what validation refused */
         build(&p);
+        finish(&scratch, &lim, pw_slice(copy, size), size % 4 == 0 ? size % 1031 : 4096 + size / 4);
     }
     if (o != NULL) {
         google__v1__profile__free_unpacked(o, NULL);
