@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUFFIX = 24, MATCH = 16, OFFSET_MAX = 8, HOPS_MAX = 56, GROWTH_MAX = 8, NONE = -1 };
+enum { SUFFIX = 24, MATCH = 16, OFFSET_MAX = 8, HOPS_MAX = 56, GROWTH_MAX = 8 };
+enum { NONE = -1, UNKNOWN = -2 };
 
 void
 stitch_case_init(struct stitch_case *c, size_t scratch_bytes)
 {
     *c = (struct stitch_case){.came = malloc(STITCH_CASE_IDS * sizeof(uint64_t)),
                               .came_first = malloc(STITCH_CASE_SAMPLES * sizeof(uint32_t)),
-                              .came_count = malloc(STITCH_CASE_SAMPLES * sizeof(uint32_t))};
+                              .came_count = malloc(STITCH_CASE_SAMPLES * sizeof(uint32_t)),
+                              .known = malloc(STITCH_CASE_SAMPLES * sizeof(*c->known))};
     if (pw_scratch_init_ctl(&c->scratch, scratch_bytes) != 0) {
         abort();
     }
@@ -27,6 +29,7 @@ stitch_case_fini(struct stitch_case *c)
     free(c->came);
     free(c->came_first);
     free(c->came_count);
+    free(c->known);
     free(c->p.sample);
 }
 
@@ -110,9 +113,8 @@ same(const uint64_t *a, const uint64_t *b, int n)
     return memcmp(a, b, (size_t)n * sizeof(*a)) == 0;
 }
 
-/* The first sample of a sample's group; a group is known by it. */
 static int
-group_of(const struct stitch_case *c, int sample)
+find_group(const struct stitch_case *c, int sample)
 {
     if (c->came_count[sample] < SUFFIX) {
         return NONE;
@@ -125,6 +127,16 @@ group_of(const struct stitch_case *c, int sample)
     return sample;
 }
 
+/* The first sample of a sample's group; a group is known by it. */
+static int
+group_of(const struct stitch_case *c, int sample)
+{
+    int *known = &c->known[sample].group;
+
+    *known = *known == UNKNOWN ? find_group(c, sample) : *known;
+    return *known;
+}
+
 static bool
 fits(const struct stitch_case *c, int child, int parent, int offset)
 {
@@ -132,7 +144,7 @@ fits(const struct stitch_case *c, int child, int parent, int offset)
 }
 
 static int
-parent_of(const struct stitch_case *c, int group, int *offset)
+find_parent(const struct stitch_case *c, int group, int *offset)
 {
     for (*offset = OFFSET_MAX; *offset > 0; (*offset)--) {
         if (fits(c, group, group, *offset)) {
@@ -145,6 +157,18 @@ parent_of(const struct stitch_case *c, int group, int *offset)
         }
     }
     return NONE;
+}
+
+static int
+parent_of(const struct stitch_case *c, int group, int *offset)
+{
+    struct stitch_case_known *known = &c->known[group];
+
+    if (known->parent == UNKNOWN) {
+        known->parent = find_parent(c, group, &known->offset);
+    }
+    *offset = known->offset;
+    return known->parent;
 }
 
 /* What a group misses; NONE: too many hops. */
@@ -223,7 +247,12 @@ bool
 stitch_case_holds(const struct stitch_case *c)
 {
     uint64_t out[HOPS_MAX * OFFSET_MAX];
-    int first = plan(c, out);
+    int first;
+
+    for (uint32_t s = 0; s < c->p.sample_count; s++) {
+        c->known[s] = (struct stitch_case_known){.group = UNKNOWN, .parent = UNKNOWN};
+    }
+    first = plan(c, out);
 
     for (uint32_t s = 0; s < c->p.sample_count; s++) {
         const struct pw_sample *x = &c->p.sample[s];

@@ -15,12 +15,18 @@
 enum { STITCH_CASE_SAMPLES = 20000, STITCH_CASE_IDS = 1 << 20 };
 #define STITCH_CASE_WIDE (1ULL << 63)
 
+/* What holds() has found out of a sample so far: the same question comes some thousand times. */
+struct stitch_case_known {
+    int group, parent, offset;
+};
+
 struct stitch_case {
     struct pw_scratch scratch;
     struct pw_profile p;
     struct pw_slice string[2];
     uint64_t *came; /* the ids as they were added, of all samples */
     uint32_t *came_first, *came_count;
+    struct stitch_case_known *known;
     uint32_t ids_count;
     bool wide;
 };
