@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metric.h"
+#include "query/patience.h"
 #include "query/peers.h"
 
 #include <rte_ring.h>
@@ -28,6 +30,7 @@ enum {
 struct job {
     struct pw_jobs_client *client;
     uint64_t conn;
+    struct pw_patience patience; /* the client may end it while a query thread has the job */
     struct pw_query_request req;
     struct pw_query_reply rep;
     struct pw_http_header header[PW_HTTP_HEADERS_MAX];
@@ -41,6 +44,8 @@ struct pw_jobs_client {
     int eventfd;              /* -1: the client polls without sleeping */
     struct pw_bell *bell;     /* NULL: nobody to wake */
     uint32_t in_flight;       /* the client's own count */
+    uint64_t conn_1
+        [PW_QUERY_JOBS_MAX]; /* its own: job i is on its way for that connection, + 1; 0: not */
 };
 
 /* Requests of one kind on their way to the threads that are theirs. */
@@ -73,6 +78,7 @@ struct pw_jobs {
     struct rte_ring *spent; /* sent answers on their way to be freed by a query thread */
     struct queue queue[QUEUES];
     _Atomic bool stop;
+    _Atomic uint64_t abandoned;
     struct query_thread thread[THREADS_MAX];
     uint32_t threads_started;
     struct pw_jobs_client client[PW_WORKERS_MAX];
@@ -121,8 +127,12 @@ run_one(struct pw_jobs *jobs, void *thread_ctx, struct job *job)
     struct pw_jobs_client *c = job->client;
     uint64_t one = 1;
 
-    job->rep = (struct pw_query_reply){0};
-    jobs->cfg.runner.run(jobs->cfg.runner.ctx, thread_ctx, &job->req, &job->rep);
+    job->rep = (struct pw_query_reply){.status = 499};
+    if (!pw_patience_is_over(&job->patience)) {
+        jobs->cfg.runner.run(jobs->cfg.runner.ctx, thread_ctx, &job->req, &job->rep);
+    }
+    atomic_fetch_add_explicit(&jobs->abandoned, pw_patience_is_over(&job->patience) ? 1 : 0,
+                              memory_order_relaxed);
     /* The ring holds every job there is, so it cannot be full. */
     PW_INVARIANT(rte_ring_enqueue(c->answers, job) == 0);
     if (c->bell != NULL) {
@@ -418,7 +428,10 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
         .headers = job->header,
         .headers_count = req->headers_count,
         .now_ms = pw_wall_ns() / 1000000,
+        .patience = &job->patience,
     };
+    pw_patience_begin(&job->patience);
+    c->conn_1[job - jobs->job] = kind == OF_PAGES ? 0 : req->conn + 1;
     for (uint32_t i = 0; i < req->headers_count; i++) {
         job->header[i].name = keep(job, &used, req->headers[i].name);
         job->header[i].value = keep(job, &used, req->headers[i].value);
@@ -431,6 +444,16 @@ pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req)
     PW_INVARIANT(rte_ring_enqueue(q->work, job) == 0);
     sem_post(&q->sem);
     return 0;
+}
+
+void
+pw_jobs_leaving(struct pw_jobs_client *c, uint64_t conn, int64_t ms)
+{
+    for (uint32_t i = 0; c->in_flight > 0 && i < PW_QUERY_JOBS_MAX; i++) {
+        if (c->conn_1[i] == conn + 1) {
+            pw_patience_end(&c->jobs->job[i].patience, ms);
+        }
+    }
 }
 
 /* On the polling thread, when the answer was sent or its connection died: only passes the job on. While many are in use
@@ -468,6 +491,7 @@ pw_jobs_poll(void *ctx, uint64_t now_tsc)
         };
 
         c->in_flight--;
+        c->conn_1[job - c->jobs->job] = 0;
         /* A connection that is gone gets nothing; the job comes back through answer_sent. */
         (void)pw_http_reply(c->srv, job->conn, &rep);
     }
@@ -478,4 +502,13 @@ uint32_t
 pw_jobs_in_flight(const struct pw_jobs_client *c)
 {
     return c->in_flight;
+}
+
+void
+pw_jobs_metrics(const struct pw_jobs *jobs, struct pw_text *t)
+{
+    pw_metric_u64(
+        t, "pyrowire_query_abandoned_total", "counter",
+        "Requests whose client had gone before there was an answer: not begun, or stopped.",
+        atomic_load_explicit(&jobs->abandoned, memory_order_relaxed));
 }

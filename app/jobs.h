@@ -60,8 +60,13 @@ int pw_jobs_client_eventfd_ctl(struct pw_jobs_client *c);
 
 /* Copies req. 0: an answer will be sent by pw_jobs_poll. */
 PW_MUST_USE int pw_jobs_submit(struct pw_jobs_client *c, const struct pw_http_request *req);
+/* Whoever asked on that connection waits `ms` more at most: 0 when it is gone. A request of it that no thread has begun is
+ * not begun then, and one at work stops at its next look (query/patience.h). Pages are seen through, they take no time. */
+void pw_jobs_leaving(struct pw_jobs_client *c, uint64_t conn, int64_t ms);
 /* struct pw_poller function; ctx is the client. Sends the answers that are ready. */
 uint32_t pw_jobs_poll(void *ctx, uint64_t now_tsc);
 uint32_t pw_jobs_in_flight(const struct pw_jobs_client *c);
+/* Prometheus text. Any thread. */
+void pw_jobs_metrics(const struct pw_jobs *jobs, struct pw_text *t);
 
 #endif

@@ -151,6 +151,7 @@ write_http(void *ctx, struct pw_text *t)
     }
     pw_http_server_metrics(srv, app->doors, t);
     pw_peers_metrics(app->peers, t);
+    pw_jobs_metrics(app->jobs, t);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "query/patience.h"
 #include "ring/replication_set.h"
 
 #include <curl/curl.h>
@@ -263,9 +264,9 @@ collect(CURLM *multi)
     }
 }
 
-/* Until all are done, or enough and the grace is over, or the time is. */
+/* Until all are done, or enough and the grace is over, or the time is, or nobody waits for us. */
 static void
-drive(CURLM *multi, const struct transfer *t, uint32_t n, uint32_t max_errors)
+drive(CURLM *multi, const struct transfer *t, const struct pw_peer_round *r)
 {
     int64_t end = pw_mono_ms() + PW_PEER_TIMEOUT_MS, enough_ms = INT64_MAX;
 
@@ -278,13 +279,13 @@ drive(CURLM *multi, const struct transfer *t, uint32_t n, uint32_t max_errors)
             return;
         }
         collect(multi);
-        count(t, n, &good, &open);
+        count(t, r->count, &good, &open);
         now = pw_mono_ms();
-        if (enough_ms == INT64_MAX && good + max_errors >= n) {
+        if (enough_ms == INT64_MAX && good + r->max_errors >= r->count) {
             enough_ms = now + PW_PEER_GRACE_MS;
         }
         left = (end < enough_ms ? end : enough_ms) - now;
-        if (open == 0 || left <= 0) {
+        if (open == 0 || left <= 0 || pw_patience_is_over(r->patience)) {
             return;
         }
         if (curl_multi_poll(multi, NULL, 0, (int)(left < POLL_MS ? left : POLL_MS), NULL) !=
@@ -306,10 +307,10 @@ start(struct thread *th, struct transfer *t, const struct pw_peer *peer, struct 
 }
 
 static void
-finish(struct pw_peers_net *n, struct thread *th, struct transfer *t, bool enough)
+finish(struct pw_peers_net *n, struct thread *th, struct transfer *t, bool unwanted)
 {
     if (!t->done) {
-        fail(t, enough ? PW_EAGAIN : PW_ETIMEDOUT, enough ? "" : "no answer in time");
+        fail(t, unwanted ? PW_EAGAIN : PW_ETIMEDOUT, unwanted ? "" : "no answer in time");
     }
     if (t->easy != NULL) {
         curl_multi_remove_handle(th->multi, t->easy);
@@ -323,29 +324,30 @@ finish(struct pw_peers_net *n, struct thread *th, struct transfer *t, bool enoug
 }
 
 static void
-ask(void *ctx, void *thread, const struct pw_peer_set *set, struct pw_slice tenants,
-    struct pw_peer_ask *ask, uint32_t n, uint32_t max_errors)
+ask(void *ctx, void *thread, const struct pw_peer_round *r)
 {
-    struct transfer *t = calloc(n, sizeof(*t));
-    struct curl_slist *headers = headers_of(tenants);
+    struct transfer *t = calloc(r->count, sizeof(*t));
+    struct curl_slist *headers = headers_of(r->tenants);
     uint32_t good, open;
+    bool unwanted;
 
-    for (uint32_t i = 0; i < n; i++) {
-        ask[i].rc = PW_ENOMEM;
-        snprintf(ask[i].why, sizeof(ask[i].why), "no memory");
+    for (uint32_t i = 0; i < r->count; i++) {
+        r->ask[i].rc = PW_ENOMEM;
+        snprintf(r->ask[i].why, sizeof(r->ask[i].why), "no memory");
     }
     if (t == NULL) {
         curl_slist_free_all(headers);
         return;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        t[i].ask = &ask[i];
-        start(thread, &t[i], &set->peer[ask[i].peer], headers);
+    for (uint32_t i = 0; i < r->count; i++) {
+        t[i].ask = &r->ask[i];
+        start(thread, &t[i], &r->set->peer[r->ask[i].peer], headers);
     }
-    drive(((struct thread *)thread)->multi, t, n, max_errors);
-    count(t, n, &good, &open);
-    for (uint32_t i = 0; i < n; i++) {
-        finish(ctx, thread, &t[i], good + max_errors >= n);
+    drive(((struct thread *)thread)->multi, t, r);
+    count(t, r->count, &good, &open);
+    unwanted = good + r->max_errors >= r->count || pw_patience_is_over(r->patience);
+    for (uint32_t i = 0; i < r->count; i++) {
+        finish(ctx, thread, &t[i], unwanted);
     }
     curl_slist_free_all(headers);
     free(t);
@@ -437,9 +439,10 @@ pw_peers_metrics(void *ctx, struct pw_text *t)
                   "Questions of queries to other appliances.", read_of(&n->asked));
     pw_metric_u64(t, "pyrowire_peer_failures_total", "counter", "Of those: without an answer.",
                   read_of(&n->failed));
-    pw_metric_u64(t, "pyrowire_peer_abandoned_total", "counter",
-                  "Of those: not waited for, because enough others had answered.",
-                  read_of(&n->abandoned));
+    pw_metric_u64(
+        t, "pyrowire_peer_abandoned_total", "counter",
+        "Of those: not waited for, because enough others had answered, or the client had gone.",
+        read_of(&n->abandoned));
     pw_metric_u64(t, "pyrowire_peer_answer_bytes_total", "counter", "Bytes of the answers.",
                   read_of(&n->reply_bytes));
 }

@@ -4,6 +4,7 @@
 #include "app/ring_page.h"
 #include "base/limits.h"
 #include "query/api.h"
+#include "query/patience.h"
 
 enum route { ROUTE_NONE, ROUTE_PUSH, ROUTE_QUERY, ROUTE_ADMIN, ROUTE_RING, ROUTE_READY };
 
@@ -166,6 +167,15 @@ on_abandoned(void *ctx, uint64_t conn)
     struct pw_routes *r = ctx;
 
     pw_distributor_abandoned(r->distributor, conn);
+    pw_jobs_leaving(r->jobs, conn, 0);
+}
+
+static void
+on_leaving(void *ctx, uint64_t conn)
+{
+    struct pw_routes *r = ctx;
+
+    pw_jobs_leaving(r->jobs, conn, PW_PATIENCE_LEFT_MS);
 }
 
 static bool
@@ -185,6 +195,7 @@ pw_routes_init_ctl(struct pw_routes *r)
         .request = on_request,
         .body_too_large = on_body_too_large,
         .abandoned = on_abandoned,
+        .leaving = on_leaving,
         .pressed = on_pressed,
     };
 }

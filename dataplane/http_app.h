@@ -93,6 +93,9 @@ struct pw_http_app {
                            uint64_t bytes_read);
     /* The connection died before the reply to `conn`. Replies to it are dropped from now on. */
     void (*abandoned)(void *ctx, uint64_t conn);
+    /* The peer has closed its side and said all it had to, the reply to `conn` is still owed. Mostly it has gone, and it
+     * may be reading on: a reply is sent as ever. NULL: nobody wants to know. */
+    void (*leaving)(void *ctx, uint64_t conn);
     /* Whether a body that was held back under this key still has to wait. Asked about once a millisecond. May be
      * NULL when no verdict holds back. */
     bool (*pressed)(void *ctx, uint64_t key);

@@ -41,6 +41,14 @@ pw_http_abandon(struct pw_http_conn *c)
     }
 }
 
+void
+pw_http_tell_leaving(struct pw_http_conn *c)
+{
+    if (c->fin && c->owed && c->state == CONN_APP && c->srv->app.leaving != NULL) {
+        c->srv->app.leaving(c->srv->app.ctx, conn_handle(c));
+    }
+}
+
 /* Everything the connection holds but its place in the pool. */
 static void
 release_all(struct pw_http_conn *c)
@@ -514,6 +522,7 @@ stream_fin(void *user, uint64_t now_tsc)
 
     c->srv->now_tsc = now_tsc;
     c->fin = true;
+    pw_http_tell_leaving(c);
     pw_http_conn_run(c);
 }
 

@@ -243,6 +243,8 @@ void pw_http_ready_push(struct pw_http_conn *c);
 void pw_http_report_consumed(struct pw_http_conn *c);
 /* The application is no longer owed to answer c. */
 void pw_http_abandon(struct pw_http_conn *c);
+/* When the peer closed its side while the application owes a reply. */
+void pw_http_tell_leaving(struct pw_http_conn *c);
 
 /* http_request.c */
 /* The parsed head of c, read again when another connection's was parsed since. */

@@ -76,6 +76,7 @@ pw_http_deliver(struct pw_http_conn *c)
     if (!c->held) {
         pw_http_release_request(c);
     }
+    pw_http_tell_leaving(c);
 }
 
 void

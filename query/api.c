@@ -296,6 +296,7 @@ pw_query_execute_cold(struct pw_query_thread *t, const struct pw_query_request *
     struct pw_call c = {.t = t, .arena = &t->arena, .req = req};
 
     *rep = (struct pw_query_reply){0};
+    t->arena.patience = req->patience;
     pw_text_init(&c.out, PW_QUERY_REPLY_BYTES_MAX);
     pw_text_init(&c.err, PW_CALL_ERR_BYTES_MAX);
     c.sources = pw_catalog_acquire(catalog);

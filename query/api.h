@@ -17,6 +17,7 @@
 #include "dataplane/http_app.h"
 #include "ingester/catalog.h"
 
+struct pw_patience;
 struct pw_peers;
 struct pw_query;
 struct pw_query_thread;
@@ -63,8 +64,9 @@ struct pw_query_request {
     struct pw_slice path, query;
     const struct pw_http_header *headers;
     uint32_t headers_count;
-    struct pw_slice body; /* contiguous, Content-Encoding still on */
-    int64_t now_ms;       /* wall time the request is judged by */
+    struct pw_slice body;               /* contiguous, Content-Encoding still on */
+    int64_t now_ms;                     /* wall time the request is judged by */
+    const struct pw_patience *patience; /* of whoever asks; NULL: without end */
 };
 
 struct pw_query_reply {
@@ -75,7 +77,8 @@ struct pw_query_reply {
     size_t body_bytes;
 };
 
-/* Executes; fills *rep always. Method and content-type rules (405 with Allow, 415) included. */
+/* Executes; fills *rep always. When patience ends meanwhile it is 499 soon: it is looked at row by row, series by series,
+ * block by block, and where memory is taken; one read of a bucket is seen through. Method and content-type rules (405 with Allow, 415) included. */
 void pw_query_execute_cold(struct pw_query_thread *t, const struct pw_query_request *req,
                            struct pw_query_reply *rep);
 

@@ -1,5 +1,7 @@
 #include "query/arena.h"
 
+#include "query/patience.h"
+
 #include <stdlib.h>
 
 enum {
@@ -38,7 +40,7 @@ chunk_new(struct pw_arena *a, size_t n)
 {
     struct pw_arena_chunk *c;
 
-    if (n > a->bytes_max - a->bytes_used) {
+    if (n > a->bytes_max - a->bytes_used || pw_patience_is_over(a->patience)) {
         return NULL;
     }
     c = calloc(1, sizeof(*c) + n);

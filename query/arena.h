@@ -4,7 +4,7 @@
  * Owner    one query thread.
  * Context  cold: calls malloc for chunks.
  * Units    bytes; every allocation is aligned to 16.
- * Errors   NULL when the limit or the machine's memory is reached: answer so.
+ * Errors   NULL when the limit or the machine's memory is reached, or nobody waits any more: answer so.
  * Limits   bytes_max of init.
  */
 #ifndef PW_QUERY_ARENA_H
@@ -13,6 +13,7 @@
 #include "base/types.h"
 
 struct pw_arena_chunk;
+struct pw_patience;
 
 struct pw_arena {
     struct pw_arena_chunk *chunk; /* newest first */
@@ -20,10 +21,11 @@ struct pw_arena {
     size_t left;
     size_t bytes_used;
     size_t bytes_max;
+    const struct pw_patience *patience; /* NULL: without end */
 };
 
 void pw_arena_init(struct pw_arena *a, size_t bytes_max);
-/* Frees everything; the arena can be used again. */
+/* Frees everything; the arena can be used again, with endless patience. */
 void pw_arena_reset(struct pw_arena *a);
 
 /* Bytes are not set. */

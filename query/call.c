@@ -1,5 +1,7 @@
 #include "query/call.h"
 
+#include "query/patience.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -49,9 +51,22 @@ pw_call_fail(struct pw_call *c, enum pw_connect_code code, const char *fmt, ...)
     return PW_EINVAL;
 }
 
+bool
+pw_call_stops(struct pw_call *c)
+{
+    if (!pw_patience_is_over(c->req->patience)) {
+        return false;
+    }
+    (void)pw_call_fail(c, PW_CONNECT_CODE_CANCELED, "the request was cancelled by the client");
+    return true;
+}
+
 int
 pw_call_no_memory(struct pw_call *c)
 {
+    if (pw_call_stops(c)) {
+        return PW_EINVAL;
+    }
     return pw_call_fail(
         c, PW_CONNECT_CODE_RESOURCE_EXHAUSTED,
         "the query needs more memory than one query may use: shorten the time range "

@@ -89,8 +89,10 @@ uint16_t pw_connect_code_status(enum pw_connect_code code);
 
 int pw_call_fail(struct pw_call *c, enum pw_connect_code code, const char *fmt, ...)
     PW_PRINTF(3, 4);
-/* The one answer to exhausted memory. */
+/* The one answer to exhausted memory, which the arena's is too once the call stops. */
 int pw_call_no_memory(struct pw_call *c);
+/* True: nobody waits for the answer any more, and that is the error now. Asked before each piece of work. */
+bool pw_call_stops(struct pw_call *c);
 /* A new entry of c->held; NULL: no memory. */
 struct pw_call_held *pw_call_hold(struct pw_call *c);
 /* Gives back what the entry holds now. */

@@ -170,10 +170,20 @@ read_reply(struct pw_far *r, struct pw_peer_ask *ask, enum pw_far_what what,
     return 0;
 }
 
-static void
+/* Fails only when nobody waits for us any more. */
+static int
 ask_all(struct pw_far *r, struct pw_peer_ask *ask, uint32_t count, uint32_t max_errors)
 {
-    r->peers->ask(r->peers->ctx, r->s->call->t->peers, r->set, r->tenants, ask, count, max_errors);
+    struct pw_call *c = r->s->call;
+    const struct pw_peer_round round = {.set = r->set,
+                                        .tenants = r->tenants,
+                                        .ask = ask,
+                                        .count = count,
+                                        .max_errors = max_errors,
+                                        .patience = c->req->patience};
+
+    r->peers->ask(r->peers->ctx, c->t->peers, &round);
+    return pw_call_stops(c) ? PW_EINVAL : 0;
 }
 
 bool
@@ -250,7 +260,7 @@ ask_what_there_is(struct pw_far *r)
         ask[i].body = body;
     }
     /* Zones: all are waited for, since which may fail depends on which others do. */
-    ask_all(r, ask, n, r->set->max_errors);
+    rc = ask_all(r, ask, n, r->set->max_errors);
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         struct pw_far_peer *p = &r->peer[i];
 
@@ -328,7 +338,7 @@ ask_for_samples(struct pw_far *r, bool *again)
     if (rc != 0 || all.count == 0) {
         return rc;
     }
-    ask_all(r, all.ask, all.count, 0);
+    rc = ask_all(r, all.ask, all.count, 0);
     for (uint32_t i = 0; i < all.count && rc == 0; i++) {
         struct pw_far_part *part;
         uint32_t parts;
@@ -388,9 +398,9 @@ ask_for_all(struct pw_far *r, bool *all)
         ask[i].peer = i;
         ask[i].body = body;
     }
-    ask_all(r, ask, r->set->count, 0);
+    rc = ask_all(r, ask, r->set->count, 0);
     r->s->far_first = views_before;
-    rc = views_of_all(r, ask, req.what);
+    rc = rc != 0 ? rc : views_of_all(r, ask, req.what);
     drop_replies(ask, r->set->count);
     *all = rc == 0;
     for (uint32_t i = 0; i < r->set->count; i++) {

@@ -15,6 +15,8 @@
 #include "base/text.h"
 #include "base/types.h"
 
+struct pw_patience;
+
 enum {
     PW_PEERS_MAX = 256,
     PW_PEER_NAME_BYTES = 128,
@@ -46,6 +48,15 @@ struct pw_peer_ask {
     char why[256];
 };
 
+struct pw_peer_round { /* one question to each of some */
+    const struct pw_peer_set *set;
+    struct pw_slice tenants; /* X-Scope-OrgID */
+    struct pw_peer_ask *ask;
+    uint32_t count;
+    uint32_t max_errors;
+    const struct pw_patience *patience; /* of whoever asked us; NULL: without end */
+};
+
 struct pw_peers {
     void *ctx;
     /* Whether each profile is on one appliance alone, as far as this one knows: there is one replica, and was when what is here was
@@ -54,10 +65,9 @@ struct pw_peers {
     void *(*thread_new)(void *ctx);
     void (*thread_free)(void *ctx, void *thread);
     PW_MUST_USE int (*set)(void *ctx, struct pw_peer_set *set, struct pw_text *why);
-    /* All at once, as POST of body for those tenants (X-Scope-OrgID). Returns when all are done, or PW_PEER_GRACE_MS
-     * after all but max_errors have answered with 200, or after PW_PEER_TIMEOUT_MS. */
-    void (*ask)(void *ctx, void *thread, const struct pw_peer_set *set, struct pw_slice tenants,
-                struct pw_peer_ask *ask, uint32_t count, uint32_t max_errors);
+    /* All at once, as POST of body. Returns when all are done, or PW_PEER_GRACE_MS after all but max_errors have
+     * answered with 200, or after PW_PEER_TIMEOUT_MS, or soon after patience ended. */
+    void (*ask)(void *ctx, void *thread, const struct pw_peer_round *r);
 };
 
 #endif

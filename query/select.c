@@ -54,6 +54,9 @@ open_head(struct pw_select *s, const struct pw_head *head, struct pw_slice tenan
     for (uint32_t i = 0; i < snap.series_count; i++) {
         struct pw_head_series series;
 
+        if (i % PW_SELECT_LOOK_SERIES == 0 && pw_call_stops(s->call)) {
+            return PW_EINVAL;
+        }
         pw_head_series_at(&snap, i, &series);
         v->series[i] = pw_select_series_matches(s, series.label, series.label_count);
         v->series_matched += v->series[i] ? 1 : 0;
@@ -127,6 +130,9 @@ next_of_heads(const struct pw_select *s, struct pw_select_cursor *cur, struct pw
         uint64_t rows = v->series_matched == 0 ? 0 : v->src.head.rows_count;
 
         for (; cur->row < rows; cur->row++) {
+            if (cur->row % PW_SELECT_LOOK_ROWS == 0 && pw_call_stops(s->call)) {
+                return false;
+            }
             pw_head_row_at(&v->src.head, cur->row, row);
             if (row->time_ns < s->start_ns || row->time_ns > s->end_ns || !v->series[row->series] ||
                 !profile_fits(s, row)) {
@@ -176,6 +182,9 @@ next_anywhere(const struct pw_select *s, struct pw_select_cursor *cur, struct pw
 {
     if (next_of_heads(s, cur, row)) {
         return true;
+    }
+    if (s->call->code != PW_CONNECT_CODE_OK) {
+        return false;
     }
     while (pw_select_block_next(s, cur, row)) {
         if (profile_fits(s, row)) {

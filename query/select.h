@@ -17,6 +17,11 @@
 
 struct pw_dedup;
 
+enum { /* of a head: so many between two looks whether anybody still waits */
+       PW_SELECT_LOOK_ROWS = 1024,
+       PW_SELECT_LOOK_SERIES = 256,
+};
+
 struct pw_plan {
     struct pw_slice profile_type; /* five parts; empty: any */
     struct pw_selector selector;

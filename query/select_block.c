@@ -125,6 +125,9 @@ match_series(struct pw_select *s, struct pw_select_block *b)
     for (uint32_t i = 0; i < ids.count; i++) {
         struct pw_block_series series;
 
+        if (i % PW_SELECT_LOOK_SERIES == 0 && pw_call_stops(s->call)) {
+            return PW_EINVAL;
+        }
         if (pw_block_series_at(b->from->block, ids.id[i], &series, &err) != 0) {
             return pw_call_block_failed(s->call, b->from->block, &err);
         }
@@ -189,6 +192,9 @@ pw_select_block_next(const struct pw_select *s, struct pw_select_cursor *cur,
         struct pw_block_error err;
         int rc = 0;
 
+        if (pw_call_stops(s->call)) { /* the next row may be behind a read of the bucket */
+            return false;
+        }
         if (cur->rows == NULL && b->series_matched > 0 &&
             (cur->rows = open_rows(s, b, s->plan.columns)) == NULL) {
             cur->block = s->block_count;
@@ -296,8 +302,9 @@ find_partitions(struct pw_select *s, struct pw_select_block *b)
     int rc = rows == NULL ? PW_EINVAL : 0;
 
     while (rc == 0 && (rc = pw_block_rows_next(rows->rows, &b->row, &err)) > 0) {
-        rc = 0;
-        if (b->views == 0 || b->partition[view_of(s, b) - b->first_view] != b->row.partition) {
+        rc = pw_call_stops(s->call) ? PW_EINVAL : 0;
+        if (rc == 0 &&
+            (b->views == 0 || b->partition[view_of(s, b) - b->first_view] != b->row.partition)) {
             rc = add_partition(s, b, &cap);
         }
     }
@@ -340,7 +347,7 @@ open_block(struct pw_select *s, const struct pw_replica_block *in)
     struct pw_block_stats st;
     int rc;
 
-    if (held == NULL) {
+    if (held == NULL || pw_call_stops(s->call)) {
         return pw_call_no_memory(s->call);
     }
     if (pw_block_use(from->block, &err) != 0) {

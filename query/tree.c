@@ -3,8 +3,9 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "pprof/wire.h"
+#include "query/patience.h"
 
-enum { NODES_FIRST = 1024 };
+enum { NODES_FIRST = 1024, LOOK_STACKS = 1024 };
 
 struct pw_tree_slot {
     uint64_t key;  /* parent << 32 | name */
@@ -162,6 +163,9 @@ add_view(struct pw_tree *t, const struct pw_source *src, const int64_t *sum, con
     for (uint32_t i = 0; i < src->stacks_count; i++) {
         uint32_t depth;
 
+        if (i % LOOK_STACKS == 0 && pw_patience_is_over(t->arena->patience)) {
+            return false; /* as if memory had run out: pw_call_no_memory tells them apart */
+        }
         if (sum[i] == 0) {
             continue;
         }

@@ -3,6 +3,7 @@
 #include "app/jobs.h"
 
 #include "base/limits.h"
+#include "query/patience.h"
 #include "query/peers.h"
 #include "tests/support/cmocka_pw.h"
 
@@ -19,8 +20,9 @@ struct fixture {
     struct pw_plan plan;
     sem_t go; /* one client request each */
     _Atomic uint32_t began;
-    uint32_t answered[3]; /* of clients, of peers, of operators: by their connection */
-    bool unread;          /* answers are not taken */
+    uint32_t
+        answered[4]; /* of clients, of peers, of operators, of who leaves: by their connection */
+    bool unread;     /* answers are not taken */
     void (*sent)(void *arg);
     void *sent_arg[PW_QUERY_JOBS_MAX]; /* of those that were not */
     uint32_t unsent;
@@ -28,14 +30,14 @@ struct fixture {
 
 static struct fixture fx;
 
-enum { OF_CLIENT = 0, OF_PEER = 1, OF_OPERATOR = 2 };
+enum { OF_CLIENT = 0, OF_PEER = 1, OF_OPERATOR = 2, OF_LEAVER = 3 };
 
 /* The link-time fake: dataplane/ is not here. */
 int
 pw_http_reply(struct pw_http_server *srv, uint64_t conn, const struct pw_http_reply *rep)
 {
     (void)srv;
-    assert_int_equal(rep->status, 200);
+    assert_int_equal(rep->status, conn == OF_LEAVER ? 499 : 200);
     fx.answered[conn]++;
     assert_non_null(rep->body_free);
     if (fx.unread) {
@@ -59,7 +61,7 @@ thread_free(void *ctx, void *thread)
     assert_ptr_equal(ctx, thread);
 }
 
-/* What a client asks takes until the test lets it go on. */
+/* What a client asks takes until the test lets it go on, and what one asks who is going to leave until it does. */
 static void
 run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query_reply *rep)
 {
@@ -70,6 +72,14 @@ run(void *ctx, void *thread, const struct pw_query_request *req, struct pw_query
         atomic_fetch_add(&f->began, 1);
         while (sem_wait(&f->go) != 0) {
         }
+    }
+    if (pw_slice_eq_str(req->path, "/endless")) {
+        atomic_fetch_add(&f->began, 1);
+        while (!pw_patience_is_over(req->patience)) {
+            usleep(100);
+        }
+        rep->status = 499;
+        return;
     }
     rep->status = 200;
 }
@@ -120,6 +130,7 @@ submit_from(uint32_t whose, uint8_t host)
         .method = PW_HTTP_METHOD_POST,
         .path = whose == OF_PEER       ? PW_SLICE_LIT(PW_PEER_ROUTE)
                 : whose == OF_OPERATOR ? PW_SLICE_LIT("/metrics")
+                : whose == OF_LEAVER   ? PW_SLICE_LIT("/endless")
                                        : PW_SLICE_LIT("/querier"),
         .peer = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = host}},
         .conn = whose};
@@ -280,6 +291,86 @@ test_submit__all_answers_are_read_late__their_jobs_come_back(void **state)
     down();
 }
 
+static uint64_t
+abandoned(void)
+{
+    static const char name[] = "\npyrowire_query_abandoned_total ";
+    char page[1024];
+    struct pw_text t;
+    const char *at;
+
+    pw_text_fixed(&t, page, sizeof(page));
+    pw_jobs_metrics(fx.jobs, &t);
+    pw_text_char(&t, 0);
+    at = strstr(page, name);
+    assert_non_null(at);
+    return strtoull(at + sizeof(name) - 1, NULL, 10);
+}
+
+static void
+test_leaving__query_is_at_work__stops_and_its_thread_is_free(void **state)
+{
+    (void)state;
+    up(1, 0);
+    assert_int_equal(submit(OF_LEAVER), 0);
+    while (atomic_load(&fx.began) < 1) {
+        usleep(100);
+    }
+    assert_int_equal(submit(OF_CLIENT), 0);
+    sem_post(&fx.go);
+    pw_jobs_leaving(fx.client, OF_CLIENT + 100, 0); /* somebody who has nothing here */
+    assert_int_equal(fx.answered[OF_LEAVER], 0);
+    pw_jobs_leaving(fx.client, OF_LEAVER, 3600000); /* it could still be reading for an hour, */
+    pw_jobs_leaving(fx.client, OF_LEAVER, 0);       /* but now it is gone */
+    wait_for(OF_LEAVER, 1);
+    wait_for(OF_CLIENT, 1);
+    assert_int_equal(abandoned(), 1);
+    assert_int_equal(pw_jobs_in_flight(fx.client), 0);
+    down();
+}
+
+static void
+test_leaving__query_waits_for_a_thread__never_begins(void **state)
+{
+    (void)state;
+    up(1, 0);
+    assert_int_equal(submit(OF_CLIENT), 0);
+    while (atomic_load(&fx.began) < 1) {
+        usleep(100);
+    }
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_int_equal(submit(OF_LEAVER), 0);
+    }
+    pw_jobs_leaving(fx.client, OF_LEAVER, 0);
+    sem_post(&fx.go);
+    wait_for(OF_LEAVER, 10);
+    wait_for(OF_CLIENT, 1);
+    assert_int_equal(atomic_load(&fx.began), 1);
+    assert_int_equal(abandoned(), 10);
+    /* Nothing of it sticks to the job or the connection. */
+    for (uint32_t i = 0; i < 2 * PW_QUERY_JOBS_MAX; i++) {
+        assert_int_equal(submit(OF_CLIENT), 0);
+        sem_post(&fx.go);
+        wait_for(OF_CLIENT, i + 2);
+    }
+    assert_int_equal(abandoned(), 10);
+    down();
+}
+
+static void
+test_leaving__page__seen_through(void **state)
+{
+    (void)state;
+    up_with(1, 1, 1);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(submit(OF_OPERATOR), 0);
+        pw_jobs_leaving(fx.client, OF_OPERATOR, 0);
+        wait_for(OF_OPERATOR, i + 1);
+    }
+    assert_int_equal(abandoned(), 0);
+    down();
+}
+
 static void
 test_submit__no_threads_for_peers__a_request_like_others(void **state)
 {
@@ -313,6 +404,9 @@ main(void)
         cmocka_unit_test(test_submit__clients_take_all_they_may__a_share_is_kept_for_peers),
         cmocka_unit_test(test_submit__one_address_takes_what_it_can__others_are_served),
         cmocka_unit_test(test_submit__all_answers_are_read_late__their_jobs_come_back),
+        cmocka_unit_test(test_leaving__query_is_at_work__stops_and_its_thread_is_free),
+        cmocka_unit_test(test_leaving__query_waits_for_a_thread__never_begins),
+        cmocka_unit_test(test_leaving__page__seen_through),
         cmocka_unit_test(test_submit__no_threads_for_peers__a_request_like_others),
     };
 

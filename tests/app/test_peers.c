@@ -2,6 +2,8 @@
  * that says nothing and a closed port amount to. */
 #include "app/peers.h"
 
+#include "query/patience.h"
+
 #include "tests/support/cmocka_pw.h"
 
 #include <arpa/inet.h>
@@ -31,6 +33,7 @@ struct fixture {
     struct pw_peers_net *net;
     const struct pw_peers *ops;
     void *thread;
+    struct pw_patience patience; /* of whoever asks */
 };
 
 /* --- Servers ------------------------------------------------------------------------------------ */
@@ -206,7 +209,13 @@ ask_each(struct fixture *f, const struct pw_peer_set *set, struct pw_peer_ask *a
     for (uint32_t i = 0; i < set->count; i++) {
         ask[i] = (struct pw_peer_ask){.peer = i, .body = PW_SLICE_LIT("question")};
     }
-    f->ops->ask(f->ops->ctx, f->thread, set, PW_SLICE_LIT("a|b"), ask, set->count, max_errors);
+    f->ops->ask(f->ops->ctx, f->thread,
+                &(struct pw_peer_round){.set = set,
+                                        .tenants = PW_SLICE_LIT("a|b"),
+                                        .ask = ask,
+                                        .count = set->count,
+                                        .max_errors = max_errors,
+                                        .patience = &f->patience});
 }
 
 /* --- Tests -------------------------------------------------------------------------------------- */
@@ -302,6 +311,31 @@ test_ask__enough_answered__who_says_nothing_is_not_waited_for(void **state)
     down(&f);
 }
 
+/* The questions go with it: their connections are closed, so that those who were asked stop, too. */
+static void
+test_ask__nobody_waits_any_more__returns_without_answers(void **state)
+{
+    struct fixture f;
+    struct pw_peer_ask ask[PEERS];
+    char page[4096];
+    struct pw_text t;
+
+    (void)state;
+    up(&f, SAYS_NOTHING, SAYS_NOTHING, SAYS_NOTHING);
+    publish(&f, PEERS, "self", 3);
+    pw_patience_end(&f.patience, 0);
+    ask_each(&f, set_of(&f), ask, 1);
+    for (uint32_t i = 0; i < PEERS; i++) {
+        assert_int_equal(ask[i].rc, PW_EAGAIN); /* not PW_ETIMEDOUT */
+    }
+    pw_text_fixed(&t, page, sizeof(page));
+    pw_peers_metrics(f.net, &t);
+    pw_text_char(&t, 0);
+    assert_non_null(strstr(page, "pyrowire_peer_abandoned_total 3\n"));
+    assert_non_null(strstr(page, "pyrowire_peer_failures_total 0\n"));
+    down(&f);
+}
+
 static void
 test_ask__hangs_up__a_failure(void **state)
 {
@@ -326,6 +360,7 @@ main(void)
         cmocka_unit_test(test_set__four_in_the_ring__the_others_the_leaving_one_too),
         cmocka_unit_test(test_ask__answers_and_failures__told_apart),
         cmocka_unit_test(test_ask__enough_answered__who_says_nothing_is_not_waited_for),
+        cmocka_unit_test(test_ask__nobody_waits_any_more__returns_without_answers),
         cmocka_unit_test(test_ask__hangs_up__a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

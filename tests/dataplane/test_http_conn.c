@@ -129,6 +129,8 @@ struct fixture {
     uint32_t pool_level;
     uint64_t waiting; /* conn of the last request to /async */
     uint32_t abandoned;
+    uint32_t left; /* calls of `leaving` */
+    uint64_t leaving;
     uint32_t buffers_when_abandoned;
     uint32_t heads;
     uint32_t requests;
@@ -284,6 +286,15 @@ app_abandoned(void *ctx, uint64_t conn)
                      PW_ENOENT);
 }
 
+static void
+app_leaving(void *ctx, uint64_t conn)
+{
+    struct fixture *x = ctx;
+
+    x->left++;
+    x->leaving = conn;
+}
+
 /* ---- Set-up, feeding --------------------------------------------------------------------------- */
 
 static int
@@ -300,6 +311,7 @@ set_up(void **state)
                                   .request = app_request,
                                   .body_too_large = app_too_large,
                                   .abandoned = app_abandoned,
+                                  .leaving = app_leaving,
                                   .pressed = app_pressed};
     fx.srv = pw_http_server_create_ctl(&(struct pw_http_server_cfg){.app = &fx.app,
                                                                     .clock = &fx.clock,
@@ -924,6 +936,27 @@ test_reply__connection_died_first__abandoned_and_harmless(void **state)
                      PW_ENOENT);
     reply_text(fx.srv, fx.waiting, 200, "mine");
     assert_out(OK("4", "mine"));
+}
+
+static void
+test_reply__peer_closes_its_side_first__told_and_still_answered(void **state)
+{
+    (void)state;
+    open_conn();
+    feed_str("GET /async HTTP/1.1\r\nHost: h\r\n\r\nGET /async HTTP/1.1\r\nHost: h\r\n\r\n"
+             "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(fx.left, 0);
+    fx.f.app->fin(fx.f.user, fx.now);
+    assert_int_equal(fx.left, 1);
+    assert_int_equal(fx.leaving, fx.waiting);
+    assert_int_equal(fx.abandoned, 0);
+    reply_text(fx.srv, fx.waiting, 200, "one");
+    (void)pw_http_server_poll(fx.srv, fx.now);
+    assert_int_equal(fx.left, 2); /* of the one behind it, too */
+    reply_text(fx.srv, fx.waiting, 200, "two");
+    (void)pw_http_server_poll(fx.srv, fx.now);
+    assert_int_equal(fx.left, 2); /* and not of one that is answered at once */
+    assert_out(OK("3", "one") OK("3", "two") OK("19", "0 /b ?  0 811c9dc5\n"));
 }
 
 static void
@@ -1555,6 +1588,7 @@ main(void)
         T(test_reserve__chunked__grows_with_the_body_and_is_given_back),
         T(test_reply__later__pipelined_requests_wait),
         T(test_reply__connection_died_first__abandoned_and_harmless),
+        T(test_reply__peer_closes_its_side_first__told_and_still_answered),
         T(test_reply__slow_reader__nothing_buffered_beyond_the_given_body),
         T(test_reply__no_room_at_all__byte_by_byte),
         T(test_reply__dead_while_sending__given_body_freed),

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """One appliance in its rings: ready at once, shown to people and tools, forgotten and back, LEAVING before it goes,
-and the same tokens after a restart. Then two in one ring: they see the same, one is killed, shown as silent, forgotten,
-and one leaves. Every wait is for an event, up to a minute.
+and the same tokens after a restart. Then two in one ring: they see the same; who asks one while the other says nothing
+and goes away is not worked for any more; one is killed, shown as silent, forgotten, and one leaves. Every wait is for an
+event, up to a minute.
 
 usage: ring.py PYROWIRE [--address A]"""
-import json, os, re, signal, sys, tempfile, urllib.error, urllib.parse, urllib.request
+import json, os, re, signal, socket, struct, sys, tempfile, urllib.error, urllib.parse, urllib.request
 
-from small import Appliance, comes_true
+from small import SELECT, Appliance, comes_true, everything
 
 address = sys.argv[sys.argv.index('--address') + 1] if '--address' in sys.argv else '127.0.0.27'
 base = 'http://%s:4040' % address
@@ -121,11 +122,45 @@ def member(where, folder, join, log):
                       '-distributor.ring.instance-id=' + where, '-memberlist.bind-addr=' + where,
                       '-memberlist.advertise-addr=' + where, *(['-memberlist.join=' + join + ':7946'] if join else []),
                       '-ingester.min-ready-duration=0s', '-ingester.heartbeat-period=1s', '-ring.heartbeat-timeout=5s',
-                      '-ingester.heartbeat-timeout=5s'], where, 4040, log)
+                      '-ingester.heartbeat-timeout=5s', '-query.threads=1'], where, 4040, log)
 
 
 def seen(where, path='/ring'):
     return {m['id']: (m['state'], m['address'], tuple(m['tokens'])) for m in shards(path, 'http://%s:4040' % where) or []}
+
+
+def is_asked(where):
+    """Whether bytes wait for the process that listens there."""
+    local = '%08X:%04X' % (struct.unpack('<I', socket.inet_aton(where))[0], 4040)
+    for line in open('/proc/net/tcp'):
+        f = line.split()
+        if f[1] == local and f[3] == '01' and not f[4].endswith(':00000000'):
+            return True
+    return False
+
+
+def leave(asked, silent, how):
+    """Asks the one, whose only query thread then waits for the other, and goes away."""
+    query = everything('{}').encode()
+    head = 'POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n' % (SELECT, len(query))
+    before = {m: asked.metric(m) for m in ('pyrowire_query_abandoned_total', 'pyrowire_peer_abandoned_total',
+                                           'pyrowire_peer_failures_total')}
+    silent.p.send_signal(signal.SIGSTOP)
+    s = socket.create_connection((asked.address, 4040))
+    s.sendall(head.encode() + query)
+    check('the other one is asked', comes_true(lambda: is_asked(silent.address)))
+    if how == 'RST':
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    s.close()
+    wait_for('gone with %s: counted' % how, lambda: asked.metric('pyrowire_query_abandoned_total') ==
+             before['pyrowire_query_abandoned_total'] + 1)
+    check('the question was dropped, not timed out',
+          asked.metric('pyrowire_peer_abandoned_total') == before['pyrowire_peer_abandoned_total'] + 1 and
+          asked.metric('pyrowire_peer_failures_total') == before['pyrowire_peer_failures_total'])
+    check('and its thread is free', asked.request('GET', '/api/v1/status/buildinfo')[0] == 200)
+    silent.p.send_signal(signal.SIGCONT)
+    wait_for('the other one is heard again', lambda: [m['state'] for m in shards(at='http://%s:4040' % asked.address)] ==
+             ['ACTIVE', 'ACTIVE'])
 
 
 def two(data, log):
@@ -137,6 +172,8 @@ def two(data, log):
         wait_for('two members, the same in both', lambda: seen(first) == seen(second) and len(seen(first)) == 2)
         wait_for('two distributors', lambda: len(seen(first, '/distributor/ring')) == 2)
         check('no token twice', len({t for m in seen(first).values() for t in m[2]}) == 256)
+        for how in ('RST', 'FIN'):
+            leave(members[0], members[1], how)
         members[1].kill()
         wait_for('killed: UNHEALTHY', lambda: seen(first)[second][0] == 'UNHEALTHY')
         members[1] = member(second, data + '/2', first, log)

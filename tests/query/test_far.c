@@ -109,15 +109,13 @@ answer(struct appliance *to, struct pw_slice tenants, struct pw_peer_ask *ask)
 }
 
 static void
-ask(void *ctx, void *thread, const struct pw_peer_set *s, struct pw_slice tenants,
-    struct pw_peer_ask *ask, uint32_t count, uint32_t max_errors)
+ask(void *ctx, void *thread, const struct pw_peer_round *r)
 {
     struct appliance *a = ctx;
+    struct pw_peer_ask *ask = r->ask;
 
     (void)thread;
-    (void)s;
-    (void)max_errors;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < r->count; i++) {
         struct appliance *to = &a->w->a[other(a, ask[i].peer)];
         uint8_t what = ask[i].body.ptr[1];
 
@@ -128,7 +126,7 @@ ask(void *ctx, void *thread, const struct pw_peer_set *s, struct pw_slice tenant
             ask[i].rc = PW_ETIMEDOUT;
             snprintf(ask[i].why, sizeof(ask[i].why), "no answer");
         } else {
-            answer(to, tenants, &ask[i]);
+            answer(to, r->tenants, &ask[i]);
         }
     }
 }
