@@ -295,7 +295,7 @@ deal_samples(struct work *w)
         return no_memory(w->err);
     }
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        int32_t g = w->set_group[p->sample[i].label_set];
+        int32_t g = w->set_group[pw_profile_label_set_of(p, i)];
 
         PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 4096);
         if (g >= 0) {
@@ -313,7 +313,7 @@ deal_samples(struct work *w)
         group->sample_count = 0;
     }
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        uint32_t set = p->sample[i].label_set;
+        uint32_t set = pw_profile_label_set_of(p, i);
         struct pw_split_group *group;
 
         PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 4096);

@@ -36,27 +36,28 @@ pw_profile_ref(int64_t wire)
     return wire < 0 ? -1 : wire > INT32_MAX ? INT32_MAX : (int32_t)wire;
 }
 
-struct pw_sample_label { /* profile.proto Label; nobody asks for its number */
+struct pw_sample_label { /* profile.proto Label; nobody asks for its number. By sample, as sent */
+    uint32_t sample;
     int32_t key_ref;
     int32_t str_ref;
-    int32_t num_unit_ref;
 };
 
-struct pw_sample {
+/* Location ids, leaf first, where pw_profile_ids finds them: minimal varints in one piece. After normalise each is
+ * an index into location + 1. */
+struct pw_stack {
     uint32_t loc_count;
-    /* Its location ids, leaf first, where pw_profile_ids finds them: minimal varints in one piece. After
-     * normalise each is an index into location + 1. */
     uint32_t ids_off, ids_len;
+};
+
+struct pw_sample_key { /* what tells normalised samples apart */
     union {
-        uint32_t label_first; /* into sample_labels */
-        uint32_t label_set;   /* after normalise: index into label_set */
+        uint32_t label_first; /* while normalising: into sample_label */
+        uint32_t label_set;   /* into label_set */
     };
     union {
         uint32_t label_count;
-        uint32_t stack; /* after normalise: index into stack */
+        uint32_t stack; /* into stack */
     };
-    uint32_t value_count; /* as sent; values at value[value_first ...] */
-    uint32_t value_first;
 };
 
 struct pw_mapping {
@@ -119,11 +120,14 @@ struct pw_profile {
     struct pw_slice *string_table;
     uint64_t *string_hash; /* of the first string_hashed; after normalise of all */
     uint32_t string_count, string_cap;
-    struct pw_sample *sample;
     uint32_t sample_count; /* normalise shrinks it */
-    int64_t *value;
-    uint8_t
-        *own_ids; /* location ids of samples that do not have them in the wire as they should be */
+    /* Of each sample sample_type_count values, 4 bytes wide while none is negative or needs more, else 8:
+     * pw_profile_value. None that can be read when a sample has more or fewer of them. */
+    void *value;
+    uint32_t value_bytes;
+    /* Of each sample; after normalise the distinct ones, which samples of different label sets can share. */
+    struct pw_stack *stack;
+    uint8_t *own_ids; /* location ids that do not lie in the wire as they should */
     size_t own_ids_len;
     struct pw_sample_label *sample_label;
     struct pw_mapping *mapping;
@@ -134,12 +138,11 @@ struct pw_profile {
     uint32_t line_count;
     struct pw_function *function;
     uint32_t function_count;
-    /* After normalise the distinct stacks; samples with different label sets can share one. */
+    /* After normalise. */
     uint64_t *stack_hash; /* keyed, of the content of its locations in order, and of their number */
-    uint32_t *stack_sample; /* the first sample that has it */
     uint32_t stack_count;
-    struct pw_label_set
-        *label_set; /* after normalise; [0] is the empty set when any sample has it */
+    struct pw_sample_key *sample_key; /* NULL: none has labels, the i-th alone has the i-th stack */
+    struct pw_label_set *label_set;   /* [0] is the empty set when any sample has it */
     uint32_t label_set_count;
     struct pw_label_set_pair *label_set_pair;
 
@@ -159,11 +162,13 @@ struct pw_profile {
     struct pw_text_key text_key;
     uint32_t string_hashed;        /* the first so many entries of string_hash are filled */
     uint32_t wide_first, wide_end; /* among those, where the ones that are not ASCII lie */
-    uint64_t max_function_ref, max_mapping_ref, max_label_ref; /* as unsigned: negative is huge */
-    uint32_t depth_max, labels_max;                            /* of samples */
-    uint32_t values_least, values_max;                         /* of samples */
-    uint32_t sample_label_count;                               /* of all samples */
-    bool dense_functions, dense_mappings, dense_locations;     /* id == index + 1 throughout */
+    uint64_t max_function_ref, max_mapping_ref; /* as unsigned: negative is huge */
+    uint64_t max_label_ref;                     /* the same of keys and units of labels ... */
+    int64_t max_label_str;                      /* ... of whose strings negative ones may be */
+    uint32_t depth_max, labels_max;             /* of samples */
+    uint32_t values_least, values_max;          /* of samples */
+    uint32_t sample_label_count;                /* of all samples */
+    bool dense_functions, dense_mappings, dense_locations; /* id == index + 1 throughout */
     bool zero_location_id, zero_function_id;
 
     /* What normalise saw, for the widths of a record: all bits that are set in any of them. */
@@ -178,7 +183,7 @@ enum { PW_PROFILE_IDS_SLACK = 64 }; /* bytes behind own_ids */
 
 /* The location ids of s: ids_len bytes. Those of its own have offsets behind the wire's. */
 static inline const uint8_t *
-pw_profile_ids(const struct pw_profile *p, const struct pw_sample *s)
+pw_profile_ids(const struct pw_profile *p, const struct pw_stack *s)
 {
     return PW_LIKELY(s->ids_off < p->bytes.len) ? p->bytes.ptr + s->ids_off
                                                 : p->own_ids + (s->ids_off - p->bytes.len);
@@ -186,10 +191,26 @@ pw_profile_ids(const struct pw_profile *p, const struct pw_sample *s)
 
 /* Whether PW_PROFILE_IDS_SLACK bytes behind them may be read. */
 static inline bool
-pw_profile_ids_roomy(const struct pw_profile *p, const struct pw_sample *s)
+pw_profile_ids_roomy(const struct pw_profile *p, const struct pw_stack *s)
 {
     return s->ids_off >= p->bytes.len ||
            (size_t)s->ids_off + s->ids_len + PW_PROFILE_IDS_SLACK <= p->bytes.len;
+}
+
+/* Whether every sample has as many values as there are types. */
+static inline bool
+pw_profile_values_match(const struct pw_profile *p)
+{
+    return p->sample_count == 0 ||
+           (p->values_least == p->sample_type_count && p->values_max == p->sample_type_count);
+}
+
+/* Entry i of the values: sample by sample, type by type. */
+static inline int64_t
+pw_profile_value(const struct pw_profile *p, size_t i)
+{
+    return p->value_bytes == sizeof(uint32_t) ? ((const uint32_t *)p->value)[i]
+                                              : ((const int64_t *)p->value)[i];
 }
 
 /* Reads the wire. Borrows bytes for the life of *p. 0; PW_EINVAL with *err_text set to static or
@@ -248,6 +269,19 @@ void pw_profile_fix_go(struct pw_profile *p);
  * profile. After validate, before normalise. 0, also when there is nothing to do, which a look at the
  * depths settles for most profiles; PW_ENOMEM: the stacks are as they came. */
 int pw_profile_stitch_go(struct pw_profile *p);
+
+/* After normalise: the stack and the label set of a sample. */
+static inline uint32_t
+pw_profile_stack_of(const struct pw_profile *p, uint32_t sample)
+{
+    return p->sample_key == NULL ? sample : p->sample_key[sample].stack;
+}
+
+static inline uint32_t
+pw_profile_label_set_of(const struct pw_profile *p, uint32_t sample)
+{
+    return p->sample_key == NULL ? 0 : p->sample_key[sample].label_set;
+}
 
 /* After normalise: string by index. */
 static inline struct pw_slice

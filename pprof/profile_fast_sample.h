@@ -22,9 +22,10 @@ static_assert(PW_SCAN_MAX + PW_FAST_TYPES < 64, "what is read past a list is in 
 struct pw_fast_sample {
     const uint8_t *p;
     const uint8_t *end;
-    uint32_t values, labels; /* next free in their tables */
-    size_t own;              /* in own_ids */
-    uint32_t locs;
+    uint32_t labels; /* next free in their table */
+    size_t own;      /* in own_ids */
+    uint32_t locs, values;
+    uint64_t value[PW_FAST_TYPES];
     /* Bytes of their contents as a packed encoder has them; read when not one field each did it. */
     uint64_t id_bytes, value_bytes, label_bytes;
     uint32_t id_fields, value_fields;
@@ -52,10 +53,10 @@ pw_fast_label(struct pw_walk *w, struct pw_fast_sample *s)
     str = (int64_t)pw_take(&in, 0x10);
     (void)pw_take(&in, 0x18);
     num_unit = (int64_t)pw_take(&in, 0x20);
-    *l = (struct pw_sample_label){.key_ref = pw_profile_ref(key),
-                                  .str_ref = pw_profile_ref(str),
-                                  .num_unit_ref = pw_profile_ref(num_unit)};
-    pw_raise_max(&w->p->max_label_ref, pw_max3(key, str, num_unit));
+    *l = (struct pw_sample_label){.sample = w->p->sample_count,
+                                  .key_ref = pw_profile_ref(key),
+                                  .str_ref = pw_profile_ref(str)};
+    pw_walk_note_label(w->p, key, str, num_unit);
     return in == s->p;
 }
 
@@ -97,36 +98,24 @@ pw_fast_ids(struct pw_walk *w, struct pw_fast_sample *s)
     return n >= 0;
 }
 
-/* Varints of the list of len bytes that is to begin at s->p: one for each type, as a rule, which ends the loop
- * before their lengths are known. */
+/* Varints of the list of len bytes that is to begin at s->p: one for each type, which ends the loop before their
+ * lengths are known. */
 static inline bool
-pw_fast_values(struct pw_walk *w, struct pw_fast_sample *s, uint32_t len)
+pw_fast_values(const struct pw_walk *w, struct pw_fast_sample *s, uint32_t len)
 {
-    int64_t *value = w->p->value;
     uint32_t types = w->p->sample_type_count;
     struct pw_scan in;
 
-    if ((ptrdiff_t)len > s->end - s->p || !pw_scan_init(&in, s->p, len, true)) {
+    if ((ptrdiff_t)len > s->end - s->p || types > PW_FAST_TYPES || s->values != 0 ||
+        !pw_scan_init(&in, s->p, len, true)) {
         return false;
+    }
+    for (uint32_t i = 0; i < types; i++) {
+        s->value[i] = pw_scan_next(&in);
     }
     s->p += len;
     s->value_bytes += len;
-    if (PW_LIKELY(types <= PW_FAST_TYPES && s->values + types <= w->cap.value)) {
-        for (uint32_t i = 0; i < types; i++) {
-            value[s->values + i] = (int64_t)pw_scan_next(&in);
-        }
-        if (PW_LIKELY(in.at == len)) {
-            s->values += types;
-            return true;
-        }
-        in.at = 0;
-    }
-    while (in.at < len) {
-        if (s->values >= w->cap.value) {
-            return false;
-        }
-        value[s->values++] = (int64_t)pw_scan_next(&in);
-    }
+    s->values = types;
     return in.at == len;
 }
 
@@ -146,7 +135,6 @@ pw_fast_single(struct pw_fast_sample *s, uint64_t *v)
 static inline bool
 pw_fast_fields(struct pw_walk *w, struct pw_fast_sample *s)
 {
-    struct pw_profile *p = w->p;
     bool ok = true;
 
     while (ok && s->p < s->end) {
@@ -170,9 +158,9 @@ pw_fast_fields(struct pw_walk *w, struct pw_fast_sample *s)
             ok = pw_fast_label(w, s);
             break;
         case 0x10:
-            ok = pw_fast_single(s, &v) && s->values < w->cap.value;
+            ok = pw_fast_single(s, &v) && s->values < PW_FAST_TYPES;
             if (ok) {
-                p->value[s->values++] = (int64_t)v;
+                s->value[s->values++] = v;
             }
             s->value_bytes += (uint64_t)(s->p - at) - 1;
             s->value_fields = 2;
@@ -245,10 +233,10 @@ pw_fast_values_next(struct pw_walk *w, struct pw_fast_sample *s)
     while (s->p < s->end && *s->p == 0x10) {
         uint64_t v;
 
-        if (!pw_fast_single(s, &v) || s->values >= w->cap.value) {
+        if (!pw_fast_single(s, &v) || s->values >= PW_FAST_TYPES) {
             return false;
         }
-        w->p->value[s->values++] = (int64_t)v;
+        s->value[s->values++] = v;
         n++;
     }
     s->value_bytes = (uint64_t)(s->p - first) - n;
@@ -272,26 +260,37 @@ pw_fast_in_order(struct pw_walk *w, struct pw_fast_sample *s)
     return ok && s->p == s->end;
 }
 
+static inline void
+pw_fast_begin(const struct pw_walk *w, struct pw_fast_sample *s, struct pw_slice bytes)
+{
+    s->p = bytes.ptr;
+    s->end = bytes.ptr + bytes.len;
+    s->labels = w->label_count;
+    s->own = w->p->own_ids_len;
+    s->locs = s->values = s->id_fields = s->value_fields = 0;
+    s->id_bytes = s->value_bytes = s->label_bytes = 0;
+    s->ids = s->p;
+}
+
 static inline bool
 pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
 {
     struct pw_profile *p = w->p;
-    struct pw_sample *x = &p->sample[p->sample_count];
-    const struct pw_fast_sample begin = {.p = bytes.ptr,
-                                         .end = bytes.ptr + bytes.len,
-                                         .own = p->own_ids_len,
-                                         .values = w->value_count,
-                                         .labels = w->label_count};
-    struct pw_fast_sample s = begin;
+    struct pw_stack *x = &p->stack[p->sample_count];
+    struct pw_fast_sample s;
 
     if (p->sample_count >= w->cap.sample) {
         return false;
     }
+    pw_fast_begin(w, &s, bytes);
     if (PW_UNLIKELY(!pw_fast_in_order(w, &s))) {
-        s = begin;
+        pw_fast_begin(w, &s, bytes);
         if (!pw_fast_fields(w, &s)) {
             return false;
         }
+    }
+    if (PW_UNLIKELY(s.values != p->sample_type_count)) {
+        return false;
     }
     x->loc_count = s.locs;
     x->ids_len = (uint32_t)s.id_bytes;
@@ -302,14 +301,10 @@ pw_fast_sample(struct pw_walk *w, struct pw_slice bytes)
         p->own_ids_len = s.own;
         w->own_count += s.locs;
     }
-    x->label_first = w->label_count;
-    x->label_count = s.labels - w->label_count;
-    x->value_first = w->value_count;
-    x->value_count = s.values - w->value_count;
+    pw_walk_put_values(w, s.value);
     p->sample_count++;
-    w->value_count = s.values;
+    pw_walk_note_sample(p, s.locs, s.values, s.labels - w->label_count);
     w->label_count = s.labels;
-    pw_walk_note_sample(p, x);
     if (s.id_fields > 1 || s.value_fields > 1) {
         pw_fast_repack(w, &s, bytes.len);
     }

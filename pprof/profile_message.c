@@ -129,12 +129,10 @@ read_label(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (!read_scalars(w, &label_message, bytes, v, &unknown)) {
         return false;
     }
-    *l = (struct pw_sample_label){.key_ref = pw_profile_ref((int64_t)v[1]),
-                                  .str_ref = pw_profile_ref((int64_t)v[2]),
-                                  .num_unit_ref = pw_profile_ref((int64_t)v[4])};
-    pw_raise_max(&w->p->max_label_ref, l->key_ref);
-    pw_raise_max(&w->p->max_label_ref, l->str_ref);
-    pw_raise_max(&w->p->max_label_ref, l->num_unit_ref);
+    *l = (struct pw_sample_label){.sample = w->p->sample_count,
+                                  .key_ref = pw_profile_ref((int64_t)v[1]),
+                                  .str_ref = pw_profile_ref((int64_t)v[2])};
+    pw_walk_note_label(w->p, (int64_t)v[1], (int64_t)v[2], (int64_t)v[4]);
     w->label_count++;
     *size += pw_len_field_size(scalars_size(&label_message, v, unknown));
     return true;
@@ -154,9 +152,15 @@ push_id(struct pw_walk *w, uint64_t id)
     w->own_count++;
 }
 
+struct values { /* of one sample; of more than there can be types the number alone counts */
+    uint64_t v[PW_PROFILE_TYPES_MAX];
+    uint32_t count;
+};
+
 /* One of the repeated integers of a sample: packed or single, mixed as they come. */
 static bool
-read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
+read_repeated(struct pw_walk *w, const struct pw_wire_field *f, struct values *values,
+              uint64_t *bytes)
 {
     struct pw_slice s = f->bytes;
     size_t at = 0;
@@ -181,10 +185,8 @@ read_repeated(struct pw_walk *w, const struct pw_wire_field *f, uint64_t *bytes)
         if (f->number == 1) {
             push_id(w, v);
         } else {
-            if (w->value_count >= w->cap.value) {
-                return pw_walk_full(w);
-            }
-            w->p->value[w->value_count++] = (int64_t)v;
+            values->v[values->count % PW_PROFILE_TYPES_MAX] = v;
+            values->count++;
         }
         *bytes += pw_varint_size(v);
     } while (f->type == PW_WIRE_LEN && at < s.len);
@@ -197,7 +199,9 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     static const char *const name[] = {"Sample", "LocationId", "Value", "Label"};
     struct pw_profile *p = w->p;
     uint64_t packed[3] = {0}, rest = 0;
-    struct pw_sample *s = &p->sample[p->sample_count];
+    struct pw_stack *s = &p->stack[p->sample_count];
+    uint32_t label_first = w->label_count;
+    struct values values;
     struct pw_wire r;
     struct pw_wire_field f;
     int rc;
@@ -205,10 +209,9 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (p->sample_count >= w->cap.sample) {
         return pw_walk_full(w);
     }
-    *s = (struct pw_sample){.ids_off = (uint32_t)(p->bytes.len + p->own_ids_len),
-                            .loc_count = w->own_count,
-                            .label_first = w->label_count,
-                            .value_first = w->value_count};
+    values.count = 0;
+    *s = (struct pw_stack){.ids_off = (uint32_t)(p->bytes.len + p->own_ids_len),
+                           .loc_count = w->own_count};
     pw_walk_wire_init(&r, bytes, w->p->scratch->fiber);
     for (const uint8_t *at = r.p; (rc = pw_wire_next(&r, &f)) != 0; at = r.p) {
         long_message_pause(&r, bytes);
@@ -225,7 +228,7 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
         } else if (f.number == 3) {
             ok = read_label(w, f.bytes, &rest);
         } else {
-            ok = read_repeated(w, &f, &packed[f.number]);
+            ok = read_repeated(w, &f, &values, &packed[f.number]);
         }
         if (!ok) {
             return false;
@@ -233,10 +236,11 @@ read_sample(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     }
     s->loc_count = w->own_count - s->loc_count;
     s->ids_len = (uint32_t)(p->bytes.len + p->own_ids_len - s->ids_off);
-    s->label_count = w->label_count - s->label_first;
-    s->value_count = w->value_count - s->value_first;
+    if (values.count == p->sample_type_count) {
+        pw_walk_put_values(w, values.v);
+    }
     p->sample_count++;
-    pw_walk_note_sample(p, s);
+    pw_walk_note_sample(p, s->loc_count, values.count, w->label_count - label_first);
     rest += packed[1] == 0 ? 0 : pw_len_field_size(packed[1]);
     rest += packed[2] == 0 ? 0 : pw_len_field_size(packed[2]);
     *size += pw_len_field_size(rest);

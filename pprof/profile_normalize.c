@@ -98,7 +98,7 @@ prepare_mappings(struct pw_profile *p, struct pw_id_map *ids)
             m->memory_start = m->memory_limit = m->file_offset = 0;
         }
         hash_mapping(p, m);
-        if (ids->slot != NULL) {
+        if (ids->id != NULL) {
             pw_id_map_put(ids, m->id, i);
         }
     }
@@ -132,7 +132,7 @@ prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
         uint64_t place = pw_hash_mix(sh[f->filename_ref], (uint64_t)f->start_line);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        if (ids->slot != NULL) {
+        if (ids->id != NULL) {
             pw_id_map_put(ids, f->id, i);
         }
         f->hash = pw_hash_mix(name, place); /* where its id was */
@@ -215,7 +215,7 @@ resolve_locations(struct pw_profile *p, const struct pw_id_map *mappings,
 
     for (uint32_t i = 0, n = p->location_count; i < n; i++, l++) {
         PW_FIBER_PAUSE_EVERY(t.fiber, i, 1024);
-        if (ids->slot != NULL) {
+        if (ids->id != NULL) {
             pw_id_map_put(ids, l->id, i);
         }
         if (PW_UNLIKELY(!resolve_location(p, &t, mappings, functions, l, &stub, &number))) {
@@ -237,7 +237,7 @@ prepare_locations(struct pw_profile *p, const struct pw_id_map *mappings,
     if (!pw_id_map_init(ids, p, p->location_count, p->dense_locations)) {
         return false;
     }
-    if (mappings->slot == NULL && functions->slot == NULL && ids->slot == NULL) {
+    if (mappings->id == NULL && functions->id == NULL && ids->id == NULL) {
         const struct pw_id_map m = {.count = mappings->count}, f = {.count = functions->count};
         struct pw_id_map l = {.count = ids->count};
 
@@ -258,7 +258,8 @@ pw_profile_normalize(struct pw_profile *p)
     hash_strings(p);
     if (!prepare_mappings(p, &mappings) || !prepare_functions(p, &functions) ||
         !prepare_locations(p, &mappings, &functions, &locations, &any_dropped) ||
-        !pw_profile_merge_samples(p, &locations, any_dropped)) {
+        !pw_profile_keep_samples(p, &locations, any_dropped) || !pw_profile_resolve_label_sets(p) ||
+        !pw_profile_merge_samples(p)) {
         return PW_ENOMEM;
     }
     return 0;

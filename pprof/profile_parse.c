@@ -276,7 +276,7 @@ walk_by_table(struct pw_walk *w)
         return pw_walk_full(w);
     }
     if (!outline(w, &l) || !read_functions(w, &l) || !read_locations(w, &l) ||
-        !read_samples(w, &l) || !pw_walk_keep_ids(w)) {
+        !read_samples(w, &l) || !pw_walk_keep_samples(w)) {
         return false;
     }
     pw_scratch_note(w->p->scratch, w->staged_bytes);

@@ -122,7 +122,7 @@ looks_cut(const struct pw_profile *p)
 
 /* The last STITCH_SUFFIX ids of a stack that has as many. */
 static struct pw_slice
-suffix_of(const struct pw_profile *p, const struct pw_sample *s)
+suffix_of(const struct pw_profile *p, const struct pw_stack *s)
 {
     const uint8_t *ids = pw_profile_ids(p, s), *end = ids + s->ids_len, *at = end;
 
@@ -157,7 +157,7 @@ group_stacks(struct stitch *st)
     uint32_t deep = 0;
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        deep += p->sample[i].loc_count >= STITCH_SUFFIX;
+        deep += p->stack[i].loc_count >= STITCH_SUFFIX;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     st->group_of = pw_scratch_array(p->scratch, p->sample_count, sizeof(*st->group_of));
@@ -166,7 +166,7 @@ group_stacks(struct stitch *st)
         return false;
     }
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[i];
+        const struct pw_stack *s = &p->stack[i];
         struct pw_slice suffix;
         uint32_t *slot;
 
@@ -331,8 +331,7 @@ group_to_stitch(const struct stitch *st, uint32_t sample, uint32_t first)
 
 /* The stack of a sample and what it misses, to `out`; gives the end. */
 static uint8_t *
-put_stitched(const struct stitch *st, const struct pw_sample *s, const struct group *g,
-             uint8_t *out)
+put_stitched(const struct stitch *st, const struct pw_stack *s, const struct group *g, uint8_t *out)
 {
     memcpy(out, pw_profile_ids(st->p, s), s->ids_len);
     out += s->ids_len;
@@ -356,7 +355,7 @@ stitched_bytes(const struct stitch *st, uint32_t first)
     uint64_t count = 0, more = 0, bytes = 0;
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[i];
+        const struct pw_stack *s = &p->stack[i];
         const struct group *g = group_to_stitch(st, i, first);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
@@ -391,7 +390,7 @@ stitch_samples(struct stitch *st, uint32_t first)
     out = ids + p->own_ids_len;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         const struct group *g = group_to_stitch(st, i, first);
-        struct pw_sample *s = &p->sample[i];
+        struct pw_stack *s = &p->stack[i];
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 64);
         if (g != NULL) {

@@ -109,23 +109,64 @@ keep(struct pw_scratch *s, size_t n, size_t size)
     return pw_scratch_array(s, n, size) != NULL;
 }
 
-/* Ids of their own: no more bytes than the wire has, so nobody looks again whether there is room. */
+/* The two tables of samples that grow: values as wide as they may get, behind them ids of their own. Of these
+ * there are no more bytes than in the wire, so nobody looks again whether there is room. */
 static bool
-open_ids(struct pw_walk *w)
+open_samples(struct pw_walk *w)
 {
     struct pw_profile *p = w->p;
-    size_t most = p->bytes.len + PW_PROFILE_IDS_SLACK, cap;
+    const struct pw_scratch *s = p->scratch;
+    size_t values = pw_align_up(w->cap.value * sizeof(uint64_t), 16);
 
-    p->own_ids = open_end(p->scratch, 1, most, &cap);
-    return cap == most;
+    p->value = s->base + s->used;
+    p->value_bytes = sizeof(uint32_t);
+    p->own_ids = s->base + s->used + values;
+    return values <= pw_scratch_left(s) &&
+           p->bytes.len + PW_PROFILE_IDS_SLACK <= pw_scratch_left(s) - values;
+}
+
+void
+pw_walk_widen_values(struct pw_profile *p, size_t n, struct pw_fiber *fiber)
+{
+    const uint32_t *narrow = p->value;
+    uint64_t *wide = p->value;
+
+    while (n-- > 0) { /* from the end: in the same place */
+        wide[n] = narrow[n];
+        PW_FIBER_PAUSE_EVERY(fiber, n, 16384);
+    }
+    p->value_bytes = sizeof(uint64_t);
+}
+
+static void
+move_down(struct pw_fiber *fiber, uint8_t *to, const uint8_t *from, size_t n)
+{
+    enum { BLOCK = 64 << 10 };
+
+    for (size_t i = 0; i < n; i += BLOCK) {
+        memmove(to + i, from + i, n - i < BLOCK ? n - i : (size_t)BLOCK);
+        pw_fiber_pause(fiber);
+    }
 }
 
 bool
-pw_walk_keep_ids(struct pw_walk *w)
+pw_walk_keep_samples(struct pw_walk *w)
 {
     struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch;
+    size_t values = pw_profile_values_match(p) ? (size_t)p->sample_count * p->sample_type_count : 0;
+    uint8_t *own = NULL;
+    bool ok = keep(s, values, p->value_bytes);
 
-    return p->own_ids_len == 0 || keep(p->scratch, p->own_ids_len + PW_PROFILE_IDS_SLACK, 1);
+    if (p->own_ids_len != 0) {
+        own = pw_scratch_alloc(s, p->own_ids_len + PW_PROFILE_IDS_SLACK);
+        ok = ok && own != NULL;
+    }
+    if (ok && own != NULL) {
+        move_down(s->fiber, own, p->own_ids, p->own_ids_len);
+        p->own_ids = own;
+    }
+    return ok;
 }
 
 bool
@@ -136,8 +177,7 @@ pw_walk_alloc(struct pw_walk *w)
     struct pw_scratch *s = p->scratch;
 
     p->string_cap = (uint32_t)c->string + STRINGS_SPARE;
-    p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
-    p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
+    p->stack = pw_scratch_array(s, c->sample, sizeof(*p->stack));
     p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
     p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
     p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
@@ -145,8 +185,8 @@ pw_walk_alloc(struct pw_walk *w)
     p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
     p->string_table = pw_scratch_array(s, p->string_cap, sizeof(*p->string_table));
     p->string_hash = pw_scratch_array(s, p->string_cap, sizeof(*p->string_hash));
-    return p->sample && p->value && p->sample_label && p->mapping && p->location && p->line &&
-           p->function && p->string_table && p->string_hash && open_ids(w);
+    return p->stack && p->sample_label && p->mapping && p->location && p->line && p->function &&
+           p->string_table && p->string_hash && open_samples(w);
 }
 
 static bool
@@ -272,10 +312,9 @@ pw_walk_place_samples(struct pw_walk *w, const struct pw_walk_lists *l)
         return pw_walk_full(w);
     }
     c->sample = (size_t)(l->next[PW_LIST_SAMPLE] - l->first[PW_LIST_SAMPLE]);
-    c->value = c->sample * p->sample_type_count; /* else it is malformed: counted */
-    p->sample = pw_scratch_array(s, c->sample, sizeof(*p->sample));
-    p->value = pw_scratch_array(s, c->value, sizeof(*p->value));
-    return (p->sample && p->value && open_ids(w)) || pw_walk_full(w);
+    c->value = c->sample * p->sample_type_count;
+    p->stack = pw_scratch_array(s, c->sample, sizeof(*p->stack));
+    return (p->stack && open_samples(w)) || pw_walk_full(w);
 }
 
 bool
@@ -284,7 +323,7 @@ pw_walk_place_rest(struct pw_walk *w)
     struct pw_profile *p = w->p;
     struct pw_scratch *s = p->scratch;
 
-    if (!pw_walk_keep_ids(w)) {
+    if (!pw_walk_keep_samples(w)) {
         return pw_walk_full(w);
     }
     p->sample_label =

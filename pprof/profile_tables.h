@@ -44,8 +44,8 @@ void pw_walk_count(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_s
 PW_MUST_USE bool pw_walk_alloc(struct pw_walk *w);
 /* Lists of w->cap, where the staged tables below would be. */
 PW_MUST_USE bool pw_walk_far_lists(struct pw_walk *w, struct pw_walk_lists *l);
-/* After the samples: what own_ids took. */
-PW_MUST_USE bool pw_walk_keep_ids(struct pw_walk *w);
+/* After the samples: what their values and own_ids took. */
+PW_MUST_USE bool pw_walk_keep_samples(struct pw_walk *w);
 
 /* Without counting: before the outline, after it, before the samples, after them. The scratch ends
  * where the staged tables begin from the first on; the caller puts its cap back. */

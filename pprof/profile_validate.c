@@ -31,7 +31,7 @@ in_window(const struct pw_profile *p, const struct pw_profile_limits *lim, int64
 
 /* Leaves a stack its last `depth` ids. */
 static void
-cut_stack(struct pw_profile *p, struct pw_sample *s, uint32_t depth)
+cut_stack(struct pw_profile *p, struct pw_stack *s, uint32_t depth)
 {
     const uint8_t *ids = pw_profile_ids(p, s), *at = ids;
 
@@ -47,7 +47,23 @@ cut_stack(struct pw_profile *p, struct pw_sample *s, uint32_t depth)
     s->ids_len -= (uint32_t)(at - ids);
 }
 
-/* Row 5, in the order of the samples: cut the stack, then count the labels. */
+/* How many labels the first sample has that has more than so many. */
+static uint32_t
+first_above(const struct pw_profile *p, uint32_t labels)
+{
+    for (uint32_t i = 0, n = 0; i < p->sample_label_count; i++) {
+        bool same = i != 0 && p->sample_label[i].sample == p->sample_label[i - 1].sample;
+
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+        if (!same && n > labels) {
+            return n;
+        }
+        n = same ? n + 1 : 1;
+    }
+    return p->labels_max;
+}
+
+/* Row 5: cut the stacks, then count the labels. */
 static bool
 samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
                struct pw_profile_finding *f)
@@ -58,21 +74,16 @@ samples_within(struct pw_profile *p, const struct pw_profile_limits *lim,
     if (p->depth_max <= depth && p->labels_max <= labels) {
         return true;
     }
-    for (uint32_t i = 0; i < p->sample_count; i++) {
-        struct pw_sample *s = &p->sample[i];
-
+    for (uint32_t i = 0; p->depth_max > depth && i < p->sample_count; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-        if (s->loc_count > depth) { /* the leaf comes first: keep the root side */
-            cut_stack(p, s, depth);
-        }
-        if (s->label_count > labels) {
-            f->actual = s->label_count;
-            f->limit = labels;
-            return false;
+        if (p->stack[i].loc_count > depth) { /* the leaf comes first: keep the root side */
+            cut_stack(p, &p->stack[i], depth);
         }
     }
     p->depth_max = p->depth_max < depth ? p->depth_max : depth;
-    return true;
+    f->actual = p->labels_max <= labels ? 0 : first_above(p, labels);
+    f->limit = labels;
+    return f->actual == 0;
 }
 
 /* Row 6. */
@@ -93,13 +104,6 @@ cut_strings(struct pw_profile *p, uint32_t max)
     }
 }
 
-static bool
-value_counts_match(const struct pw_profile *p)
-{
-    return p->sample_count == 0 ||
-           (p->values_least == p->sample_type_count && p->values_max == p->sample_type_count);
-}
-
 /* Row 11, when some reference is known to be out of range or negative: which one comes first.
  * Negative ones of functions and mappings are repaired later; those of sample types and label keys
  * crash the reference server, here they are refused like the ones that are too large. */
@@ -113,19 +117,8 @@ string_refs_fault(const struct pw_profile *p)
             return "sample type type string index out of range";
         }
     }
-    if (p->max_label_ref >= p->string_count) {
-        for (uint32_t i = 0; i < p->sample_count; i++) {
-            const struct pw_sample_label *l = p->sample_label + p->sample[i].label_first;
-
-            PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-            for (uint32_t j = 0; j < p->sample[i].label_count; j++) {
-                PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 4096);
-                if (l[j].key_ref >= n || l[j].key_ref < 0 || l[j].str_ref >= n ||
-                    l[j].num_unit_ref >= n || l[j].num_unit_ref < 0) {
-                    return "sample label string index out of range";
-                }
-            }
-        }
+    if (p->max_label_ref >= p->string_count || p->max_label_str >= n) {
+        return "sample label string index out of range";
     }
     for (uint32_t i = 0; p->max_function_ref >= p->string_count && i < p->function_count; i++) {
         const struct pw_function *f = &p->function[i];
@@ -214,7 +207,7 @@ well_formed(struct pw_profile *p, struct pw_profile_finding *f)
     if (p->zero_function_id) {
         return malformed(f, "function id is 0");
     }
-    if (!value_counts_match(p)) {
+    if (!pw_profile_values_match(p)) {
         return malformed(f, "sample value length mismatch");
     }
     if (p->string_count == 0 || p->string_table[0].len != 0) {

@@ -29,7 +29,6 @@ struct pw_walk {
     bool full;           /* too little room: start again with exact counts */
     size_t staged_bytes; /* that hold something */
     uint32_t label_count;
-    uint32_t value_count;
     uint32_t own_count; /* ids in own_ids */
     size_t string_bytes;
     int64_t shrink; /* wire bytes minus canonical bytes, of what was read */
@@ -92,22 +91,66 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
     }
 }
 
+static inline void
+pw_raise_max(uint64_t *max, int64_t ref)
+{
+    *max = (uint64_t)ref > *max ? (uint64_t)ref : *max;
+}
+
+static inline void
+pw_walk_note_label(struct pw_profile *p, int64_t key, int64_t str, int64_t num_unit)
+{
+    pw_raise_max(&p->max_label_ref, key);
+    pw_raise_max(&p->max_label_ref, num_unit);
+    p->max_label_str = str > p->max_label_str ? str : p->max_label_str;
+}
+
 /* A sample that is whole: what nobody then has to go through all of them for. */
 static inline void
-pw_walk_note_sample(struct pw_profile *p, const struct pw_sample *s)
+pw_walk_note_sample(struct pw_profile *p, uint32_t locs, uint32_t values, uint32_t labels)
 {
     /* Branches, as new ones are rare. */
-    if (PW_UNLIKELY(s->loc_count > p->depth_max)) {
-        p->depth_max = s->loc_count;
+    if (PW_UNLIKELY(locs > p->depth_max)) {
+        p->depth_max = locs;
     }
-    if (PW_UNLIKELY(s->label_count > p->labels_max)) {
-        p->labels_max = s->label_count;
+    if (PW_UNLIKELY(labels > p->labels_max)) {
+        p->labels_max = labels;
     }
-    if (PW_UNLIKELY(s->value_count > p->values_max)) {
-        p->values_max = s->value_count;
+    if (PW_UNLIKELY(values > p->values_max)) {
+        p->values_max = values;
     }
-    if (PW_UNLIKELY(s->value_count < p->values_least)) {
-        p->values_least = s->value_count;
+    if (PW_UNLIKELY(values < p->values_least)) {
+        p->values_least = values;
+    }
+}
+
+/* From the first value on that needs it they are 8 bytes wide; there is room for that. */
+void pw_walk_widen_values(struct pw_profile *p, size_t n, struct pw_fiber *fiber);
+
+/* The values of the sample that is next, one for each type. */
+static inline void
+pw_walk_put_values(struct pw_walk *w, const uint64_t *v)
+{
+    struct pw_profile *p = w->p;
+    uint32_t types = p->sample_type_count;
+    size_t at = (size_t)p->sample_count * types;
+    uint64_t bits = 0;
+
+    if (PW_UNLIKELY(at + types > w->cap.value)) {
+        return; /* others have too few: nobody reads any */
+    }
+    for (uint32_t i = 0; i < types; i++) {
+        bits |= v[i];
+    }
+    if (PW_UNLIKELY(bits > UINT32_MAX) && p->value_bytes == sizeof(uint32_t)) {
+        pw_walk_widen_values(p, at, p->scratch->fiber);
+    }
+    for (uint32_t i = 0; i < types; i++) {
+        if (p->value_bytes == sizeof(uint32_t)) {
+            ((uint32_t *)p->value)[at + i] = (uint32_t)v[i];
+        } else {
+            ((uint64_t *)p->value)[at + i] = v[i];
+        }
     }
 }
 
@@ -120,11 +163,5 @@ PW_MUST_USE bool pw_walk_field(struct pw_walk *w, const struct pw_wire_field *f,
                                uint64_t wire_bytes);
 /* After the last field: fills the scalars of the profile and its encoded size. */
 void pw_walk_finish(struct pw_walk *w);
-
-static inline void
-pw_raise_max(uint64_t *max, int64_t ref)
-{
-    *max = (uint64_t)ref > *max ? (uint64_t)ref : *max;
-}
 
 #endif

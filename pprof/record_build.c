@@ -324,7 +324,7 @@ number_stacks(struct pw_record_writer *w)
         const struct pw_record_group *group = &w->src->group[g];
 
         for (uint32_t i = 0; i < group->sample_count; i++) {
-            uint32_t stack = pw_record_sample_of(w, group, i)->stack;
+            uint32_t stack = pw_profile_stack_of(p, pw_record_sample_of(group, i));
 
             PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 2048);
             if (w->stack_at[stack] == 0) {
@@ -336,18 +336,16 @@ number_stacks(struct pw_record_writer *w)
     w->rec->stacks_count = count;
 }
 
-/* The first sample of stack i of the record. */
-static inline const struct pw_sample *
-stack_sample(const struct pw_record_writer *w, uint32_t i)
+/* Stack i of the record. */
+static inline const struct pw_stack *
+stack_at(const struct pw_record_writer *w, uint32_t i)
 {
-    const struct pw_profile *p = w->src->profile;
-
-    return &p->sample[w->straight ? i : p->stack_sample[w->stack_from[i]]];
+    return &w->src->profile->stack[w->straight ? i : w->stack_from[i]];
 }
 
 /* The list of one stack to `to`, behind which there are COPY_BLOCK bytes to spill over; its end. */
 static uint8_t *
-write_locs(const struct pw_profile *p, const struct pw_sample *s, uint8_t *to)
+write_locs(const struct pw_profile *p, const struct pw_stack *s, uint8_t *to)
 {
     const uint8_t *from = pw_profile_ids(p, s);
 
@@ -373,7 +371,7 @@ write_stacks(struct pw_record_writer *w)
     uint8_t *first, *to;
 
     for (uint32_t i = 0; i < n && !w->straight; i++) {
-        bytes += stack_sample(w, i)->ids_len;
+        bytes += stack_at(w, i)->ids_len;
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     first = to = pw_record_section(w, bytes + PW_RECORD_LOCS_SLACK, 1, &r->locs_off);
@@ -381,7 +379,7 @@ write_stacks(struct pw_record_writer *w)
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const struct pw_sample *s = stack_sample(w, i);
+        const struct pw_stack *s = stack_at(w, i);
 
         w->at.stack_hashes[i] = p->stack_hash[w->straight ? i : w->stack_from[i]];
         at[i] = (uint32_t)(to - first);

@@ -27,7 +27,7 @@ pw_record_place_bytes(size_t body_bytes, size_t unpacked)
 }
 
 static inline bool
-in_wire(const struct pw_profile *p, const struct pw_sample *s)
+in_wire(const struct pw_profile *p, const struct pw_stack *s)
 {
     return s->ids_off < p->bytes.len;
 }
@@ -40,7 +40,7 @@ find_lists(const struct pw_profile *p, struct lists *l)
 
     *l = (struct lists){.first = p->bytes.len, .slip = p->bytes.len};
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[i];
+        const struct pw_stack *s = &p->stack[i];
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         if (PW_LIKELY(in_wire(p, s) && s->ids_len != 0)) {
@@ -84,7 +84,7 @@ lay_out(const struct pw_profile *p, struct layout *l)
 /* One list further down, or to the others. Whole blocks where what they spill over falls on wire that nobody needs: the
  * list's own, at most. */
 static inline void
-move_list(const struct pw_profile *p, const struct pw_sample *s, uint8_t *to)
+move_list(const struct pw_profile *p, const struct pw_stack *s, uint8_t *to)
 {
     const uint8_t *from = pw_profile_ids(p, s);
     uint8_t block[LIST_BLOCK];
@@ -105,8 +105,8 @@ close_up(const struct pw_profile *p, uint8_t *to)
 {
     for (uint32_t i = 0; i < p->sample_count; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 256);
-        move_list(p, &p->sample[i], to);
-        to += p->sample[i].ids_len;
+        move_list(p, &p->stack[i], to);
+        to += p->stack[i].ids_len;
     }
     return to;
 }
@@ -121,7 +121,7 @@ fill_stacks(struct pw_record_writer *w)
     pw_fiber_copy(p->scratch->fiber, w->at.stack_hashes, p->stack_hash,
                   p->stack_count * sizeof(*p->stack_hash));
     for (uint32_t i = 0; i < p->stack_count; i++) {
-        const struct pw_sample *s = &p->sample[i];
+        const struct pw_stack *s = &p->stack[i];
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
         w->at.stack_locs[i] = at;

@@ -146,12 +146,12 @@ value_at(const struct samples *x, size_t i)
     }
 }
 
-/* Adds values of a further sample to those that begin at entry i; false when a sum is too wide. */
+/* Adds values of the profile, from entry `from` on, to those that begin at entry i; false when a sum is too wide. */
 static bool
-add_values(const struct samples *x, size_t i, const int64_t *from, uint32_t types)
+add_values(const struct samples *x, size_t i, const struct pw_profile *p, size_t from)
 {
-    for (uint32_t t = 0; t < types; t++) {
-        uint64_t sum = value_at(x, i + t) + (uint64_t)from[t];
+    for (uint32_t t = 0; t < p->sample_type_count; t++) {
+        uint64_t sum = value_at(x, i + t) + (uint64_t)pw_profile_value(p, from + t);
 
         if (pw_record_width(sum, 1) > x->value_bytes) {
             return false;
@@ -170,15 +170,15 @@ fill_samples(struct pw_record_writer *w, const struct pw_record_group *group, st
     uint32_t types = p->sample_type_count;
 
     for (uint32_t i = 0; i < group->sample_count; i++) {
-        const struct pw_sample *s = pw_record_sample_of(w, group, i);
-        uint32_t stack = w->stack_at[s->stack] - 1;
+        uint32_t sample = pw_record_sample_of(group, i);
+        uint32_t stack = w->stack_at[pw_profile_stack_of(p, sample)] - 1;
         uint32_t span = x->span == NULL ? 0 : group->span[i];
         uint32_t at = sample_place(w, x, stack, span);
-        const int64_t *from = p->value + s->value_first;
+        size_t from = (size_t)sample * types;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (at != x->count) {
-            if (!add_values(x, (size_t)at * types, from, types)) {
+            if (!add_values(x, (size_t)at * types, p, from)) {
                 return false;
             }
             continue;
@@ -189,7 +189,8 @@ fill_samples(struct pw_record_writer *w, const struct pw_record_group *group, st
             x->span[at] = span;
         }
         for (uint32_t t = 0; t < types; t++) {
-            pw_record_put_uint(x->value, value_bytes, (size_t)at * types + t, (uint64_t)from[t]);
+            pw_record_put_uint(x->value, value_bytes, (size_t)at * types + t,
+                               (uint64_t)pw_profile_value(p, from + t));
         }
     }
     return true;
@@ -201,17 +202,15 @@ fill_straight(struct pw_record_writer *w, uint32_t n, struct samples *x, uint32_
               uint32_t value_bytes)
 {
     const struct pw_profile *p = w->src->profile;
-    uint32_t types = p->sample_type_count;
-    size_t at = 0;
+    size_t values = (size_t)n * p->sample_type_count;
 
     for (uint32_t i = 0; i < n; i++) {
-        const int64_t *from = p->value + p->sample[i].value_first;
-
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
         pw_record_put_uint(x->stack, stack_bytes, i, i);
-        for (uint32_t t = 0; t < types; t++) {
-            pw_record_put_uint(x->value, value_bytes, at++, (uint64_t)from[t]);
-        }
+    }
+    for (size_t i = 0; i < values; i++) {
+        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 16384);
+        pw_record_put_uint(x->value, value_bytes, i, (uint64_t)pw_profile_value(p, i));
     }
     x->count = n;
     return true;

@@ -54,11 +54,10 @@ struct pw_record_writer {
 };
 
 /* The i-th sample of a group. */
-static inline const struct pw_sample *
-pw_record_sample_of(const struct pw_record_writer *w, const struct pw_record_group *group,
-                    uint32_t i)
+static inline uint32_t
+pw_record_sample_of(const struct pw_record_group *group, uint32_t i)
 {
-    return &w->src->profile->sample[group->sample == NULL ? i : group->sample[i]];
+    return group->sample == NULL ? i : group->sample[i];
 }
 
 /* Room for n * size bytes, aligned. */

@@ -78,7 +78,7 @@ build(struct pw_profile *p)
             in_record += (uint64_t)pw_record_value(r, s, i, t);
         }
         for (uint32_t i = 0; i < p->sample_count; i++) {
-            in_profile += (uint64_t)p->value[p->sample[i].value_first + t];
+            in_profile += (uint64_t)pw_profile_value(p, (size_t)i * p->sample_type_count + t);
         }
         PW_INVARIANT(in_record == in_profile);
     }

@@ -25,7 +25,7 @@ frame(uint64_t h, struct pw_slice name, struct pw_slice file, int64_t line)
 }
 
 static uint64_t
-profile_stack(const struct pw_profile *p, const struct pw_sample *s)
+profile_stack(const struct pw_profile *p, const struct pw_stack *s)
 {
     const uint8_t *ids = pw_profile_ids(p, s), *end = ids + s->ids_len;
     uint64_t h = s->loc_count;
@@ -96,13 +96,13 @@ record_of(const struct pw_profile *p, struct weights *w)
 
     memset(w, 0, sizeof(*w));
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        const struct pw_sample *s = &p->sample[i];
+        const struct pw_stack *s = &p->stack[pw_profile_stack_of(p, i)];
         uint64_t h = profile_stack(p, s);
 
         all[i] = i;
         for (uint32_t t = 0; t < p->sample_type_count; t++) {
-            w->sum[t] += (uint64_t)p->value[s->value_first + t];
-            w->stacks[t] += (uint64_t)p->value[s->value_first + t] * h;
+            w->sum[t] += (uint64_t)pw_profile_value(p, (size_t)i * p->sample_type_count + t);
+            w->stacks[t] += (uint64_t)pw_profile_value(p, (size_t)i * p->sample_type_count + t) * h;
         }
     }
     size_t cap = pw_align_up(pw_record_bytes_max(&src), 64);

@@ -9,15 +9,26 @@
         }                                                                                          \
     } while (0)
 
-static const char *
-sample_difference(const struct pw_profile *p, const struct pw_sample *s,
-                  const Google__V1__Sample *x)
+struct labels { /* of all samples */
+    uint32_t count;
+    uint64_t max_ref;
+    int64_t max_str;
+};
+
+static void
+raise_max(uint64_t *max, uint64_t v)
 {
+    *max = v > *max ? v : *max;
+}
+
+static const char *
+sample_difference(const struct pw_profile *p, uint32_t i, const Google__V1__Sample *x,
+                  struct labels *labels)
+{
+    const struct pw_stack *s = &p->stack[i];
     const uint8_t *at = pw_profile_ids(p, s), *end = s->ids_len == 0 ? at : at + s->ids_len;
 
     SAME("number of location ids", s->loc_count, x->n_location_id);
-    SAME("number of values", s->value_count, x->n_value);
-    SAME("number of labels", s->label_count, x->n_label);
     for (uint32_t j = 0; j < s->loc_count; j++) {
         uint64_t id = 0;
         int n = pw_wire_varint(at, end, &id);
@@ -27,15 +38,21 @@ sample_difference(const struct pw_profile *p, const struct pw_sample *s,
         at += n;
     }
     SAME("bytes of location ids", at == end, true);
-    for (uint32_t j = 0; j < s->value_count; j++) {
-        SAME("value", p->value[s->value_first + j], x->value[j]);
+    SAME("least values", p->values_least <= x->n_value, true);
+    SAME("most values", p->values_max >= x->n_value, true);
+    for (uint32_t j = 0; pw_profile_values_match(p) && j < p->sample_type_count; j++) {
+        SAME("value", pw_profile_value(p, (size_t)i * p->sample_type_count + j), x->value[j]);
     }
-    for (uint32_t j = 0; j < s->label_count; j++) {
-        const struct pw_sample_label *l = &p->sample_label[s->label_first + j];
+    for (uint32_t j = 0; j < x->n_label; j++) {
+        const struct pw_sample_label *l = &p->sample_label[labels->count++];
 
+        SAME("labels", labels->count <= p->sample_label_count, true);
+        SAME("label's sample", l->sample, i);
         SAME("label key", l->key_ref, pw_profile_ref(x->label[j]->key));
         SAME("label str", l->str_ref, pw_profile_ref(x->label[j]->str));
-        SAME("label num_unit", l->num_unit_ref, pw_profile_ref(x->label[j]->num_unit));
+        raise_max(&labels->max_ref, (uint64_t)x->label[j]->key);
+        raise_max(&labels->max_ref, (uint64_t)x->label[j]->num_unit);
+        labels->max_str = x->label[j]->str > labels->max_str ? x->label[j]->str : labels->max_str;
     }
     return NULL;
 }
@@ -95,6 +112,7 @@ symbol_difference(const struct pw_profile *p, const Google__V1__Profile *o)
 const char *
 oracle_difference(const struct pw_profile *p, const Google__V1__Profile *o)
 {
+    struct labels labels = {0};
     const char *what = NULL;
 
     SAME("number of sample types", p->sample_type_count, o->n_sample_type);
@@ -104,7 +122,12 @@ oracle_difference(const struct pw_profile *p, const Google__V1__Profile *o)
     }
     SAME("number of samples", p->sample_count, o->n_sample);
     for (uint32_t i = 0; i < p->sample_count && what == NULL; i++) {
-        what = sample_difference(p, &p->sample[i], o->sample[i]);
+        what = sample_difference(p, i, o->sample[i], &labels);
+    }
+    if (what == NULL) {
+        SAME("number of labels", p->sample_label_count, labels.count);
+        SAME("largest key or unit of a label", p->max_label_ref, labels.max_ref);
+        SAME("largest string of a label", p->max_label_str, labels.max_str);
     }
     SAME("number of locations", p->location_count, o->n_location);
     for (uint32_t i = 0; i < p->location_count && what == NULL; i++) {

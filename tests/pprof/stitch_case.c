@@ -19,7 +19,7 @@ stitch_case_init(struct stitch_case *c, size_t scratch_bytes)
     if (pw_scratch_init_ctl(&c->scratch, scratch_bytes) != 0) {
         abort();
     }
-    c->p.sample = malloc(STITCH_CASE_SAMPLES * sizeof(*c->p.sample));
+    c->p.stack = malloc(STITCH_CASE_SAMPLES * sizeof(*c->p.stack));
 }
 
 void
@@ -30,13 +30,13 @@ stitch_case_fini(struct stitch_case *c)
     free(c->came_first);
     free(c->came_count);
     free(c->known);
-    free(c->p.sample);
+    free(c->p.stack);
 }
 
 void
 stitch_case_begin(struct stitch_case *c, const char *type, bool wide)
 {
-    struct pw_sample *sample = c->p.sample;
+    struct pw_stack *stack = c->p.stack;
 
     c->scratch.used = 0;
     c->ids_count = 0;
@@ -44,7 +44,7 @@ stitch_case_begin(struct stitch_case *c, const char *type, bool wide)
     c->string[1] = pw_slice(type, strlen(type));
     c->p = (struct pw_profile){.scratch = &c->scratch,
                                .hash_key = 42,
-                               .sample = sample,
+                               .stack = stack,
                                .string_table = c->string,
                                .string_count = 2,
                                .sample_type_count = 1};
@@ -77,7 +77,7 @@ stitch_case_add(struct stitch_case *c, const uint64_t *ids, uint32_t n)
     }
     c->came_first[p->sample_count] = c->ids_count;
     c->came_count[p->sample_count] = n;
-    p->sample[p->sample_count++] = (struct pw_sample){
+    p->stack[p->sample_count++] = (struct pw_stack){
         .ids_off = (uint32_t)first, .ids_len = (uint32_t)(p->own_ids_len - first), .loc_count = n};
     p->depth_max = n > p->depth_max ? n : p->depth_max; /* the walk keeps it */
     c->ids_count += n;
@@ -96,7 +96,7 @@ next_id(const struct stitch_case *c, const uint8_t **ids)
 uint64_t
 stitch_case_id(const struct stitch_case *c, uint32_t sample, uint32_t i)
 {
-    const uint8_t *at = pw_packed_skip(pw_profile_ids(&c->p, &c->p.sample[sample]), i);
+    const uint8_t *at = pw_packed_skip(pw_profile_ids(&c->p, &c->p.stack[sample]), i);
 
     return next_id(c, &at);
 }
@@ -255,7 +255,7 @@ stitch_case_holds(const struct stitch_case *c)
     first = plan(c, out);
 
     for (uint32_t s = 0; s < c->p.sample_count; s++) {
-        const struct pw_sample *x = &c->p.sample[s];
+        const struct pw_stack *x = &c->p.stack[s];
         const uint8_t *ids;
         uint32_t came = c->came_count[s], more = appended(c, (int)s, first, out);
 

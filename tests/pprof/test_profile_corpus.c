@@ -79,7 +79,7 @@ check_file(void *arg, const char *name, struct pw_slice raw)
     for (uint32_t t = 0; t < p.sample_type_count; t++) {
         total = 0;
         for (uint32_t i = 0; i < p.sample_count; i++) {
-            total += p.value[p.sample[i].value_first + t];
+            total += pw_profile_value(&p, (size_t)i * p.sample_type_count + t);
         }
         assert_int_equal(total, want[t]);
     }

@@ -33,10 +33,10 @@ digest(const struct pw_profile *p)
     uint64_t h = mix(p->sample_count, p->encoded_bytes);
 
     for (uint32_t i = 0; i < p->sample_count; i++) {
-        h = mix(h, p->sample[i].stack);
-        h = mix(h, p->sample[i].label_set);
-        for (uint32_t v = 0; v < p->sample[i].value_count; v++) {
-            h = mix(h, (uint64_t)p->value[p->sample[i].value_first + v]);
+        h = mix(h, pw_profile_stack_of(p, i));
+        h = mix(h, pw_profile_label_set_of(p, i));
+        for (uint32_t v = 0; v < p->sample_type_count; v++) {
+            h = mix(h, (uint64_t)pw_profile_value(p, (size_t)i * p->sample_type_count + v));
         }
     }
     for (uint32_t i = 0; i < p->stack_count; i++) {

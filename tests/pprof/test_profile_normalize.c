@@ -5,6 +5,8 @@
 #include "tests/pprof/build.h"
 #include "tests/pprof/fixture.h"
 
+#include <stdio.h>
+
 /* All samples in one series without labels; the record is checked on the way. */
 static void
 record_is(struct fixture *fx, const char *want)
@@ -89,11 +91,11 @@ test_normalize__equal_samples__summed(void **state)
     assert_int_equal(fx->p.stack_count, 2);
     assert_int_equal(fx->p.label_set_count, 2);
     assert_int_equal(fx->p.label_set[0].pair_count, 0);
-    assert_int_equal(fx->p.sample[0].label_set, 0);
-    assert_true(fx->p.value[fx->p.sample[0].value_first + 1] == 20);
-    assert_int_equal(fx->p.sample[1].label_set, 1);
-    assert_true(fx->p.value[fx->p.sample[1].value_first + 1] == 20);
-    assert_int_equal(fx->p.sample[2].label_set, 1);
+    assert_int_equal(pw_profile_label_set_of(&fx->p, 0), 0);
+    assert_true(pw_profile_value(&fx->p, 2 * 0 + 1) == 20);
+    assert_int_equal(pw_profile_label_set_of(&fx->p, 1), 1);
+    assert_true(pw_profile_value(&fx->p, 2 * 1 + 1) == 20);
+    assert_int_equal(pw_profile_label_set_of(&fx->p, 2), 1);
     record_is(fx, "main;work 4 40\nmain;idle 1 10\n");
 }
 
@@ -130,7 +132,7 @@ test_normalize__ids_in_any_shape__one_stack(void **state)
     pw_wire_put_bytes(&fx->wire, 20, pw_slice(rest, sizeof(rest)));
     assert_int_equal(fixture_parse(fx), 0);
     for (uint32_t i = 0; i < fx->p.sample_count; i++) {
-        const struct pw_sample *s = &fx->p.sample[i];
+        const struct pw_stack *s = &fx->p.stack[i];
 
         assert_int_equal(s->ids_len, 2);
         assert_memory_equal(pw_profile_ids(&fx->p, s), "\x02\x01", 2);
@@ -144,8 +146,8 @@ test_normalize__ids_in_any_shape__one_stack(void **state)
 static void
 test_normalize__long_ids__known_whole(void **state)
 {
-    static const uint64_t ids[] = {
-        16383, 16384, 65535, 65536, 65537, UINT32_MAX, 1ULL << 32 | 3, 1ULL << 62, UINT64_MAX};
+    static const uint64_t ids[] = {16383,      16384,          65535,      65536,     65537,
+                                   UINT32_MAX, 1ULL << 32 | 3, 1ULL << 62, UINT64_MAX};
     struct fixture *fx = *state;
     struct build_line line = {.function_id = 1, .line = 1};
 
@@ -158,6 +160,92 @@ test_normalize__long_ids__known_whole(void **state)
         build_location(&fx->wire, ids[i], 1, 0, &line, 1);
         fixture_ready(fx);
         record_is(fx, "main;main 1 1\n");
+    }
+}
+
+/* Values are 4 bytes wide until one does not fit, and again until a sum does not. */
+static void
+test_normalize__values_around_32_bits__kept_whole(void **state)
+{
+    static const struct {
+        int64_t a, b; /* of one stack */
+        uint32_t came, left;
+        const char *want;
+    } rows[] = {
+        {1, UINT32_MAX - 1LL, 4, 4, "idle 7 8\nmain 4294967295 2\n"},
+        {2, UINT32_MAX - 1LL, 4, 8, "idle 7 8\nmain 4294967296 2\n"},
+        {UINT32_MAX, UINT32_MAX, 4, 8, "idle 7 8\nmain 8589934590 2\n"},
+        {1, UINT32_MAX + 1LL, 8, 8, "idle 7 8\nmain 4294967297 2\n"},
+        {1, -1, 8, 8, "idle 7 8\nmain 1 1\n"},
+    };
+    struct fixture *fx = *state;
+
+    for (size_t i = 0; i < PW_ARRAY_LEN(rows); i++) {
+        for (int labels = 0; labels < 2; labels++) {
+            struct build_sample s = {.loc = {3}, .locs = 1, .value = {3, 4}, .values = 2};
+
+            s.label[0] = (struct build_label){.key = BUILD_KEY, .str = BUILD_VALUE};
+            s.labels = (uint32_t)labels;
+            fx->wire.len = 0;
+            build_symbols(&fx->wire);
+            add(fx, s);
+            s.loc[0] = 1;
+            s.value[0] = rows[i].a;
+            s.value[1] = 1;
+            add(fx, s);
+            s.value[0] = rows[i].b;
+            add(fx, s);
+            s.loc[0] = 3;
+            s.value[0] = s.value[1] = 4;
+            add(fx, s);
+            assert_int_equal(fixture_parse(fx), 0);
+            assert_int_equal(fx->p.value_bytes, rows[i].came);
+            for (uint32_t v = 0; v < 8; v++) {
+                const int64_t want[] = {3, 4, rows[i].a, 1, rows[i].b, 1, 4, 4};
+
+                assert_true(pw_profile_value(&fx->p, v) == want[v]);
+            }
+            fixture_ready(fx);
+            assert_int_equal(fx->p.value_bytes, rows[i].left);
+            record_is(fx, rows[i].want);
+        }
+    }
+}
+
+/* Labels of more samples than 16 bits count, in sets of their own and in common ones, between samples that go. */
+static void
+test_normalize__labels_of_many_samples__each_its_own(void **state)
+{
+    enum { SAMPLES = 70000, STRINGS = 40000 };
+    struct fixture *fx = *state;
+    struct build_sample s = {.locs = 1, .value = {1, 1}, .values = 2, .labels = 2};
+    char text[16];
+
+    build_symbols(&fx->wire);
+    for (uint32_t i = 0; i < STRINGS; i++) {
+        snprintf(text, sizeof(text), "s%u", i);
+        build_string(&fx->wire, text);
+    }
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        s.loc[0] = 1 + i % 3;
+        s.value[0] = i % 7 == 0 ? 0 : 1;
+        s.value[1] = s.value[0];
+        s.label[0] = (struct build_label){.key = BUILD_VALUE, .str = BUILD_STRINGS + i % STRINGS};
+        s.label[1] = (struct build_label){.key = BUILD_KEY, .str = BUILD_VALUE};
+        add(fx, s);
+    }
+    fixture_ready(fx);
+    assert_int_equal(fx->p.stack_count, 3);
+    for (uint32_t i = 0; i < fx->p.sample_count; i++) {
+        const struct pw_label_set *set = &fx->p.label_set[pw_profile_label_set_of(&fx->p, i)];
+        const struct pw_label_set_pair *pair = &fx->p.label_set_pair[set->pair_first];
+
+        assert_int_equal(set->pair_count, 2);
+        assert_int_equal(pair[0].key, BUILD_VALUE); /* by their texts */
+        snprintf(text, sizeof(text), "s%u", pair[0].str - BUILD_STRINGS);
+        assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, pair[0].str), text));
+        assert_int_equal(pair[1].key, BUILD_KEY);
+        assert_int_equal(pair[1].str, BUILD_VALUE);
     }
 }
 
@@ -195,7 +283,7 @@ test_normalize__label_sets__by_text(void **state)
     fixture_ready(fx);
     assert_int_equal(fx->p.sample_count, 1);
     assert_int_equal(fx->p.label_set_count, 1); /* no sample without: no empty set */
-    assert_int_equal(fx->p.sample[0].label_set, 0);
+    assert_int_equal(pw_profile_label_set_of(&fx->p, 0), 0);
     assert_int_equal(fx->p.label_set[0].pair_count, 2);
     pair = fx->p.label_set_pair + fx->p.label_set[0].pair_first;
     assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, pair[0].key), "b"));
@@ -288,7 +376,7 @@ test_normalize__hashes__of_content(void **state)
 
     build_usual(&fx->wire);
     fixture_ready(fx);
-    first = fx->p.stack_hash[fx->p.sample[0].stack];
+    first = fx->p.stack_hash[pw_profile_stack_of(&fx->p, 0)];
 
     fx->wire.len = 0;
     build_symbols(&fx->wire);
@@ -299,10 +387,10 @@ test_normalize__hashes__of_content(void **state)
     add(fx, (struct build_sample){.loc = {40}, .locs = 1, .value = {1, 1}, .values = 2});
     add(fx, (struct build_sample){.loc = {1}, .locs = 1, .value = {1, 1}, .values = 2});
     fixture_ready(fx);
-    again = fx->p.stack_hash[fx->p.sample[0].stack];
+    again = fx->p.stack_hash[pw_profile_stack_of(&fx->p, 0)];
     assert_true(first == again);
     for (int i = 0; i < 4; i++) {
-        others[i] = fx->p.stack_hash[fx->p.sample[i + 1].stack];
+        others[i] = fx->p.stack_hash[pw_profile_stack_of(&fx->p, (uint32_t)i + 1)];
         assert_true(others[i] != first);
         for (int j = 0; j < i; j++) {
             assert_true(others[i] != others[j]);
@@ -342,8 +430,8 @@ test_normalize__stack_hash__every_depth_distinct(void **state)
         fixture_ready(fx);
         assert_int_equal(fx->p.sample_count, DEPTH + wide);
         for (uint32_t d = 0; d < DEPTH; d++) {
-            narrow[d] = wide ? narrow[d] : fx->p.stack_hash[fx->p.sample[d].stack];
-            assert_true(fx->p.stack_hash[fx->p.sample[d].stack] == narrow[d]);
+            narrow[d] = wide ? narrow[d] : fx->p.stack_hash[pw_profile_stack_of(&fx->p, d)];
+            assert_true(fx->p.stack_hash[pw_profile_stack_of(&fx->p, d)] == narrow[d]);
         }
     }
 }
@@ -458,6 +546,8 @@ main(void)
         fixture_test(test_normalize__equal_samples__summed),
         fixture_test(test_normalize__ids_in_any_shape__one_stack),
         fixture_test(test_normalize__long_ids__known_whole),
+        fixture_test(test_normalize__values_around_32_bits__kept_whole),
+        fixture_test(test_normalize__labels_of_many_samples__each_its_own),
         fixture_test(test_normalize__sum_overflow__wraps),
         fixture_test(test_normalize__label_sets__by_text),
         fixture_test(test_normalize__locations__removed_or_given_a_stub),

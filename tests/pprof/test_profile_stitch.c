@@ -61,7 +61,7 @@ stitch(struct stitch_case *c)
 static void
 assert_run(const struct stitch_case *c, uint32_t sample, uint64_t first, uint32_t n)
 {
-    assert_int_equal(c->p.sample[sample].loc_count, n);
+    assert_int_equal(c->p.stack[sample].loc_count, n);
     for (uint32_t i = 0; i < n; i++) {
         assert_int_equal(stitch_case_id(c, sample, i), first + i);
     }
@@ -80,7 +80,7 @@ stitches(struct stitch_case *c, const char *type, uint32_t depth, uint32_t offse
     own = c->p.own_ids;
     used = c->scratch.used;
     stitch(c);
-    if (c->p.sample[0].loc_count == depth) { /* nothing changed, nothing kept */
+    if (c->p.stack[0].loc_count == depth) { /* nothing changed, nothing kept */
         assert_ptr_equal(c->p.own_ids, own);
         assert_int_equal(c->scratch.used, used);
         return false;
@@ -153,7 +153,7 @@ test_stitch__several_fit__largest_offset_then_first(void **state)
     stitch_case_add(c, b, CUT);
     add_run(c, 1, 63); /* the first, second and third hold its last frames, at 3, 5 and 5 */
     stitch(c);
-    assert_int_equal(c->p.sample[3].loc_count, 63 + 5);
+    assert_int_equal(c->p.stack[3].loc_count, 63 + 5);
     assert_int_equal(stitch_case_id(c, 3, 63), 1000 + 59);
     assert_int_equal(stitch_case_id(c, 3, 67), 1000 + 63);
 }
@@ -173,7 +173,7 @@ test_stitch__same_16_last_frames__both_helped(void **state)
     add_run(c, 6, CUT);
     stitch(c);
     assert_run(c, 0, 1, CUT + 5);
-    assert_int_equal(c->p.sample[1].loc_count, CUT + 5);
+    assert_int_equal(c->p.stack[1].loc_count, CUT + 5);
     assert_int_equal(stitch_case_id(c, 1, CUT + 4), CUT + 5);
 }
 
@@ -269,7 +269,7 @@ test_stitch__recursion_with_a_way_out__own_frames_win(void **state)
     stitch_case_add(c, ids, CUT); /* 15 ... 15, 75, 76, 77, 78: holds the cut one at 4 to 8 */
     add_cycle(c, 15, 1, CUT);
     stitch(c);
-    assert_int_equal(c->p.sample[1].loc_count, CUT);
+    assert_int_equal(c->p.stack[1].loc_count, CUT);
 }
 
 static void
@@ -284,7 +284,7 @@ test_stitch__hostile_growth__left_as_it_came(void **state)
     add_ladder(c, 57);
     assert_int_equal(pw_profile_stitch_go(&c->p), 0);
     for (uint32_t i = 0; i < c->p.sample_count; i++) {
-        assert_int_equal(c->p.sample[i].loc_count, i < 5000 ? 24 : CUT);
+        assert_int_equal(c->p.stack[i].loc_count, i < 5000 ? 24 : CUT);
     }
 }
 
@@ -306,7 +306,7 @@ test_stitch__hostile_groups__bounded(void **state)
         assert_true(c->scratch.used - used < 16000 * 128 + 8192 + 10 * (size_t)c->ids_count * 9);
         assert_true(c->p.own_ids_len <= 10 * (size_t)c->ids_count * 9);
         for (uint32_t i = 0; i < c->p.sample_count; i++) {
-            assert_true(c->p.sample[i].loc_count <= 60 + 56 * 8);
+            assert_true(c->p.stack[i].loc_count <= 60 + 56 * 8);
         }
     }
 }
@@ -362,7 +362,7 @@ test_stitch__random_stacks__as_the_slow_way_has_it(void **state)
         }
         stitch(c);
         for (uint32_t i = 0; i < c->p.sample_count; i++) {
-            stitched += c->p.sample[i].loc_count > c->came_count[i];
+            stitched += c->p.stack[i].loc_count > c->came_count[i];
         }
     }
     assert_true(stitched > 1000);

@@ -122,9 +122,9 @@ test_validate__deep_stack__keeps_the_root_side(void **state)
     build_sample(&fx->wire, &s);
     assert_int_equal(judge(fx, &(struct pw_profile_limits){.stacktrace_depth_max = 2}, 1, &f),
                      PW_PROFILE_FINE);
-    assert_int_equal(fx->p.sample[0].loc_count, 2);
-    assert_int_equal(fx->p.sample[0].ids_len, 2);
-    assert_memory_equal(pw_profile_ids(&fx->p, &fx->p.sample[0]), "\x02\x01", 2);
+    assert_int_equal(fx->p.stack[0].loc_count, 2);
+    assert_int_equal(fx->p.stack[0].ids_len, 2);
+    assert_memory_equal(pw_profile_ids(&fx->p, &fx->p.stack[0]), "\x02\x01", 2);
 }
 
 static void

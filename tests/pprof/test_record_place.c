@@ -181,7 +181,7 @@ test_pw_record_finish__any_room__as_copied_or_left_alone(void **state)
             struct both b;
 
             assert_true(begin(&b, fx, cap, 0xEE, raw));
-            assert_true(fx->p.sample[0].ids_len == 2 && fx->p.sample[2].ids_len == 2);
+            assert_true(fx->p.stack[0].ids_len == 2 && fx->p.stack[2].ids_len == 2);
             placed += finish(&b) > 0;
             left = placed == 0 ? left + 1 : left;
             end(&b);
