@@ -4,7 +4,7 @@
 #include "pprof/record_write.h"
 
 /* Beside what is unpacked: tables that find no dead wire, and labels. */
-enum { ROOM_SHARE = 5, ROOM_BYTES = 4 << 10, LIST_BLOCK = PW_PROFILE_IDS_SLACK };
+enum { ROOM_SHARE = 5, ROOM_BYTES = 2 << 10, LIST_BLOCK = PW_PROFILE_IDS_SLACK };
 
 static_assert(sizeof(struct pw_record) % PW_RECORD_SECTION_ALIGN == 0, "the body begins a section");
 
@@ -143,24 +143,39 @@ is_placed(const struct pw_record_source *src, const struct pw_record_place *at)
            src->span_count == 0 && pw_record_is_straight(src);
 }
 
-/* Everything that is not a table goes to the tail, and has its place there beforehand. */
+/* Of labels, types, the tenant and loose strings: they go to the tail. */
+static size_t
+texts_bytes(const struct pw_record_source *src)
+{
+    const struct pw_labels *l = src->group->labels;
+    size_t n = pw_record_texts_bytes_max(src);
+
+    for (uint32_t i = 0; i < l->count; i++) {
+        n += l->pair[i].name.len + l->pair[i].value.len;
+    }
+    return n;
+}
+
+/* Places for the tables. What is placed later, when there is no way back, has room then: texts in the tail, the
+ * series in what is left of the gap or in the tail. */
 static bool
 take(struct pw_record_writer *w, const struct layout *l, size_t unpacked)
 {
-    size_t later = pw_record_texts_bytes_max(w->src) +
-                   pw_record_series_bytes_max(w->src, pw_record_widths_of(w->src->profile).stack) +
-                   sizeof(struct pw_record_series) + PW_RECORD_LOCS_SLACK + PW_RECORD_ALIGN;
+    uint32_t stack_bytes = pw_record_widths_of(w->src->profile).stack;
+    size_t texts = texts_bytes(w->src) + PW_RECORD_LOCS_SLACK + PW_RECORD_ALIGN;
+    size_t series = pw_record_series_bytes_max(w->src, stack_bytes) + PW_RECORD_SECTION_ALIGN;
     bool ok;
 
     w->used = unpacked + l->tail;
-    if (w->used > w->cap || later > w->cap - w->used || w->cap > UINT32_MAX) {
+    if (w->used > w->cap || texts > w->cap - w->used || w->cap > UINT32_MAX) {
         return false;
     }
     w->gap = unpacked + l->lists_end;
     w->gap_end = unpacked + l->gap_end;
-    w->cap -= later;
+    w->cap -= texts;
     ok = pw_record_take_tables(w);
-    w->cap += later;
+    ok = ok && (series <= w->gap_end - w->gap || series <= w->cap - w->used);
+    w->cap += texts;
     return ok;
 }
 

@@ -93,7 +93,7 @@ finish(struct pw_scratch *scratch, const struct pw_profile_limits *lim, struct p
 {
     static const uint8_t body_bytes[24] = {0x1F, 0x8B};
     const struct pw_slice body = pw_slice(body_bytes, sizeof(body_bytes));
-    size_t least = pw_record_place_bytes(body.len, 0) + raw.len - 4096; /* less its spare room */
+    size_t least = pw_record_place_bytes(body.len, 0) + raw.len - 2048; /* less its spare room */
     struct pw_record_place at;
     struct record_whole whole;
     struct pw_profile p;
