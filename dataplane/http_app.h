@@ -116,6 +116,9 @@ PW_MUST_USE int pw_http_held(struct pw_http_server *srv, uint64_t conn,
                              struct pw_http_request *req);
 /* The receive buffers of a held request go back; harmless when it is gone. */
 void pw_http_release(struct pw_http_server *srv, uint64_t conn);
+/* Within `request`, or while it is held: its body was read. The buffers of that go back, but for what lies in one with
+ * the head or with the next request; pieces are not to be looked at any more, head and headers are as before. */
+void pw_http_body_done(struct pw_http_server *srv, uint64_t conn);
 
 /* Value of the first header of that name (ASCII case-insensitive), or a slice with ptr == NULL. */
 struct pw_slice pw_http_header(const struct pw_http_request *req, const char *name);

@@ -40,6 +40,20 @@ pw_http_list_free(struct pw_http_conn *c, struct mbuf_list *l)
     }
 }
 
+void
+pw_http_body_free(struct pw_http_conn *c)
+{
+    while (c->body.first != NULL) {
+        struct rte_mbuf *m = pw_http_list_pop(&c->body);
+
+        if (m == c->head_mbuf) {
+            c->head_mbuf_loose = true;
+        } else {
+            pw_http_mbuf_free(c, m);
+        }
+    }
+}
+
 static bool
 may_append_to(const struct rte_mbuf *t, uint16_t bytes)
 {

@@ -204,6 +204,8 @@ void pw_http_mbuf_free(struct pw_http_conn *c, struct rte_mbuf *m);
 void pw_http_input_append(struct pw_http_conn *c, struct rte_mbuf *chain);
 struct rte_mbuf *pw_http_list_pop(struct mbuf_list *l);
 void pw_http_list_free(struct pw_http_conn *c, struct mbuf_list *l);
+/* The body's, but for the one that the head lies in. */
+void pw_http_body_free(struct pw_http_conn *c);
 /* Drops n bytes from the front of `in`'s first mbuf, which stays even when empty. */
 void pw_http_input_adj(struct pw_http_conn *c, uint32_t n);
 void pw_http_release_head(struct pw_http_conn *c);

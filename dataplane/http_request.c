@@ -113,3 +113,16 @@ pw_http_release(struct pw_http_server *srv, uint64_t conn)
         }
     }
 }
+
+void
+pw_http_body_done(struct pw_http_server *srv, uint64_t conn)
+{
+    struct pw_http_conn *c = conn_of_handle(srv, conn);
+
+    if (c != NULL && c->state == CONN_APP) {
+        pw_http_body_free(c);
+        if (!c->running) {
+            pw_http_report_consumed(c);
+        }
+    }
+}

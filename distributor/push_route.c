@@ -263,10 +263,39 @@ parse_body(struct pw_work *w, struct pw_push *push)
     return PW_REASON_BAD_REQUEST;
 }
 
+static bool
+own_text(struct pw_scratch *s, struct pw_slice *text)
+{
+    uint8_t *to = pw_scratch_alloc(s, text->len);
+
+    if (to == NULL) {
+        return false;
+    }
+    if (text->len != 0) {
+        pw_fiber_copy(s->fiber, to, text->ptr, text->len);
+    }
+    text->ptr = to;
+    return true;
+}
+
+/* The only profile of a request was unpacked, and lies joined where its record will be: once its labels are copied, nobody
+ * needs the packets any more. */
+static void
+let_body_go(struct pw_work *w, const struct pw_labels *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 128);
+        if (!own_text(w->scratch, &l->pair[i].name) || !own_text(w->scratch, &l->pair[i].value)) {
+            return;
+        }
+    }
+    pw_http_body_done(w->d->cfg.http, w->req->conn);
+}
+
 /* One raw profile of one series, from its bytes to the lanes. */
 static void
 push_sample(struct pw_work *w, const struct pw_push_series *series,
-            const struct pw_push_sample *sample, uint32_t index)
+            const struct pw_push_sample *sample, uint32_t index, bool only)
 {
     struct pw_scratch *s = w->scratch;
     struct pw_profile *p = pw_scratch_alloc(s, sizeof(*p));
@@ -281,6 +310,9 @@ push_sample(struct pw_work *w, const struct pw_push_series *series,
         return;
     }
     reason = pw_decode_placed(w, sample->piece, sample->piece_count, sample->bytes, &decoded);
+    if (only && w->desk->placed != PW_BULK_NONE) {
+        let_body_go(w, &in.labels);
+    }
     if (reason == PW_REASON_NONE) {
         int rc = pw_profile_parse(p, s, w->d->cfg.hash_key, decoded.bytes, &text);
 
@@ -380,7 +412,7 @@ pw_push_request(struct pw_desk *desk)
     mark = w.scratch->used;
     for (uint32_t i = 0; i < push.series_count; i++) {
         for (uint32_t k = 0; k < push.series[i].sample_count; k++) {
-            push_sample(&w, &push.series[i], &push.series[i].sample[k], i);
+            push_sample(&w, &push.series[i], &push.series[i].sample[k], i, push.sample_count == 1);
             pw_place_drop(desk);
             pw_scratch_rewind(w.scratch, mark);
             pw_fiber_pause(w.scratch->fiber);

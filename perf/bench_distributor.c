@@ -68,6 +68,13 @@ pw_http_release(struct pw_http_server *srv, uint64_t conn)
     (void)conn;
 }
 
+void
+pw_http_body_done(struct pw_http_server *srv, uint64_t conn)
+{
+    (void)srv;
+    (void)conn;
+}
+
 struct pw_slice
 pw_http_header(const struct pw_http_request *req, const char *name)
 {

@@ -3,7 +3,7 @@
  * in bulk memory, tables in the core's scratch, the record finished around what was unpacked
  * (pprof/record_place.h); then, as `copied`, the way of those that cannot: unpacked into scratch, record elsewhere.
  *
- *     body      as it came, in packets; kept until the request is answered or its records are sent
+ *     body      as it came, in packets; in place only while it is unpacked, else until its records are sent
  *     place     bulk memory: the body joined, the unpacked bytes, room for what the record has beside; in pages
  *     joined    copied: the body in one piece, only while it is unpacked
  *     unpacked, tables, record
@@ -175,11 +175,11 @@ static void
 print_sizes(const char *prefix, const struct sizes *z, double files)
 {
     bool place = z->place != 0;
-    double u = z->unpacked, held = z->body + (place ? z->place : u), worst = 0;
+    double u = z->unpacked, held = place ? z->place : z->body + u, worst = held + z->body;
 
     print(prefix, "unpacked_bytes", u / files);
     print(prefix, "body_ratio", z->body / u);
-    print(prefix, "unpack_ratio", (held + (place ? 0 : z->body)) / u); /* joined only for that */
+    print(prefix, "unpack_ratio", worst / u); /* in packets and joined, both ways */
     for (int stage = 0; stage < STAGES; stage++) {
         static const char *const name[STAGES] = {"parse", "normalize", "record"};
         double r = held + z->reserved[stage] + (stage == RECORD ? z->beside : 0);
@@ -189,7 +189,7 @@ print_sizes(const char *prefix, const struct sizes *z, double files)
         print(prefix, line, z->reserved[stage] / u);
         snprintf(line, sizeof(line), "%s_tables_touched_ratio", name[stage]);
         print(prefix, line, z->touched[stage] / u);
-        snprintf(line, sizeof(line), "%s_ratio", name[stage]);
+        snprintf(line, sizeof(line), "%s_together_ratio", name[stage]);
         print(prefix, line, r / u);
         worst = r > worst ? r : worst;
     }

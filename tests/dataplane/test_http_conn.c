@@ -1537,6 +1537,29 @@ test_pw_http_release__before_the_reply__gives_its_buffers_back(void **state)
 }
 
 static void
+test_pw_http_body_done__of_a_held_request__head_stays_and_the_rest_goes_back(void **state)
+{
+    struct pw_http_request req;
+
+    (void)state;
+    open_conn();
+    (void)feed_held();
+    pw_http_body_done(fx.srv, fx.waiting);
+    assert_true(rte_mempool_avail_count(fx.pool) + 1 >= fx.pool_level); /* one may hold the head */
+    assert_int_equal(pw_http_held(fx.srv, fx.waiting, &req), 0);
+    assert_true(pw_slice_eq_str(req.path, "/held") && pw_slice_eq_str(req.query, "q"));
+    assert_true(pw_slice_eq_str(pw_http_header(&req, "x-tag"), "t"));
+    assert_int_equal(req.body_bytes, 100000);
+    pw_http_body_done(fx.srv, fx.waiting);
+    reply_text(fx.srv, fx.waiting, 200, "ok");
+    assert_int_equal(fx.f.consumed, fx.f.given);
+    assert_int_equal(rte_mempool_avail_count(fx.pool), fx.pool_level);
+    pw_http_body_done(fx.srv, fx.waiting); /* nothing is in progress */
+    feed_str("GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_out(OK("2", "ok") OK("19", "0 /b ?  0 811c9dc5\n"));
+}
+
+static void
 test_pw_http_hold__connection_dies__told_before_the_buffers_go(void **state)
 {
     struct pw_http_request req;
@@ -1573,6 +1596,7 @@ main(void)
         T(test_pw_http_held__after_other_heads_were_read__is_the_request_again),
         T(test_pw_http_reply__to_a_held_request__gives_its_buffers_back),
         T(test_pw_http_release__before_the_reply__gives_its_buffers_back),
+        T(test_pw_http_body_done__of_a_held_request__head_stays_and_the_rest_goes_back),
         T(test_pw_http_hold__connection_dies__told_before_the_buffers_go),
         T(test_refuse__malformed_head__status_text_and_fin),
         T(test_refuse__post_without_length__411_unless_the_route_refuses_first),

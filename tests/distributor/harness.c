@@ -90,10 +90,28 @@ pw_http_release(struct pw_http_server *srv, uint64_t conn)
     }
 }
 
+/* Whoever looks at it again finds something else. */
+void
+pw_http_body_done(struct pw_http_server *srv, uint64_t conn)
+{
+    struct pw_t_held *h = &srv->conn[conn];
+
+    if (h->copy != NULL) {
+        memset(h->copy, 0xEE, h->body_len);
+        h->body_done++;
+    }
+}
+
 bool
 pw_t_holds(uint32_t conn)
 {
     return server.conn[conn].held;
+}
+
+uint32_t
+pw_t_bodies_done(uint32_t conn)
+{
+    return server.conn[conn].body_done;
 }
 
 struct pw_slice

@@ -97,7 +97,8 @@ struct pw_t_held {
     uint8_t *copy;
     size_t body_len;
     struct pw_t_reply *reply;
-    uint32_t owed; /* answers; several at once only when none is held */
+    uint32_t owed;      /* answers; several at once only when none is held */
+    uint32_t body_done; /* times that it was let go before the answer; never set back */
     bool held;
 };
 
@@ -109,6 +110,8 @@ void pw_t_send_on(struct pw_t *t, uint32_t conn, const struct pw_t_request *r,
 /* The connection dies: told, then what was held is overwritten. */
 void pw_t_hang_up(struct pw_t *t, uint32_t conn);
 bool pw_t_holds(uint32_t conn);
+/* How often the body of a request of that connection was let go before the answer, since the program began. */
+uint32_t pw_t_bodies_done(uint32_t conn);
 /* All ingesters take what is in their lanes and answer; completions are polled. */
 void pw_t_settle(struct pw_t *t);
 /* Both; asserts exactly one reply. */

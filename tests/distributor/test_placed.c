@@ -37,6 +37,7 @@ compare(const struct pw_text *body, uint16_t status, size_t without_bytes)
 {
     struct pw_t with, without;
     uint64_t n = 0;
+    uint32_t bodies;
 
     for (size_t piece = 0; piece <= 1448; piece += 724) {
         struct pw_t_request r = request(body, piece);
@@ -55,7 +56,9 @@ compare(const struct pw_text *body, uint16_t status, size_t without_bytes)
 
         pw_t_down(&without);
         pw_t_up(&with, &(struct pw_t_cfg){.bulk_bytes = WITH});
+        bodies = pw_t_bodies_done(77);
         pw_t_call(&with, &r);
+        bodies = pw_t_bodies_done(77) - bodies;
         assert_int_equal(with.reply.status, status);
         assert_int_equal(with.reply.body_len, reply.body_len);
         assert_memory_equal(with.reply.body, reply.body, reply.body_len);
@@ -65,6 +68,7 @@ compare(const struct pw_text *body, uint16_t status, size_t without_bytes)
         }
         assert_int_equal(with.d->fanout.bulk.pages_used, 0);
         n = placed(&with);
+        assert_int_equal(bodies, n == 1); /* of one profile: nobody needs it any more */
         free(reply.body);
         free(stored);
         pw_t_down(&with);
