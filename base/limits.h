@@ -49,11 +49,14 @@
 #define PW_WORK_BUSY         2
 #define PW_WORK_TURN_US                                                                            \
     60 /* no other begins in a turn in which both would take longer: answers first */
-#define PW_WORK_OVERDUE_SLICES 5  /* of others; then work that was begun goes on for one */
-#define PW_WORK_US_LEAST       10 /* what work on a body takes, by its size: ... */
-#define PW_WORK_BYTES_A_US     115
-#define PW_DESK_SCRATCH_KEEP   (8U << 20) /* more than this goes back to the system, ... */
-#define PW_DESK_KEEP_MS        10000      /* ... when nobody needed it for so long */
+#define PW_WORK_OVERDUE_SLICES 5 /* of others; then work that was begun goes on for one */
+#define PW_WORK_OLD_US                                                                             \
+    1000 /* parked work whose request came so long ago goes on before others begin, ... */
+#define PW_WORK_OLD_SPENT_US 1000 /* ... until it has taken so long itself */
+#define PW_WORK_US_LEAST     10   /* what work on a body takes, by its size: ... */
+#define PW_WORK_BYTES_A_US   115
+#define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back to the system, ... */
+#define PW_DESK_KEEP_MS      10000      /* ... when nobody needed it for so long */
 
 static_assert(PW_DESKS_PER_ADDRESS < PW_DESKS && PW_DESKS_LARGE < PW_DESKS - PW_DESKS_PER_ADDRESS,
               "one address and large bodies together leave desks free");

@@ -1,7 +1,7 @@
 /* Which request is worked on when. Every request starts on a free desk, in the callback that brought it, and an
  * ordinary one ends there: its slice is longer than it needs. One that does not is parked, and goes on
- * by a slice a poll unless a shorter one waits, which then has another desk. What comes while the turn's time is spent,
- * or while others are at work or wait, waits in lines by size (waiting.h); of large bodies few are at work at
+ * by a slice a poll unless a shorter one waits, which then has another desk; an ordinary one that is old goes
+ * before others begin. What comes while the turn's time is spent, or while others are at work or wait, waits in lines by size (waiting.h); of large bodies few are at work at
  * a time. No address may park so many that others find no desk. */
 #include "base/check.h"
 #include "distributor/internal.h"
@@ -52,6 +52,8 @@ pw_desks_init_ctl(struct pw_distributor *d)
     all->busy_tsc = tsc_of(d, d->cfg.busy_us != 0 ? d->cfg.busy_us : d->cfg.slice_us);
     all->turn_tsc = tsc_of(d, d->cfg.turn_us != 0 ? d->cfg.turn_us : d->cfg.slice_us);
     all->overdue_tsc = all->slice_tsc * PW_WORK_OVERDUE_SLICES;
+    all->old_tsc = tsc_of(d, PW_WORK_OLD_US);
+    all->old_spent_tsc = tsc_of(d, PW_WORK_OLD_SPENT_US);
     return rc;
 }
 
@@ -334,6 +336,25 @@ expire(struct pw_desk *k)
     pw_distributor_refuse(k->d, &req, PW_REASON_DEADLINE, "context deadline exceeded");
 }
 
+/* Of those parked the ordinary one that came first, if that is long ago, or NULL. Where the core has little time to spare
+ * there is always somebody shorter, and then the longest of the ordinary ones are the slowest answers. */
+static struct pw_desk *
+old_parked(struct pw_desks *all, uint64_t now_tsc)
+{
+    uint64_t since = now_tsc < all->old_tsc ? 0 : now_tsc - all->old_tsc;
+    struct pw_desk *best = NULL;
+
+    for (uint32_t i = 0; all->parked != 0 && i < PW_DESKS; i++) {
+        struct pw_desk *k = &all->desk[i];
+
+        if (k->parked && !k->large && k->spent_tsc < all->old_spent_tsc && k->req.now_tsc < since) {
+            since = k->req.now_tsc;
+            best = k;
+        }
+    }
+    return best;
+}
+
 /* The next of the parked ones. */
 static struct pw_desk *
 next_parked(struct pw_desks *all)
@@ -426,6 +447,15 @@ work_once(struct pw_distributor *d, uint64_t now_tsc)
 
     if (parked != NULL && clock_now(d) - all->parked_tsc >= all->overdue_tsc) {
         go_on(d, next_parked(all), now_tsc);
+        return true;
+    }
+    struct pw_desk *old = old_parked(all, now_tsc);
+
+    if (old != NULL) {
+        if (all->spent_tsc != 0) {
+            return false; /* first in the next turn: answers leave between */
+        }
+        go_on(d, old, now_tsc);
         return true;
     }
     if (pw_waiting_count(&all->waiting) != 0 && begin_waiting(d, parked, now_tsc)) {

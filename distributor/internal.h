@@ -61,14 +61,16 @@ struct pw_desk {
 
 struct pw_desks {
     struct pw_desk desk[PW_DESKS];
-    uint32_t parked, next; /* of the desks; whose turn it is */
-    uint64_t slice_tsc;    /* 0: every work runs to its end */
-    uint64_t busy_tsc;     /* of a slice while many wait */
-    uint64_t turn_tsc;     /* no work begins or goes on in a turn when spent_tsc has reached it */
-    uint64_t spent_tsc;    /* on requests since the last poll */
-    uint64_t parked_tsc;   /* when one that is parked went on last, by the clock of work */
-    uint64_t overdue_tsc;  /* after which one of them goes on whatever waits */
-    bool stuck;            /* of those that wait none may have a desk before one is free */
+    uint32_t parked, next;  /* of the desks; whose turn it is */
+    uint64_t slice_tsc;     /* 0: every work runs to its end */
+    uint64_t busy_tsc;      /* of a slice while many wait */
+    uint64_t turn_tsc;      /* no work begins or goes on in a turn when spent_tsc has reached it */
+    uint64_t spent_tsc;     /* on requests since the last poll */
+    uint64_t parked_tsc;    /* when one that is parked went on last, by the clock of work */
+    uint64_t overdue_tsc;   /* after which one of them goes on whatever waits */
+    uint64_t old_tsc;       /* and one whose request is so old, if it is an ordinary one: */
+    uint64_t old_spent_tsc; /* no more was spent on it */
+    bool stuck;             /* of those that wait none may have a desk before one is free */
     struct pw_waiting_lines waiting;
     size_t scratch_peak;
     uint32_t swollen; /* desks with memory to give back */

@@ -411,6 +411,33 @@ test_pw_distributor_poll__short_work_without_end__long_work_is_not_starved(void 
     assert_level(x);
 }
 
+/* One that came long ago goes on before a shorter one begins, if its body is an ordinary one. */
+static void
+test_pw_distributor_poll__parked_work_is_old__goes_on_before_shorter_work_begins(void **state)
+{
+    enum { YOUNG, OLD, OLD_AND_LARGE, CASES };
+    struct fixture *x = *state;
+    struct pw_text ordinary;
+
+    make_push(&ordinary, SHAPE_STRINGS, 60 << 10);
+    for (int i = 0; i < CASES; i++) {
+        send_body(x, 0, i == OLD_AND_LARGE ? &x->big : &ordinary, 1);
+        assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 0); /* its turn is over */
+        assert_true(pw_t_holds(0));
+        x->t.now_tsc += i == YOUNG ? 0 : PW_WORK_OLD_US * 1000 + 1;
+        send_body(x, 1, &x->small, 2);
+        assert_true(pw_t_holds(1));
+        assert_int_equal(pw_distributor_poll_work(x->t.d, x->t.now_tsc), 1);
+        assert_int_equal(pw_t_holds(1), i == OLD);
+        assert_true(pw_t_holds(0));
+        (void)settle(x);
+        assert_int_equal(x->reply[0].status, 200);
+        assert_int_equal(x->reply[1].status, 200);
+        assert_level(x);
+    }
+    pw_text_fini(&ordinary);
+}
+
 static void
 test_pw_distributor_poll__memory_of_large_work__kept_for_a_while_then_given_back(void **state)
 {
@@ -487,6 +514,7 @@ main(void)
         T(test_pw_distributor_request__turn_is_spent__begun_in_later_turns_in_order),
         T(test_pw_distributor_poll__several_wait__the_short_and_the_old_go_first),
         T(test_pw_distributor_poll__short_work_without_end__long_work_is_not_starved),
+        T(test_pw_distributor_poll__parked_work_is_old__goes_on_before_shorter_work_begins),
         T(test_pw_distributor_poll__memory_of_large_work__kept_for_a_while_then_given_back),
         T(test_pw_distributor_poll__waiting_connection_dies__passed_over),
         T(test_pw_distributor_uses__while_work_is_parked__says_so),
