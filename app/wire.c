@@ -71,6 +71,7 @@ start_ingesters(struct pw_app *app)
             .out = out,
             .series_limit = pw_app_series_limit,
             .series_limit_ctx = app,
+            .old_tsc = pw_clock_us_to_tsc(&app->clock, PW_INGEST_OLD_US),
         };
         int rc = pw_ingester_create_ctl(&app->ingester[i], &cfg);
 

@@ -53,7 +53,8 @@
 #define PW_WORK_OLD_US                                                                             \
     1000 /* parked work whose request came so long ago goes on before others begin, ... */
 #define PW_WORK_OLD_SPENT_US 1000 /* ... until it has taken so long itself */
-#define PW_WORK_US_LEAST     10   /* what work on a body takes, by its size: ... */
+#define PW_INGEST_OLD_US     800 /* a push that came so long ago does not wait for company in the log */
+#define PW_WORK_US_LEAST     10 /* what work on a body takes, by its size: ... */
 #define PW_WORK_BYTES_A_US   115
 #define PW_DESK_SCRATCH_KEEP (8U << 20) /* more than this goes back to the system, ... */
 #define PW_DESK_KEEP_MS      10000      /* ... when nobody needed it for so long */

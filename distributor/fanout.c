@@ -164,8 +164,8 @@ pw_fanout_inline_max(const struct pw_lane *lane)
 }
 
 static enum pw_reason
-send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_record_source *src,
-            size_t bytes_max)
+send_inline(struct pw_fanout *f, const struct pw_slot *slot, uint32_t core,
+            const struct pw_record_source *src, size_t bytes_max)
 {
     struct pw_lane *lane = f->out[core];
     struct pw_scratch *scratch = src->profile->scratch;
@@ -184,8 +184,10 @@ send_inline(struct pw_fanout *f, uint32_t slot, uint32_t core, const struct pw_r
         pw_lane_cancel(lane);
         return PW_REASON_CORE_MEMORY;
     }
-    *push = (struct pw_lane_push){.slot = pw_fanout_cookie(PW_COOKIE_SLOT, slot, PW_BULK_NONE),
-                                  .bulk_bytes = (uint64_t)n};
+    *push = (struct pw_lane_push){
+        .slot = pw_fanout_cookie(PW_COOKIE_SLOT, pw_pool_index(&f->slots, slot), PW_BULK_NONE),
+        .bulk_bytes = (uint64_t)n,
+        .since_tsc = slot->start_tsc};
     pw_lane_commit(lane, PW_LANE_TYPE_PUSH, (uint32_t)(sizeof(*push) + (size_t)n));
     f->metrics->records_inline++;
     f->metrics->record_bytes += (uint64_t)n;
@@ -217,7 +219,8 @@ send_handle(struct pw_fanout *f, struct pw_slot *slot, uint32_t core, uint32_t h
     *push = (struct pw_lane_push){
         .slot = pw_fanout_cookie(PW_COOKIE_SLOT, pw_pool_index(&f->slots, slot), h),
         .bulk = pw_bulk_at(&f->bulk, h),
-        .bulk_bytes = bytes};
+        .bulk_bytes = bytes,
+        .since_tsc = slot->start_tsc};
     pw_lane_commit(f->out[core], PW_LANE_TYPE_PUSH, sizeof(*push));
     f->metrics->records_bulk++;
     f->metrics->record_bytes += bytes;
@@ -271,12 +274,11 @@ pw_fanout_send(struct pw_fanout *f, struct pw_slot *slot, uint32_t core,
                const struct pw_record_source *src)
 {
     size_t bytes_max = pw_record_bytes_max(src);
-    uint32_t index = pw_pool_index(&f->slots, slot);
     enum pw_reason reason;
 
     PW_INVARIANT(core < f->cores && slot->open);
     reason = sizeof(struct pw_lane_push) + bytes_max <= pw_fanout_inline_max(f->out[core])
-                 ? send_inline(f, index, core, src, bytes_max)
+                 ? send_inline(f, slot, core, src, bytes_max)
                  : send_bulk(f, slot, core, src, bytes_max);
     if (reason == PW_REASON_NONE) {
         count_sent(f, slot, core);

@@ -138,6 +138,7 @@ instance_of(const struct pw_fanout *f, const struct pw_targets *to, uint32_t tar
 static void
 send_local(struct pw_fanout *f, struct pw_item *it, uint32_t target, uint32_t core)
 {
+    const struct pw_slot *slot = pw_pool_at(&f->slots, it->slot);
     struct pw_lane *lane = core < f->cores ? f->out[core] : NULL;
     struct pw_lane_push *push = lane == NULL ? NULL : pw_lane_reserve(lane, sizeof(*push));
 
@@ -151,6 +152,7 @@ send_local(struct pw_fanout *f, struct pw_item *it, uint32_t target, uint32_t co
             pw_fanout_cookie(PW_COOKIE_ITEM, pw_pool_index(&f->replicate.items, it), PW_BULK_NONE),
         .bulk = pw_bulk_at(&f->bulk, it->bulk),
         .bulk_bytes = it->head.record_bytes,
+        .since_tsc = slot->start_tsc,
     };
     pw_lane_commit(lane, PW_LANE_TYPE_PUSH, sizeof(*push));
     f->dirty[0] |= 1ULL << core;

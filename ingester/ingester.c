@@ -42,6 +42,7 @@ struct pw_ingester {
     bool wal_dirty; /* committed and not flushed */
     uint64_t (*series_limit)(void *ctx, struct pw_slice tenant);
     void *series_limit_ctx;
+    uint64_t old_tsc;
     uint32_t lanes_count;
     _Atomic uint64_t
         counter[COUNTERS]; /* written by the poller, relaxed: a reader tolerates skew */
@@ -65,6 +66,7 @@ pw_ingester_create_ctl(struct pw_ingester **out, const struct pw_ingester_cfg *c
     ing->series_limit_ctx = cfg->series_limit_ctx;
     ing->lanes_count = cfg->lanes_count;
     ing->wal = cfg->wal;
+    ing->old_tsc = cfg->old_tsc;
     for (uint32_t i = 0; i < cfg->lanes_count; i++) {
         ing->lane[i].in = cfg->in[i];
         ing->lane[i].out = cfg->out[i];
@@ -142,11 +144,11 @@ series_limit(const struct pw_ingester *ing, const struct pw_record *rec)
 /* The head, and the log around it: room first, so that nothing is in the head that cannot be in the log;
  * a record that the head refuses leaves no trace there. */
 static enum taken
-store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec, bool borrow,
-      struct pw_lane_done *done, struct pw_now now)
+store(struct pw_ingester *ing, struct lane_state *l, const struct pw_lane_push *push,
+      const struct pw_record *rec, struct pw_lane_done *done, struct pw_now now)
 {
     struct pw_head_append_info info = {0};
-    int rc = ing->wal == NULL ? 0 : pw_wal_reserve(ing->wal, rec, borrow);
+    int rc = ing->wal == NULL ? 0 : pw_wal_reserve(ing->wal, rec, push->bulk != NULL);
 
     if (rc == PW_EAGAIN) {
         return TAKEN_NOT;
@@ -177,6 +179,9 @@ store(struct pw_ingester *ing, struct lane_state *l, const struct pw_record *rec
     if (!pw_wal_waits(ing->wal)) {
         return TAKEN_ANSWER;
     }
+    if (push->since_tsc != 0 && pw_rdtsc() - push->since_tsc > ing->old_tsc) {
+        pw_wal_hasten(ing->wal);
+    }
     pw_acks_put(&l->acks, sequence, done);
     return TAKEN_WAITS;
 }
@@ -196,7 +201,7 @@ take(struct pw_ingester *ing, struct lane_state *l, struct pw_lane_done *done, s
         count(ing, MALFORMED, 1);
         return TAKEN_ANSWER;
     }
-    return store(ing, l, rec, push->bulk != NULL, done, now);
+    return store(ing, l, push, rec, done, now);
 }
 
 /* One record; false: it stays in its lane. */

@@ -28,6 +28,8 @@ struct pw_ingester_cfg {
     /* How many series of the tenant may be active in this core, asked for every record; 0 none. NULL: none of any. */
     uint64_t (*series_limit)(void *ctx, struct pw_slice tenant);
     void *series_limit_ctx;
+    /* A push whose request came so long ago does not wait for company in the log. */
+    uint64_t old_tsc;
 };
 
 struct pw_ingester_stats {

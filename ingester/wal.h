@@ -105,6 +105,9 @@ PW_MUST_USE int pw_wal_reserve(struct pw_wal *w, const struct pw_record *rec, bo
 /* Closes it: the record's sequence. Not seen by the writer before flush. */
 uint64_t pw_wal_commit(struct pw_wal *w);
 void pw_wal_cancel(struct pw_wal *w);
+/* Whoever waits for the record committed last has waited long: with the next flush the writer ends its wait for company,
+ * unless a core has no time to spare: then everybody has waited long, and commits that are shared less make it worse. */
+void pw_wal_hasten(struct pw_wal *w);
 void pw_wal_flush(struct pw_wal *w);
 /* Whether the record committed last waits for its settlement before it is answered. */
 bool pw_wal_waits(const struct pw_wal *w);

@@ -86,6 +86,12 @@ pw_wal_cancel(struct pw_wal *w)
 }
 
 void
+pw_wal_hasten(struct pw_wal *w)
+{
+    w->urgent |= !atomic_load_explicit(&w->gathers, memory_order_relaxed);
+}
+
+void
 pw_wal_flush(struct pw_wal *w)
 {
     pw_lane_flush(w->lane);

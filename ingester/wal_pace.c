@@ -35,14 +35,23 @@ pw_wal_pace_look(struct pw_wal_pace *p, int64_t now_ns, uint64_t now_tsc,
     p->spare = (p->spare + least) / 2;
 }
 
+/* us; the less of it the more there is to spare between the two, nothing above. */
+static uint32_t
+less(uint64_t us, uint32_t spare, uint32_t from, uint32_t to)
+{
+    return spare <= from ? (uint32_t)us
+           : spare >= to ? 0
+                         : (uint32_t)(us * (to - spare) / (to - from));
+}
+
 uint32_t
 pw_wal_pace_us(const struct pw_wal_pace *p, uint32_t records)
 {
-    enum { RANGE = PW_WAL_PACE_SPARE_ENOUGH - PW_WAL_PACE_SPARE_NONE };
     uint64_t us = (uint64_t)(records - 1) * PW_WAL_GATHER_STEP_US;
-    uint32_t short_of =
-        p->spare >= PW_WAL_PACE_SPARE_ENOUGH ? 0 : PW_WAL_PACE_SPARE_ENOUGH - p->spare;
+    uint32_t gather = less(us < PW_WAL_GATHER_US ? us : PW_WAL_GATHER_US, p->spare,
+                           PW_WAL_PACE_SPARE_NONE, PW_WAL_PACE_SPARE_ENOUGH);
+    uint32_t apart =
+        less(PW_WAL_APART_US, p->spare, PW_WAL_PACE_SPARE_LITTLE, PW_WAL_PACE_SPARE_PLENTY);
 
-    us = us < PW_WAL_GATHER_US ? us : PW_WAL_GATHER_US;
-    return (uint32_t)(us * (short_of < RANGE ? short_of : RANGE) / RANGE);
+    return gather > apart ? gather : apart;
 }

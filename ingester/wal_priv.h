@@ -92,6 +92,7 @@ struct pw_wal {
     /* --- between them --- */
     alignas(64) _Atomic uint32_t sleeping; /* the writer waits on this word: enum pw_wal_sleep */
     _Atomic bool hurry;                    /* what is in the lane hastens, or it is much */
+    _Atomic bool gathers;                  /* see pw_wal_pace_gathers */
     _Atomic int state;                     /* 0, PW_ENOSPC, PW_EIO: why nothing can be stored */
     _Atomic bool stop;
 

@@ -339,6 +339,7 @@ next_commit_ns(struct pw_wal *w, int64_t began_ns, uint32_t n)
     }
     pw_wal_pace_look(&w->pace, began_ns, pw_rdtsc(), d->idle_tsc,
                      atomic_load_explicit(&d->idle_count, memory_order_acquire));
+    atomic_store_explicit(&w->gathers, pw_wal_pace_gathers(&w->pace), memory_order_relaxed);
     return began_ns + 1000LL * pw_wal_pace_us(&w->pace, n);
 }
 

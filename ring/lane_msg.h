@@ -25,7 +25,7 @@ struct pw_lane_push {
     uint64_t slot;    /* the producer's completion slot, given back unchanged */
     const void *bulk; /* NULL: the record follows this header; else where it lies */
     uint64_t bulk_bytes;
-    uint64_t pad; /* the inline record is 16-aligned */
+    uint64_t since_tsc; /* when its request came; 0: not known. The inline record is 16-aligned */
 };
 
 struct pw_lane_done {

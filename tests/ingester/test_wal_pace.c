@@ -42,9 +42,22 @@ test_pace__core_with_time_to_spare__at_once(void **state)
 
     (void)state;
     start(&c, 1);
-    pass(&c, 40, 0, WINDOWS);
+    pass(&c, 80, 0, WINDOWS);
     assert_int_equal(pw_wal_pace_us(&c.pace, 1), 0);
     assert_int_equal(pw_wal_pace_us(&c.pace, 200), 0);
+}
+
+static void
+test_pace__half_busy_core__commits_apart_however_many_records(void **state)
+{
+    struct cores c;
+
+    (void)state;
+    start(&c, 1);
+    pass(&c, 50, 0, WINDOWS + 4);
+    assert_int_equal(pw_wal_pace_us(&c.pace, 1), PW_WAL_APART_US);
+    assert_int_equal(pw_wal_pace_us(&c.pace, 200), PW_WAL_APART_US);
+    assert_false(pw_wal_pace_gathers(&c.pace));
 }
 
 static void
@@ -55,8 +68,9 @@ test_pace__core_without__a_step_each_up_to_the_most(void **state)
     (void)state;
     start(&c, 1);
     pass(&c, 1, 0, WINDOWS + 4);
-    assert_int_equal(pw_wal_pace_us(&c.pace, 1), 0); /* a lone client */
-    assert_int_equal(pw_wal_pace_us(&c.pace, 2), PW_WAL_GATHER_STEP_US);
+    assert_true(pw_wal_pace_gathers(&c.pace));
+    assert_int_equal(pw_wal_pace_us(&c.pace, 1), PW_WAL_APART_US);
+    assert_int_equal(pw_wal_pace_us(&c.pace, 3), 2 * PW_WAL_GATHER_STEP_US);
     assert_int_equal(pw_wal_pace_us(&c.pace, 4), 3 * PW_WAL_GATHER_STEP_US);
     assert_int_equal(pw_wal_pace_us(&c.pace, 200), PW_WAL_GATHER_US);
 }
@@ -82,7 +96,7 @@ test_pace__less_to_spare__never_shorter(void **state)
     uint32_t before = PW_WAL_GATHER_US, between = 0;
 
     (void)state;
-    for (uint32_t rest = 0; rest <= 40; rest++) {
+    for (uint32_t rest = 0; rest <= 90; rest++) {
         struct cores c;
 
         start(&c, 1);
@@ -90,7 +104,7 @@ test_pace__less_to_spare__never_shorter(void **state)
         uint32_t us = pw_wal_pace_us(&c.pace, 200);
 
         assert_true(us <= before);
-        between += us != 0 && us != PW_WAL_GATHER_US;
+        between += us != 0 && us != PW_WAL_GATHER_US && us != PW_WAL_APART_US;
         before = us;
     }
     assert_int_equal(before, 0);
@@ -122,7 +136,7 @@ test_pace_look__rest_counted_late__taken_as_rest(void **state)
 
     (void)state;
     start(&c, 1);
-    pass(&c, 40, 0, WINDOWS);
+    pass(&c, 90, 0, WINDOWS);
     c.idle[0] += 5ULL * WINDOW_TSC;
     pass(&c, 0, 0, 1);
     assert_int_equal(pw_wal_pace_us(&c.pace, 200), 0);
@@ -144,6 +158,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pace__core_with_time_to_spare__at_once),
+        cmocka_unit_test(test_pace__half_busy_core__commits_apart_however_many_records),
         cmocka_unit_test(test_pace__core_without__a_step_each_up_to_the_most),
         cmocka_unit_test(test_pace__one_core_of_two_without__gathers),
         cmocka_unit_test(test_pace__less_to_spare__never_shorter),

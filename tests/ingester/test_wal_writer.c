@@ -1,7 +1,7 @@
 /* The log's own thread, on a real directory: with nobody waiting it writes what has gathered, and still somebody who
  * waits is answered. */
 #include "base/clock.h"
-#include "ingester/wal.h"
+#include "ingester/wal_priv.h"
 #include "tests/support/cmocka_pw.h"
 #include "tests/support/record_build.h"
 
@@ -17,6 +17,7 @@ struct fixture {
     struct pw_wal *log;
     struct rb_profile *profile;
     bool waits; /* each of them */
+    bool no_writer;
     uint8_t why_bytes[512];
     void *buf;
 };
@@ -35,7 +36,7 @@ up(struct fixture *x, enum pw_wal_sync sync)
         .reuse_max = 2,
         .buffer_bytes = 1 << 20,
         .hash_key = HASH_KEY,
-        .threads = true,
+        .threads = !x->no_writer,
     };
     const bool replayed[1] = {false};
 
@@ -121,7 +122,7 @@ await(struct fixture *x, uint64_t sequence)
 static void
 test_writer__nobody_waits__many_records_a_write(void **state)
 {
-    struct fixture x;
+    struct fixture x = {0};
     uint64_t last = 0;
 
     up(&x, PW_WAL_SYNC_NONE);
@@ -136,7 +137,7 @@ test_writer__nobody_waits__many_records_a_write(void **state)
 static void
 test_writer__one_of_them_waits__settled_while_it_lingers(void **state)
 {
-    struct fixture x;
+    struct fixture x = {0};
 
     up(&x, PW_WAL_SYNC_NONE);
     for (uint32_t i = 0; i < WAITS; i++) {
@@ -148,7 +149,7 @@ test_writer__one_of_them_waits__settled_while_it_lingers(void **state)
 static void
 test_writer__all_wait__each_burst_settled_in_shared_commits(void **state)
 {
-    struct fixture x;
+    struct fixture x = {0};
     uint64_t last = 0;
     uint64_t commits = 0;
 
@@ -167,12 +168,36 @@ test_writer__all_wait__each_burst_settled_in_shared_commits(void **state)
 static void
 test_writer__all_wait_one_by_one__each_settled(void **state)
 {
-    struct fixture x;
+    struct fixture x = {0};
 
     up(&x, PW_WAL_SYNC_GROUP);
     for (uint32_t i = 0; i < WAITS; i++) {
         (void)await(&x, push(&x, i, false));
     }
+    down(&x);
+}
+
+/* The writer looks at this when it is about to wait for company, and is woken by it. */
+static void
+test_hasten__somebody_has_waited_long__the_flush_is_in_a_hurry(void **state)
+{
+    struct fixture x = {.no_writer = true};
+
+    (void)state;
+    up(&x, PW_WAL_SYNC_GROUP);
+    (void)push(&x, 0, false);
+    assert_false(atomic_load(&x.log->hurry));
+    pw_wal_hasten(x.log);
+    (void)push(&x, 1, false);
+    assert_true(atomic_load(&x.log->hurry));
+    atomic_store(&x.log->hurry, false); /* as the writer does when it begins */
+    (void)push(&x, 2, false);
+    assert_false(atomic_load(&x.log->hurry));
+    atomic_store(&x.log->gathers, true); /* a core has no time to spare: all have waited long */
+    pw_wal_hasten(x.log);
+    (void)push(&x, 3, false);
+    assert_false(atomic_load(&x.log->hurry));
+    assert_int_equal(pw_wal_step_cold(x.log), 4);
     down(&x);
 }
 
@@ -184,6 +209,7 @@ main(void)
         cmocka_unit_test(test_writer__one_of_them_waits__settled_while_it_lingers),
         cmocka_unit_test(test_writer__all_wait__each_burst_settled_in_shared_commits),
         cmocka_unit_test(test_writer__all_wait_one_by_one__each_settled),
+        cmocka_unit_test(test_hasten__somebody_has_waited_long__the_flush_is_in_a_hurry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
