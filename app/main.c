@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { MAIN_TEXT_BYTES_MAX = 1 << 20 };
 
@@ -54,6 +56,26 @@ configure(int argc, char **argv, struct pw_config *cfg)
     return rc;
 }
 
+/* This process once more, without hugepages: DPDK's environment starts once in a process, and those that were counted
+ * for it went to another program meanwhile. Returns when that cannot be. */
+static void
+begin_anew(int argc, char **argv)
+{
+    static char off[] = "-nic.hugepages=off"; /* said last, it counts */
+    char **anew = calloc((size_t)argc + 2, sizeof(*anew));
+
+    if (anew != NULL) {
+        memcpy(anew, argv, (size_t)argc * sizeof(*anew));
+        anew[argc] = off;
+        /* What of the hugepages was had already goes with the descriptors. */
+        (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+        execv("/proc/self/exe", anew);
+    }
+    pw_log(PW_LOG_ERROR, "pw.app", "msg=\"cannot start anew without hugepages\" err=\"%s\"",
+           pw_err_text(anew == NULL ? PW_ENOMEM : -errno));
+    free(anew);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -70,6 +92,9 @@ main(int argc, char **argv)
     block_signals();
     pw_log_set_level_ctl((enum pw_log_level)cfg.log_level);
     rc = pw_app_start(&app, &cfg);
+    if (rc == PW_EAGAIN) {
+        begin_anew(argc, argv);
+    }
     if (rc != 0) {
         return EXIT_FAILURE; /* pw_app_start said why */
     }

@@ -349,7 +349,7 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
     }
     rc = open_ports(app, &why);
     if (rc != 0) {
-        failed("nic", rc, &why);
+        rc = rc == PW_EAGAIN ? rc : failed("nic", rc, &why);
         goto err_free;
     }
     pw_clock_init_ctl(&app->clock);
@@ -358,7 +358,8 @@ pw_app_start(struct pw_app **out, const struct pw_config *cfg)
     rc = start_parts(app);
     if (rc != 0) {
         pw_app_stop(app);
-        return rc;
+        return rc == PW_EAGAIN ? PW_EIO
+                               : rc; /* it was said which part; PW_EAGAIN is of the hugepages */
     }
     *out = app;
     return 0;

@@ -16,7 +16,8 @@
 
 struct pw_app;
 
-/* Borrows cfg for the life of the app. */
+/* Borrows cfg for the life of the app. PW_EAGAIN: nothing is wrong, but hugepages that were free went to another program;
+ * the process has to begin anew without them (nic-config/eal.h). */
 PW_MUST_USE int pw_app_start(struct pw_app **app, const struct pw_config *cfg);
 /* The control thread's loop, until SIGTERM or SIGINT; then drains within
  * -server.graceful-shutdown-timeout. 0, or PW_ETIMEDOUT when requests in flight were cut off. */

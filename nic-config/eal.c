@@ -313,6 +313,14 @@ start(const struct pw_eal_cfg *cfg, struct pw_text *why)
     if (rte_eal_init(args.argc, args.argv) < 0) {
         int e = rte_errno;
 
+        if (huge && e == ENOMEM && cfg->huge == PW_EAL_HUGE_AUTO) {
+            pw_log(PW_LOG_WARN, "pw.nic.eal",
+                   "msg=\"another program took the hugepages that were free a moment ago, ordinary "
+                   "pages are taken\" "
+                   "needed_mb=%u",
+                   cfg->memory_mb);
+            return PW_EAGAIN;
+        }
         pw_text_printf(why, "DPDK's environment did not start: %s (its own lines are above)",
                        rte_strerror(e));
         if (huge && e == ENOMEM) {

@@ -52,7 +52,8 @@ struct pw_eal_args {
 /* Pure: what EAL would be started with. huge tells whether hugepages are to be used. */
 PW_MUST_USE int pw_eal_args_build(const struct pw_eal_cfg *cfg, bool huge, struct pw_eal_args *out);
 
-
+/* PW_EAGAIN: with PW_EAL_HUGE_AUTO there were hugepages, and another program had them first. EAL starts once in a process:
+ * this one has to begin anew, with PW_EAL_HUGE_OFF. */
 PW_MUST_USE int pw_eal_start_ctl(const struct pw_eal_cfg *cfg, struct pw_text *why);
 /* After every lcore returned and every port is closed. */
 void pw_eal_stop_ctl(void);

@@ -104,7 +104,14 @@ class Appliance:
                 return
             time.sleep(0.05)
         self.kill()
-        raise SystemExit('the appliance is not ready (exit code %s)' % self.p.returncode)
+        raise SystemExit('the appliance is not ready (exit code %s); last said: %s' % (self.p.returncode, self.last_said()))
+
+    def last_said(self):
+        try:
+            with open(self.log.name, errors='replace') as f:
+                return ' | '.join(f.read().splitlines()[-3:])
+        except (OSError, AttributeError, TypeError):
+            return 'its log is not a file'
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         """Status and text. JSON, where the body is not said to be something else."""
