@@ -72,16 +72,6 @@ pw_admin_destroy_ctl(struct pw_admin *a)
     free(a);
 }
 
-int
-pw_admin_add_source_ctl(struct pw_admin *a, const struct pw_metrics_source *s)
-{
-    if (a->sources_count == PW_ADMIN_SOURCES_MAX) {
-        return PW_ENOSPC;
-    }
-    a->source[a->sources_count++] = *s;
-    return 0;
-}
-
 void
 pw_admin_set_runtime_config_ctl(struct pw_admin *a, struct pw_runtime_config *rc)
 {

@@ -54,8 +54,6 @@ struct pw_admin;
 
 PW_MUST_USE int pw_admin_create_ctl(struct pw_admin **a, const struct pw_admin_cfg *cfg);
 void pw_admin_destroy_ctl(struct pw_admin *a);
-/* Control thread, before launch: sources that exist only after create. PW_ENOSPC when full. */
-PW_MUST_USE int pw_admin_add_source_ctl(struct pw_admin *a, const struct pw_metrics_source *s);
 void pw_admin_set_runtime_config_ctl(struct pw_admin *a, struct pw_runtime_config *rc);
 
 void pw_admin_set_state_ctl(struct pw_admin *a, uint32_t module, enum pw_admin_state state);

@@ -1,6 +1,7 @@
 /* ring/placement.h - v2 placement: tenant, then dataset, then shard (contract ring.md 3.2).
  *
- * Purpose  the shard of a series and the instances that may take it, as a stock v2 distributor places it.
+ * Purpose  the shard of a series and the instances that may take it, as a stock v2 distributor places it. Held to the vectors
+ *          of the contract (tests/ring/ring_vectors.c); the write path places as v1 does and has no use for it yet.
  * Owner    a distribution owns its arrays; it borrows nothing.
  * Context  make: control thread. place: hot.
  * Units    shard ids from 1; 0 is none.

@@ -34,6 +34,19 @@ write_starting(void *ctx, struct pw_text *t)
     pw_text_printf(t, "replaying, %u modules\n", w->a != NULL ? 3 : 0);
 }
 
+static void
+create(struct world *w, const struct pw_metrics_source *source, uint32_t sources)
+{
+    assert_int_equal(pw_admin_create_ctl(&w->a, &(struct pw_admin_cfg){.config = &w->cfg,
+                                                                       .module = modules,
+                                                                       .modules_count = 3,
+                                                                       .source = source,
+                                                                       .sources_count = sources,
+                                                                       .starting = write_starting,
+                                                                       .ctx = w}),
+                     0);
+}
+
 static int
 setup(void **state)
 {
@@ -44,14 +57,7 @@ setup(void **state)
     assert_non_null(w);
     pw_config_defaults(&w->cfg);
     pw_text_init(&w->t, 1 << 20);
-    assert_int_equal(pw_admin_create_ctl(&w->a, &(struct pw_admin_cfg){.config = &w->cfg,
-                                                                       .module = modules,
-                                                                       .modules_count = 3,
-                                                                       .source = source,
-                                                                       .sources_count = 2,
-                                                                       .starting = write_starting,
-                                                                       .ctx = w}),
-                     0);
+    create(w, source, PW_ARRAY_LEN(source));
     *state = w;
     return 0;
 }
@@ -223,13 +229,13 @@ static void
 test_metrics__one_source_is_too_large__the_others_are_told(void **state)
 {
     struct world *w = *state;
-    static char behind[] = "pyrowire_test_two";
+    static char before[] = "pyrowire_test_one", behind[] = "pyrowire_test_two";
+    const struct pw_metrics_source source[] = {
+        {write_gauge, before}, {write_too_much, NULL}, {write_gauge, behind}};
     struct pw_query_reply rep;
 
-    assert_int_equal(
-        pw_admin_add_source_ctl(w->a, &(struct pw_metrics_source){write_too_much, NULL}), 0);
-    assert_int_equal(
-        pw_admin_add_source_ctl(w->a, &(struct pw_metrics_source){write_gauge, behind}), 0);
+    pw_admin_destroy_ctl(w->a);
+    create(w, source, PW_ARRAY_LEN(source));
     rep = get(w, PW_HTTP_METHOD_GET, "/metrics", "");
     assert_int_equal(rep.status, 200);
     assert_true(sample(w, "pyrowire_test_one{a=\"x\\\\\\\"\"}") == 1.5e6);
