@@ -268,7 +268,7 @@ fix_function_ids(struct pw_profile *p)
         }
     }
     for (uint32_t i = 0; i < p->function_count; i++) {
-        p->function[i].id = p->location[i].id;
+        p->function[i].id = p->location_id[i];
     }
     p->dense_functions = p->dense_locations;
     p->zero_function_id = p->zero_location_id;

@@ -114,7 +114,7 @@ hash_promoted(const struct pw_profile *p, const struct pw_label_set *set, uint32
         const struct pw_label_set_pair *pair = &p->label_set_pair[set->pair_first + i];
 
         if (kind_of(pw_profile_string(p, pair->key)) == KIND_LABEL) {
-            h = pw_hash_mix(pw_hash_mix(h, p->string_hash[pair->key]), p->string_hash[pair->str]);
+            h = pw_hash_mix(pw_hash_mix(h, p->string[pair->key].hash), p->string[pair->str].hash);
             (*count)++;
         }
     }

@@ -4,7 +4,7 @@
  *          and the normalisation of 3.4. Strings stay where they are; tables go to scratch.
  * Owner    the caller's scratch and the unpacked bytes must outlive the struct; nothing to free.
  * Context  hot: no allocation, no system call, no recursion.
- * Units    string references are uint32_t indices into string_table; after pw_profile_parse every
+ * Units    string references are uint32_t indices into string; after pw_profile_parse every
  *          wire index is kept in the *_ref fields as sent (int64), so that validation can judge it;
  *          pw_profile_normalize turns them into safe indices.
  * Errors   parse: PW_EINVAL with a text as stock words it; validate: a reason; normalise: none but
@@ -35,6 +35,14 @@ pw_profile_ref(int64_t wire)
 {
     return wire < 0 ? -1 : wire > INT32_MAX ? INT32_MAX : (int32_t)wire;
 }
+
+struct pw_string { /* of string_table; its text: pw_profile_text */
+    uint64_t hash; /* keyed; after normalise of all */
+    uint32_t off;  /* in the wire; or, with PW_STRING_LOOSE in len, which of loose_string */
+    uint32_t len;
+};
+
+#define PW_STRING_LOOSE 0x80000000U
 
 struct pw_sample_label { /* profile.proto Label; nobody asks for its number. By sample, as sent */
     uint32_t sample;
@@ -67,20 +75,20 @@ struct pw_mapping {
     uint64_t hash; /* after normalise: keyed hash of content */
 };
 
+/* Numbers that are many have 32 bits, of which those above PW_PROFILE_BIG say where in `big` the whole of it is:
+ * pw_profile_number. Hardly any has to. */
+#define PW_PROFILE_BIG 0x80000000U
+
 struct pw_line {
-    uint64_t function_id; /* after normalise: index into function */
-    int64_t line;
+    uint32_t function; /* number: its id; after normalise index into function */
+    uint32_t line;     /* number */
 };
 
 struct pw_location {
-    union {
-        uint64_t id;
-        uint64_t hash; /* after normalise: keyed hash of content */
-    };
-    uint64_t mapping_id; /* after normalise: index into mapping */
-    uint64_t address;
-    uint32_t line_first;      /* into line */
-    uint32_t line_count : 30; /* bodies end at PW_PROFILE_BYTES_MAX */
+    uint32_t mapping; /* number: its id; after normalise index into mapping */
+    uint32_t address; /* number */
+    uint32_t
+        line_first : 30; /* into line: bodies end at PW_PROFILE_BYTES_MAX; up to that of the next */
     uint32_t is_folded : 1;
     uint32_t dropped : 1; /* after normalise: samples that used it were removed */
 };
@@ -91,11 +99,11 @@ struct pw_function {
         uint64_t hash; /* after normalise: keyed hash of content */
     };
     int32_t name_ref, system_name_ref, filename_ref;
-    int64_t start_line;
+    uint32_t start_line; /* number */
 };
 
-static_assert(PW_PROFILE_BYTES_MAX < 1U << 30, "counts of lines and references to strings fit");
-static_assert(sizeof(struct pw_location) == 32 && sizeof(struct pw_function) == 32, "");
+static_assert(PW_PROFILE_BYTES_MAX < 1U << 30, "first lines and references to strings fit");
+static_assert(sizeof(struct pw_location) == 12 && sizeof(struct pw_function) == 24, "");
 /* The walk fills the three with one store. */
 static_assert(offsetof(struct pw_function, filename_ref) == 16, "references lie together");
 
@@ -117,9 +125,10 @@ struct pw_profile {
 
     struct pw_value_type sample_type[PW_PROFILE_TYPES_MAX];
     uint32_t sample_type_count;
-    struct pw_slice *string_table;
-    uint64_t *string_hash; /* of the first string_hashed; after normalise of all */
+    struct pw_string *string;
     uint32_t string_count, string_cap;
+    struct pw_slice *loose_string; /* those that do not lie in the wire */
+    uint32_t loose_string_count, loose_string_cap;
     uint32_t sample_count; /* normalise shrinks it */
     /* Of each sample sample_type_count values, 4 bytes wide while none is negative or needs more, else 8:
      * pw_profile_value. None that can be read when a sample has more or fewer of them. */
@@ -132,12 +141,15 @@ struct pw_profile {
     struct pw_sample_label *sample_label;
     struct pw_mapping *mapping;
     uint32_t mapping_count;
-    struct pw_location *location;
+    uint64_t *location_id;        /* after normalise: keyed hash of content */
+    struct pw_location *location; /* and one behind the last, for its first line */
     uint32_t location_count;
     struct pw_line *line;
     uint32_t line_count;
     struct pw_function *function;
     uint32_t function_count;
+    uint64_t *big; /* numbers that have more than 31 bits */
+    uint32_t big_count;
     /* After normalise. */
     uint64_t *stack_hash; /* keyed, of the content of its locations in order, and of their number */
     uint32_t stack_count;
@@ -160,7 +172,7 @@ struct pw_profile {
     size_t string_loose_bytes; /* of strings that are not there with their length before them */
     uint32_t string_loose_count;
     struct pw_text_key text_key;
-    uint32_t string_hashed;        /* the first so many entries of string_hash are filled */
+    uint32_t string_hashed;        /* the first so many strings have their hash */
     uint32_t wide_first, wide_end; /* among those, where the ones that are not ASCII lie */
     uint64_t max_function_ref, max_mapping_ref; /* as unsigned: negative is huge */
     uint64_t max_label_ref;                     /* the same of keys and units of labels ... */
@@ -178,6 +190,18 @@ struct pw_profile {
     uint32_t depth_bits;     /* of stacks */
     size_t stack_wire_bytes; /* what all stacks take as varints */
 };
+
+static inline uint64_t
+pw_profile_number(const struct pw_profile *p, uint32_t n)
+{
+    return PW_LIKELY(n < PW_PROFILE_BIG) ? n : p->big[n - PW_PROFILE_BIG];
+}
+
+static inline uint32_t
+pw_profile_line_count(const struct pw_location *l)
+{
+    return l[1].line_first - l->line_first;
+}
 
 enum { PW_PROFILE_IDS_SLACK = 64 }; /* bytes behind own_ids */
 
@@ -220,8 +244,10 @@ PW_MUST_USE int pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratc
                                  uint64_t hash_key, struct pw_slice bytes, const char **err_text);
 
 /* Appends a string (borrowed; must outlive p) and gives its index, or UINT32_MAX when scratch
- * is. */
+ * is exhausted. */
 uint32_t pw_profile_add_string(struct pw_profile *p, struct pw_slice s);
+/* Another text for string i. false: no room, it stays as it was. */
+PW_MUST_USE bool pw_profile_set_string(struct pw_profile *p, uint32_t i, struct pw_slice s);
 
 /* The reasons of write-path.md 3.3 in its order; texts and names are in distributor/reason.def. */
 enum pw_profile_reason {
@@ -283,11 +309,21 @@ pw_profile_label_set_of(const struct pw_profile *p, uint32_t sample)
     return p->sample_key == NULL ? 0 : p->sample_key[sample].label_set;
 }
 
-/* After normalise: string by index. */
+static inline struct pw_slice
+pw_profile_text(const struct pw_profile *p, uint32_t i)
+{
+    const struct pw_string *s = &p->string[i];
+
+    return PW_LIKELY(s->len < PW_STRING_LOOSE) ? pw_slice(p->bytes.ptr + s->off, s->len)
+                                               : p->loose_string[s->off];
+}
+
+/* String by index; nothing when there is none. */
 static inline struct pw_slice
 pw_profile_string(const struct pw_profile *p, int64_t ref)
 {
-    return ref >= 0 && ref < (int64_t)p->string_count ? p->string_table[ref] : (struct pw_slice){0};
+    return ref >= 0 && ref < (int64_t)p->string_count ? pw_profile_text(p, (uint32_t)ref)
+                                                      : (struct pw_slice){0};
 }
 
 #endif

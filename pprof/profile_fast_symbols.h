@@ -59,7 +59,7 @@ pw_fast_function_pairs(struct pw_fast_functions *all, struct pw_function *f, str
     /* The lane of the id lands on the upper half of f->id, which is written after. */
     _mm_storeu_si128((__m128i *)(void *)((uint8_t *)f + 4), fields);
     f->id = (uint32_t)_mm_cvtsi128_si32(fields);
-    f->start_line = fifth >> 16;
+    f->start_line = fifth >> 16; /* below PW_PROFILE_BIG */
     all->max = _mm_max_epu32(all->max, fields);
     all->count++;
     if (PW_UNLIKELY((uint32_t)_mm_cvtsi128_si32(fields) != all->count)) {
@@ -72,10 +72,12 @@ pw_fast_function_pairs(struct pw_fast_functions *all, struct pw_function *f, str
 
 /* Entries are written in place and belong to the table only once it counts them. */
 static inline bool
-pw_fast_function(struct pw_fast_functions *all, struct pw_function *f, struct pw_slice bytes)
+pw_fast_function(struct pw_walk *w, struct pw_fast_functions *all, struct pw_function *f,
+                 struct pw_slice bytes)
 {
     const uint8_t *at = bytes.ptr;
     int64_t name, system_name, filename;
+    uint64_t start_line;
     struct pw_scan good;
 
 #if PW_PAIRS
@@ -93,10 +95,11 @@ pw_fast_function(struct pw_fast_functions *all, struct pw_function *f, struct pw
     f->name_ref = pw_profile_ref(name);
     f->system_name_ref = pw_profile_ref(system_name);
     f->filename_ref = pw_profile_ref(filename);
-    f->start_line = (int64_t)pw_take(&at, 0x28);
+    start_line = pw_take(&at, 0x28);
     if (at != bytes.ptr + bytes.len) {
         return false;
     }
+    f->start_line = pw_walk_number(w, start_line);
     all->count++;
     pw_raise_max(&all->max_ref, pw_max3(name, system_name, filename));
     all->dense &= f->id == all->count;
@@ -128,7 +131,8 @@ struct pw_fast_locations {
 
 /* The lines at *at; gives the first free entry after them, NULL when odd. */
 static inline struct pw_line *
-pw_fast_lines(const struct pw_fast_locations *all, const uint8_t **at, const uint8_t *end)
+pw_fast_lines(struct pw_walk *w, const struct pw_fast_locations *all, const uint8_t **at,
+              const uint8_t *end)
 {
     struct pw_line *line = all->line;
 
@@ -139,8 +143,8 @@ pw_fast_lines(const struct pw_fast_locations *all, const uint8_t **at, const uin
         if (line >= all->line_cap) {
             return NULL;
         }
-        line->function_id = pw_take(&in, 0x08);
-        line->line = (int64_t)pw_take_if(&in, 0x10, *at);
+        line->function = pw_walk_number(w, pw_take(&in, 0x08));
+        line->line = pw_walk_number(w, pw_take_if(&in, 0x10, *at));
         line++;
         if (in != *at) {
             return NULL;
@@ -150,8 +154,8 @@ pw_fast_lines(const struct pw_fast_locations *all, const uint8_t **at, const uin
 }
 
 static inline bool
-pw_fast_location(struct pw_fast_locations *all, const struct pw_line *lines, struct pw_location *l,
-                 struct pw_slice bytes)
+pw_fast_location(struct pw_walk *w, struct pw_fast_locations *all, const struct pw_line *lines,
+                 struct pw_location *l, struct pw_slice bytes)
 {
     const uint8_t *at = bytes.ptr, *end = at + bytes.len;
     uint64_t id, mapping, address, folded = 0;
@@ -164,7 +168,7 @@ pw_fast_location(struct pw_fast_locations *all, const struct pw_line *lines, str
     id = pw_take(&at, 0x08);
     mapping = pw_take(&at, 0x10);
     address = pw_take(&at, 0x18);
-    line = pw_fast_lines(all, &at, end);
+    line = pw_fast_lines(w, all, &at, end);
     if (at < end && mapping == 0) { /* Go's runtime writes it last */
         mapping = pw_take(&at, 0x10);
     }
@@ -174,11 +178,10 @@ pw_fast_location(struct pw_fast_locations *all, const struct pw_line *lines, str
     if (line == NULL || at != end || folded > 1) {
         return false;
     }
-    *l = (struct pw_location){.id = id,
-                              .mapping_id = mapping,
-                              .address = address,
-                              .line_first = (uint32_t)(all->line - lines),
-                              .line_count = (uint32_t)(line - all->line) & PW_LINES_MAX,
+    w->p->location_id[all->count] = id;
+    *l = (struct pw_location){.mapping = pw_walk_number(w, mapping),
+                              .address = pw_walk_number(w, address),
+                              .line_first = (uint32_t)(all->line - lines) & PW_LINE_FIRST_MAX,
                               .is_folded = folded != 0};
     all->line = line;
     all->count++;

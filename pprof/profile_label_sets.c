@@ -53,9 +53,9 @@ put(struct label_sets *t, uint64_t hash, uint32_t set)
 static int
 pair_cmp(const struct pw_profile *p, struct pw_label_set_pair a, struct pw_label_set_pair b)
 {
-    int c = pw_slice_cmp(p->string_table[a.key], p->string_table[b.key]);
+    int c = pw_slice_cmp(pw_profile_text(p, a.key), pw_profile_text(p, b.key));
 
-    return c != 0 ? c : pw_slice_cmp(p->string_table[a.str], p->string_table[b.str]);
+    return c != 0 ? c : pw_slice_cmp(pw_profile_text(p, a.str), pw_profile_text(p, b.str));
 }
 
 /* Places the pair among the n sorted ones at pair[0]: insertion, by binary search because a sample
@@ -93,7 +93,7 @@ intern_set(struct pw_profile *p, struct label_sets *t, uint32_t n)
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 64);
     }
     for (uint32_t j = 0; j < n; j++) {
-        h = pw_hash_mix(h, pw_hash_mix(p->string_hash[pair[j].key], p->string_hash[pair[j].str]));
+        h = pw_hash_mix(h, pw_hash_mix(p->string[pair[j].key].hash, p->string[pair[j].str].hash));
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 1024);
     }
     set = find(t, h, &place);
@@ -119,8 +119,7 @@ resolve(struct pw_profile *p, struct label_sets *t, struct pw_sample_key key)
         uint64_t k = (uint64_t)l[j].key_ref, str = (uint64_t)l[j].str_ref;
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, j, 1024);
-        if (str - 1 < p->string_count - 1U && k < p->string_count &&
-            p->string_table[str].len != 0) {
+        if (str - 1 < p->string_count - 1U && k < p->string_count && p->string[str].len != 0) {
             p->label_set_pair[t->pair_count + n++] =
                 (struct pw_label_set_pair){.key = (uint32_t)k, .str = (uint32_t)str};
             h = pw_hash_mix(h, k << 32 | str);

@@ -48,7 +48,7 @@ const char *
 pw_profile_language(const struct pw_profile *p)
 {
     for (uint32_t i = 0; i < p->string_count; i++) {
-        struct pw_slice s = p->string_table[i];
+        struct pw_slice s = pw_profile_text(p, i);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (!worth_a_look(s)) {
@@ -84,10 +84,11 @@ group_end(const uint8_t *p, const uint8_t *end)
 }
 
 static void
-strip_shapes(struct pw_profile *p, struct pw_slice *s)
+strip_shapes(struct pw_profile *p, uint32_t i)
 {
-    const uint8_t *end = s->ptr + s->len, *at = s->ptr;
-    uint8_t *out = pw_scratch_alloc(p->scratch, s->len), *o = out;
+    struct pw_slice s = pw_profile_text(p, i);
+    const uint8_t *end = s.ptr + s.len, *at = s.ptr;
+    uint8_t *out = pw_scratch_alloc(p->scratch, s.len), *o = out;
 
     if (out == NULL) {
         return; /* the fix-up is optional: the string stays as it came */
@@ -101,9 +102,11 @@ strip_shapes(struct pw_profile *p, struct pw_slice *s)
         o += keep;
         at = close == NULL ? end : close;
     }
-    *s = pw_slice(out, (size_t)(o - out));
-    p->string_loose_bytes += s->len;
-    p->string_loose_count++;
+    s = pw_slice(out, (size_t)(o - out));
+    if (pw_profile_set_string(p, i, s)) {
+        p->string_loose_bytes += s.len;
+        p->string_loose_count++;
+    }
 }
 
 /* Enough for a checkpoint: a look at so many bytes costs some microseconds. */
@@ -165,12 +168,13 @@ has_shape_long(struct pw_fiber *fiber, struct pw_slice s)
 static void
 fix_string(struct pw_profile *p, uint32_t i)
 {
-    struct pw_slice *s = &p->string_table[i];
     pw_text_words all = {0};
+    struct pw_slice s;
 
-    strip_shapes(p, s);
+    strip_shapes(p, i);
+    s = pw_profile_text(p, i);
     if (i < p->string_hashed) {
-        p->string_hash[i] = pw_text_hash(&p->text_key, *s, s->len, &all, p->scratch->fiber);
+        p->string[i].hash = pw_text_hash(&p->text_key, s, s.len, &all, p->scratch->fiber);
     }
 }
 
@@ -181,7 +185,7 @@ fix_each(struct pw_profile *p)
 
     for (uint32_t i = 0; i < p->string_count; i++) {
         PW_FIBER_PAUSE_EVERY(fiber, i, 256);
-        if (has_shape_long(fiber, p->string_table[i])) {
+        if (has_shape_long(fiber, pw_profile_text(p, i))) {
             pw_fiber_pause(fiber);
             fix_string(p, i);
         }
@@ -201,7 +205,7 @@ fix_stretch(struct pw_profile *p)
         const uint8_t *next = at + 1;
 
         for (; i < p->string_count; i++) {
-            struct pw_slice s = p->string_table[i];
+            struct pw_slice s = pw_profile_text(p, i);
 
             PW_FIBER_PAUSE_EVERY(fiber, i, 1024);
             if (s.ptr + s.len >= at + SHAPE_LEN) {

@@ -278,6 +278,19 @@ read_mapping(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     return true;
 }
 
+uint32_t
+pw_walk_big(struct pw_walk *w, uint64_t v)
+{
+    struct pw_profile *p = w->p;
+
+    if (p->big_count == w->cap.big) {
+        w->full = true;
+        return 0;
+    }
+    p->big[p->big_count] = v;
+    return PW_PROFILE_BIG + p->big_count++;
+}
+
 static bool
 read_line(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
 {
@@ -290,7 +303,8 @@ read_line(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
     if (!read_scalars(w, &line_message, bytes, v, &unknown)) {
         return false;
     }
-    p->line[p->line_count++] = (struct pw_line){.function_id = v[1], .line = (int64_t)v[2]};
+    p->line[p->line_count++] =
+        (struct pw_line){.function = pw_walk_number(w, v[1]), .line = pw_walk_number(w, v[2])};
     *size += pw_len_field_size(scalars_size(&line_message, v, unknown));
     return true;
 }
@@ -330,15 +344,15 @@ read_location(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
             return false;
         }
     }
-    *l = (struct pw_location){.id = v[1],
-                              .mapping_id = v[2],
-                              .address = v[3],
-                              .line_first = line_first,
-                              .line_count = (p->line_count - line_first) & PW_LINES_MAX,
+    p->location_id[p->location_count] = v[1];
+    *l = (struct pw_location){.mapping = pw_walk_number(w, v[2]),
+                              .address = pw_walk_number(w, v[3]),
+                              .line_first = line_first & PW_LINE_FIRST_MAX,
                               .is_folded = v[5] != 0};
+    l[1].line_first = p->line_count & PW_LINE_FIRST_MAX;
     p->location_count++;
-    p->dense_locations &= l->id == p->location_count;
-    p->zero_location_id |= l->id == 0;
+    p->dense_locations &= v[1] == p->location_count;
+    p->zero_location_id |= v[1] == 0;
     rest +=
         pw_scalar_size(v[1]) + pw_scalar_size(v[2]) + pw_scalar_size(v[3]) + pw_scalar_size(v[5]);
     *size += pw_len_field_size(rest);
@@ -362,7 +376,7 @@ read_function(struct pw_walk *w, struct pw_slice bytes, uint64_t *size)
                               .name_ref = pw_profile_ref((int64_t)v[2]),
                               .system_name_ref = pw_profile_ref((int64_t)v[3]),
                               .filename_ref = pw_profile_ref((int64_t)v[4]),
-                              .start_line = (int64_t)v[5]};
+                              .start_line = pw_walk_number(w, v[5])};
     p->function_count++;
     pw_raise_max(&p->max_function_ref, f->name_ref);
     pw_raise_max(&p->max_function_ref, f->system_name_ref);
@@ -495,7 +509,7 @@ find_stretch(struct pw_walk *w)
 {
     enum { GAP_MAX = 8 };
     struct pw_profile *p = w->p;
-    const struct pw_slice *first = p->string_table, *last = first + p->string_count - 1;
+    struct pw_slice first, last;
     size_t string_bytes = w->string_bytes, bytes;
     const uint8_t *from;
 
@@ -504,8 +518,10 @@ find_stretch(struct pw_walk *w)
     if (p->string_count == 0 || w->padded_strings) {
         return;
     }
-    from = first->ptr - pw_varint_size(first->len);
-    bytes = (size_t)(last->ptr + last->len - from); /* wire order is table order */
+    first = pw_profile_text(p, 0);
+    last = pw_profile_text(p, p->string_count - 1);
+    from = first.ptr - pw_varint_size(first.len);
+    bytes = (size_t)(last.ptr + last.len - from); /* wire order is table order */
     if (bytes <= string_bytes + (size_t)p->string_count * GAP_MAX) {
         p->string_stretch = pw_slice(from, bytes);
         p->string_loose_bytes = p->string_loose_count = 0;

@@ -14,10 +14,10 @@ hash_strings(struct pw_profile *p)
     pw_text_words all = {0};
 
     for (uint32_t i = p->string_hashed; i < p->string_count; i++) {
-        struct pw_slice s = p->string_table[i];
+        struct pw_slice s = pw_profile_text(p, i);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        p->string_hash[i] = pw_text_hash(&p->text_key, s, s.len, &all, p->scratch->fiber);
+        p->string[i].hash = pw_text_hash(&p->text_key, s, s.len, &all, p->scratch->fiber);
     }
     p->string_hashed = p->string_count;
 }
@@ -44,8 +44,8 @@ clamp_refs(struct pw_profile *p)
 {
     if (p->string_count == 0) {
         (void)pw_profile_add_string(p, pw_slice("", 0));
-    } else if (p->string_table[0].len != 0) {
-        p->string_table[0] = pw_slice("", 0);
+    } else if (p->string[0].len != 0) {
+        p->string[0].len = p->string[0].off = 0;
         p->string_loose_count++;
         p->string_hashed = 0;
     }
@@ -78,8 +78,8 @@ hash_mapping(struct pw_profile *p, struct pw_mapping *m)
 
     h = pw_hash_mix(h, m->memory_limit);
     h = pw_hash_mix(h, m->file_offset);
-    h = pw_hash_mix(h, p->string_hash[m->filename_ref]);
-    h = pw_hash_mix(h, p->string_hash[m->build_id_ref]);
+    h = pw_hash_mix(h, p->string[m->filename_ref].hash);
+    h = pw_hash_mix(h, p->string[m->build_id_ref].hash);
     m->hash = pw_hash_mix(h, flags);
 }
 
@@ -120,7 +120,7 @@ stub_mapping(struct pw_profile *p, uint32_t *stub)
 static bool
 prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
 {
-    const uint64_t *sh = p->string_hash;
+    const struct pw_string *string = p->string;
     struct pw_function *f = p->function;
     uint64_t number = 0;
 
@@ -128,15 +128,16 @@ prepare_functions(struct pw_profile *p, struct pw_id_map *ids)
         return false;
     }
     for (uint32_t i = 0, n = p->function_count; i < n; i++, f++) {
-        uint64_t name = pw_hash_mix(sh[f->name_ref], sh[f->system_name_ref]);
-        uint64_t place = pw_hash_mix(sh[f->filename_ref], (uint64_t)f->start_line);
+        uint64_t name = pw_hash_mix(string[f->name_ref].hash, string[f->system_name_ref].hash);
+        uint64_t start_line = pw_profile_number(p, f->start_line);
+        uint64_t place = pw_hash_mix(string[f->filename_ref].hash, start_line);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
         if (ids->id != NULL) {
             pw_id_map_put(ids, f->id, i);
         }
         f->hash = pw_hash_mix(name, place); /* where its id was */
-        number |= (uint64_t)f->start_line;
+        number |= start_line;
     }
     p->number_bits = number;
     return true;
@@ -152,24 +153,24 @@ struct tables {
 
 /* Resolves the functions of a location's lines; false when one is unknown. */
 static inline bool
-resolve_lines(const struct tables *t, const struct pw_id_map *functions, struct pw_location *l,
-              uint64_t h, uint64_t *number)
+resolve_lines(const struct pw_profile *p, const struct tables *t, const struct pw_id_map *functions,
+              const struct pw_location *l, uint64_t h, uint64_t *hash, uint64_t *number)
 {
-    struct pw_line *line = t->line + l->line_first, *end = line + l->line_count;
+    struct pw_line *line = t->line + l->line_first, *end = t->line + l[1].line_first;
 
     for (; line < end; line++) {
-        uint32_t f = pw_id_map_get(functions, line->function_id);
-        uint64_t at = (uint64_t)line->line;
+        uint32_t f = pw_id_map_get(functions, pw_profile_number(p, line->function));
+        uint64_t at = pw_profile_number(p, line->line);
 
         PW_FIBER_PAUSE_EVERY(t->fiber, (size_t)(end - line), 1024);
         if (f == PW_ID_NOT_FOUND) {
             return false;
         }
-        line->function_id = f;
+        line->function = f;
         *number |= at;
         h = pw_hash_mix(h, pw_hash_mix(t->function[f].hash, at));
     }
-    l->hash = h;
+    *hash = h;
     return true;
 }
 
@@ -177,26 +178,29 @@ resolve_lines(const struct tables *t, const struct pw_id_map *functions, struct 
 static inline bool
 resolve_location(struct pw_profile *p, const struct tables *t, const struct pw_id_map *mappings,
                  const struct pw_id_map *functions, struct pw_location *l, uint32_t *stub,
-                 uint64_t *number)
+                 uint64_t *hash, uint64_t *number, uint64_t *address)
 {
-    uint64_t address = l->address;
-    uint32_t m;
+    uint64_t at = pw_profile_number(p, l->address);
+    uint32_t m, lines = pw_profile_line_count(l);
 
-    if (l->line_count == 0 && address == 0) {
+    *address = 0;
+    if (lines == 0 && at == 0) {
         return false;
     }
-    m = l->mapping_id == 0 ? stub_mapping(p, stub) : pw_id_map_get(mappings, l->mapping_id);
+    m = l->mapping == 0 ? stub_mapping(p, stub)
+                        : pw_id_map_get(mappings, pw_profile_number(p, l->mapping));
     if (m == PW_ID_NOT_FOUND) {
         return false;
     }
-    l->mapping_id = m;
+    l->mapping = m;
     if (t->mapping[m].has_functions) {
-        l->address = address = 0;
+        l->address = 0;
+        at = 0;
     }
-    return resolve_lines(t, functions, l,
-                         pw_hash_mix(t->mapping[m].hash ^ l->line_count,
-                                     address * 2 + l->is_folded + (address >> 63)),
-                         number);
+    *address = at;
+    return resolve_lines(
+        p, t, functions, l,
+        pw_hash_mix(t->mapping[m].hash ^ lines, at * 2 + l->is_folded + (at >> 63)), hash, number);
 }
 
 /* Of the ids only the maps say whether they are dense; this way the compiler knows it, and most profiles
@@ -211,20 +215,21 @@ resolve_locations(struct pw_profile *p, const struct pw_id_map *mappings,
                              .fiber = p->scratch->fiber};
     struct pw_location *l = p->location;
     uint32_t stub = PW_ID_NOT_FOUND;
-    uint64_t address = 0, number = p->number_bits;
+    uint64_t address = 0, one = 0, number = p->number_bits;
 
     for (uint32_t i = 0, n = p->location_count; i < n; i++, l++) {
         PW_FIBER_PAUSE_EVERY(t.fiber, i, 1024);
         if (ids->id != NULL) {
-            pw_id_map_put(ids, l->id, i);
+            pw_id_map_put(ids, p->location_id[i], i);
         }
-        if (PW_UNLIKELY(!resolve_location(p, &t, mappings, functions, l, &stub, &number))) {
+        if (PW_UNLIKELY(!resolve_location(p, &t, mappings, functions, l, &stub, &p->location_id[i],
+                                          &number, &one))) {
             l->dropped = 1;
             *any_dropped = true;
-            l->mapping_id = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
-            l->line_count = 0;
+            l->mapping = p->mapping_count == 0 ? stub_mapping(p, &stub) : 0;
+            l->address = 0;
         }
-        address |= l->address;
+        address |= one;
     }
     p->address_bits = address;
     p->number_bits = number; /* of lines that no location has nobody asks */

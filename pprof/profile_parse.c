@@ -23,14 +23,14 @@ enum {
 };
 
 static inline bool
-list_put(struct pw_walk_lists *l, uint32_t name, uint32_t off, uint32_t len)
+list_put(struct pw_walk_lists *l, uint32_t name, uint32_t off)
 {
-    struct pw_walk_item *x = l->next[name];
+    uint32_t *x = l->next[name];
 
     if (PW_UNLIKELY(x == l->end[name])) {
         return false;
     }
-    *x = (struct pw_walk_item){.off = off, .len = len};
+    *x = off;
     l->next[name] = x + 1;
     return true;
 }
@@ -77,7 +77,7 @@ outline_usual(struct pw_walk *w, struct pw_walk_lists *l, const uint8_t **at, co
             break;
         }
         room = name == PW_LIST_STRING ? put_string(w, pw_slice(p + head, len))
-                                      : list_put(l, name, (uint32_t)(p - base) + head, len);
+                                      : list_put(l, name, (uint32_t)(p - base) + 1);
         if (!room) {
             break;
         }
@@ -115,7 +115,10 @@ outline(struct pw_walk *w, struct pw_walk_lists *l)
         name = rc == 1 && f.type == PW_WIRE_LEN && f.number < 6 ? list_of_tag[f.number << 3 | 2]
                                                                 : PW_LIST_NONE;
         if (name != PW_LIST_NONE) {
-            if (!list_put(l, name, (uint32_t)(f.bytes.ptr - base), (uint32_t)f.bytes.len)) {
+            uint64_t tag = 0;
+
+            if (!list_put(l, name,
+                          (uint32_t)(at - base) + (uint32_t)pw_wire_varint(at, r.end, &tag))) {
                 return pw_walk_full(w);
             }
             /* A length in more bytes than it needs shrinks here; the rest of it where it is read. */
@@ -130,18 +133,27 @@ outline(struct pw_walk *w, struct pw_walk_lists *l)
 
 /* The content of an item, and whether the fast readers may look past its end. */
 static inline struct pw_slice
-item_bytes(const struct pw_walk *w, const struct pw_walk_item *x, bool *roomy)
+item_bytes(const struct pw_walk *w, const uint32_t *x, bool *roomy)
 {
-    *roomy = (size_t)x->off + x->len + PW_FAST_SLACK <= w->p->bytes.len;
-    return pw_slice(w->p->bytes.ptr + x->off, x->len);
+    struct pw_slice all = w->p->bytes;
+    const uint8_t *at = all.ptr + *x, *end = all.ptr + all.len;
+    uint64_t len = at[0];
+
+    if (PW_LIKELY(len < 0x80)) {
+        at++;
+    } else {
+        at += pw_wire_varint(at, end, &len); /* whole: the outline has been here */
+    }
+    *roomy = len + PW_FAST_SLACK <= (size_t)(end - at);
+    return pw_slice(at, len);
 }
 
 /* A checkpoint when the items have come to *stop. */
 static inline void
-step_pause(const struct pw_walk *w, const struct pw_walk_item *x, uint32_t *stop)
+step_pause(const struct pw_walk *w, const uint32_t *x, uint32_t *stop)
 {
-    if (PW_UNLIKELY(x->off >= *stop)) {
-        *stop = x->off + STEP_BYTES;
+    if (PW_UNLIKELY(*x >= *stop)) {
+        *stop = *x + STEP_BYTES;
         pw_fiber_pause(w->p->scratch->fiber);
     }
 }
@@ -161,8 +173,7 @@ read_samples(struct pw_walk *w, const struct pw_walk_lists *l)
 {
     uint32_t stop = STEP_BYTES;
 
-    for (const struct pw_walk_item *x = l->first[PW_LIST_SAMPLE]; x < l->next[PW_LIST_SAMPLE];
-         x++) {
+    for (const uint32_t *x = l->first[PW_LIST_SAMPLE]; x < l->next[PW_LIST_SAMPLE]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
@@ -179,6 +190,7 @@ tell_locations(const struct pw_fast_locations *all, struct pw_profile *p)
 {
     p->location_count = all->count;
     p->line_count = (uint32_t)(all->line - p->line);
+    p->location[all->count].line_first = p->line_count & PW_LINE_FIRST_MAX;
     p->dense_locations &= all->dense;
     p->zero_location_id |= all->zero_id;
 }
@@ -193,16 +205,17 @@ read_locations(struct pw_walk *w, const struct pw_walk_lists *l)
                                     .dense = true};
     uint32_t stop = STEP_BYTES;
 
-    for (const struct pw_walk_item *x = l->first[PW_LIST_LOCATION]; x < l->next[PW_LIST_LOCATION];
-         x++) {
+    for (const uint32_t *x = l->first[PW_LIST_LOCATION]; x < l->next[PW_LIST_LOCATION]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
+        uint32_t big = p->big_count;
 
         step_pause(w, x, &stop);
         if (PW_LIKELY(roomy && all.count < w->cap.location &&
-                      pw_fast_location(&all, p->line, &p->location[all.count], s))) {
+                      pw_fast_location(w, &all, p->line, &p->location[all.count], s))) {
             continue;
         }
+        p->big_count = big;
         tell_locations(&all, p);
         if (!read_slowly(w, 4, s)) {
             return false;
@@ -211,7 +224,7 @@ read_locations(struct pw_walk *w, const struct pw_walk_lists *l)
         all.line = p->line + p->line_count;
     }
     tell_locations(&all, p);
-    return true;
+    return !w->full || pw_walk_full(w);
 }
 
 static __attribute__((noinline)) bool
@@ -221,14 +234,13 @@ read_functions(struct pw_walk *w, const struct pw_walk_lists *l)
     struct pw_fast_functions all = {.count = p->function_count, .dense = true};
     uint32_t stop = STEP_BYTES;
 
-    for (const struct pw_walk_item *x = l->first[PW_LIST_FUNCTION]; x < l->next[PW_LIST_FUNCTION];
-         x++) {
+    for (const uint32_t *x = l->first[PW_LIST_FUNCTION]; x < l->next[PW_LIST_FUNCTION]; x++) {
         bool roomy;
         struct pw_slice s = item_bytes(w, x, &roomy);
 
         step_pause(w, x, &stop);
         if (PW_LIKELY(roomy && all.count < w->cap.function &&
-                      pw_fast_function(&all, &p->function[all.count], s))) {
+                      pw_fast_function(w, &all, &p->function[all.count], s))) {
             continue;
         }
         pw_fast_functions_tell(&all, p);
@@ -238,7 +250,7 @@ read_functions(struct pw_walk *w, const struct pw_walk_lists *l)
         all.count = p->function_count;
     }
     pw_fast_functions_tell(&all, p);
-    return true;
+    return !w->full || pw_walk_full(w);
 }
 
 /* Field by field in the order they came: what decides which of several faults is named. */
@@ -276,7 +288,7 @@ walk_by_table(struct pw_walk *w)
         return pw_walk_full(w);
     }
     if (!outline(w, &l) || !read_functions(w, &l) || !read_locations(w, &l) ||
-        !read_samples(w, &l) || !pw_walk_keep_samples(w)) {
+        !read_samples(w, &l) || !pw_walk_keep_samples(w) || !pw_walk_place_big(w)) {
         return false;
     }
     pw_scratch_note(w->p->scratch, w->staged_bytes);
@@ -357,32 +369,64 @@ pw_profile_parse(struct pw_profile *p, struct pw_scratch *scratch, uint64_t hash
     return rc;
 }
 
-/* Room for more strings: twice as much, elsewhere. */
-static bool
-grow_strings(struct pw_profile *p)
+/* Room for more entries: twice as much, elsewhere. NULL: there is none. */
+static void *
+grow(struct pw_scratch *s, const void *table, size_t size, uint32_t count, uint32_t *cap)
 {
-    uint32_t cap = 2 * p->string_cap + 16; /* below 2^28: each took bytes of a body or of scratch */
-    struct pw_slice *table = pw_scratch_array(p->scratch, cap, sizeof(*table));
-    uint64_t *hash = pw_scratch_array(p->scratch, cap, sizeof(*hash));
+    uint32_t more = 2 * *cap + 16; /* below 2^28: each took bytes of a body or of scratch */
+    void *to = pw_scratch_array(s, more, size);
 
-    if (table == NULL || hash == NULL) {
-        return false;
+    if (to != NULL && count != 0) {
+        pw_fiber_copy(s->fiber, to, table, count * size);
     }
-    pw_fiber_copy(p->scratch->fiber, table, p->string_table, p->string_count * sizeof(*table));
-    pw_fiber_copy(p->scratch->fiber, hash, p->string_hash, p->string_count * sizeof(*hash));
-    p->string_table = table;
-    p->string_hash = hash;
-    p->string_cap = cap;
+    *cap = to == NULL ? *cap : more;
+    return to;
+}
+
+bool
+pw_profile_set_string(struct pw_profile *p, uint32_t i, struct pw_slice s)
+{
+    struct pw_string *x = &p->string[i];
+    uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->bytes.ptr;
+
+    if (s.len == 0 || (at <= p->bytes.len && s.len <= p->bytes.len - at)) {
+        x->off = s.len == 0 ? 0 : (uint32_t)at;
+        x->len = (uint32_t)s.len;
+        return true;
+    }
+    if (x->len < PW_STRING_LOOSE) {
+        if (p->loose_string_count == p->loose_string_cap) {
+            struct pw_slice *more = grow(p->scratch, p->loose_string, sizeof(*more),
+                                         p->loose_string_count, &p->loose_string_cap);
+
+            if (more == NULL) {
+                return false;
+            }
+            p->loose_string = more;
+        }
+        x->off = p->loose_string_count++;
+        x->len = PW_STRING_LOOSE;
+    }
+    p->loose_string[x->off] = s;
     return true;
 }
 
 uint32_t
 pw_profile_add_string(struct pw_profile *p, struct pw_slice s)
 {
-    if (p->string_count == p->string_cap && !grow_strings(p)) {
+    if (p->string_count == p->string_cap) {
+        struct pw_string *more =
+            grow(p->scratch, p->string, sizeof(*more), p->string_count, &p->string_cap);
+
+        if (more == NULL) {
+            return UINT32_MAX;
+        }
+        p->string = more;
+    }
+    p->string[p->string_count] = (struct pw_string){0};
+    if (!pw_profile_set_string(p, p->string_count, s)) {
         return UINT32_MAX;
     }
-    p->string_table[p->string_count] = s;
     p->string_loose_bytes += s.len;
     p->string_loose_count++;
     return p->string_count++;

@@ -73,25 +73,9 @@ static const uint64_t position_key[STACK_BLOCK] = {
 DEFINE_STACK_HASH(stack_hash_narrow, uint16_t)
 DEFINE_STACK_HASH(stack_hash_wide, uint32_t)
 
-/* The hashes side by side: what the loop over stacks touches then fits the first-level cache. */
-static const uint64_t *
-location_hashes(const struct pw_profile *p)
-{
-    uint64_t *h = pw_scratch_array(p->scratch, p->location_count, sizeof(*h));
-    const struct pw_location *l = p->location;
-    uint32_t n = h == NULL ? 0 : p->location_count;
-
-    for (uint32_t i = 0; i < n; i++) {
-        h[i] = l[i].hash;
-        PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-    }
-    return h;
-}
-
 /* What turns one stack after another into indices and these into a hash. */
 struct stacks {
     const struct pw_id_map *locations;
-    const uint64_t *loc_hash;
     bool any_dropped;
     union { /* room for the deepest */
         uint16_t *narrow;
@@ -104,10 +88,9 @@ struct stacks {
 static bool
 stacks_init(struct pw_profile *p, struct stacks *x)
 {
-    x->loc_hash = location_hashes(p);
     x->wide =
         pw_scratch_array(p->scratch, (size_t)p->depth_max + PW_PACKED_SLACK, sizeof(*x->wide));
-    return x->loc_hash != NULL && x->wide != NULL;
+    return x->wide != NULL;
 }
 
 static uint32_t
@@ -161,7 +144,7 @@ narrow_stack(const struct pw_profile *p, const struct stacks *x, const struct pw
         }
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, (size_t)i, 4096);
     }
-    *hash = stack_hash_narrow(p->scratch->fiber, p->hash_key, x->loc_hash, x->narrow, (size_t)n);
+    *hash = stack_hash_narrow(p->scratch->fiber, p->hash_key, p->location_id, x->narrow, (size_t)n);
     return 1;
 }
 
@@ -184,7 +167,7 @@ wide_stack(const struct pw_profile *p, const struct stacks *x, const struct pw_s
         }
         x->wide[i] = l;
     }
-    *hash = stack_hash_wide(p->scratch->fiber, p->hash_key, x->loc_hash, x->wide, s->loc_count);
+    *hash = stack_hash_wide(p->scratch->fiber, p->hash_key, p->location_id, x->wide, s->loc_count);
     return true;
 }
 

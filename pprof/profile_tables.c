@@ -7,6 +7,7 @@ enum {
     STRINGS_SPARE = 8, /* a build id, an empty string; more make the table grow */
     CLASS_BYTES_MIN = 64 << 10,
     STEP_BYTES = 8 << 10, /* of wire between checkpoints */
+    BIG_BYTES_MIN = 5,    /* a varint of more than 31 bits */
 };
 
 /* Varints in a packed field, as many as end in it. */
@@ -169,41 +170,6 @@ pw_walk_keep_samples(struct pw_walk *w)
     return ok;
 }
 
-bool
-pw_walk_alloc(struct pw_walk *w)
-{
-    const struct pw_walk_counts *c = &w->cap;
-    struct pw_profile *p = w->p;
-    struct pw_scratch *s = p->scratch;
-
-    p->string_cap = (uint32_t)c->string + STRINGS_SPARE;
-    p->stack = pw_scratch_array(s, c->sample, sizeof(*p->stack));
-    p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
-    p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
-    p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
-    p->line = pw_scratch_array(s, c->line, sizeof(*p->line));
-    p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
-    p->string_table = pw_scratch_array(s, p->string_cap, sizeof(*p->string_table));
-    p->string_hash = pw_scratch_array(s, p->string_cap, sizeof(*p->string_hash));
-    return p->stack && p->sample_label && p->mapping && p->location && p->line && p->function &&
-           p->string_table && p->string_hash && open_samples(w);
-}
-
-static bool
-alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
-{
-    size_t n[PW_LISTS] = {0, c->sample, c->location, c->function};
-
-    for (int i = 0; i < PW_LISTS; i++) {
-        l->first[i] = l->next[i] = pw_scratch_array(s, n[i], sizeof(struct pw_walk_item));
-        if (l->first[i] == NULL) {
-            return false;
-        }
-        l->end[i] = l->first[i] + n[i];
-    }
-    return true;
-}
-
 /* Makes s end `bytes` earlier; *far is what lies there. */
 static bool
 cut_far(struct pw_scratch *s, size_t bytes, struct pw_scratch *far)
@@ -217,12 +183,73 @@ cut_far(struct pw_scratch *s, size_t bytes, struct pw_scratch *far)
     return true;
 }
 
+/* A table of its own length for what is staged; NULL: no room. */
+static void *
+place(struct pw_scratch *s, const void *staged, size_t used, size_t cap, size_t size)
+{
+    void *own = pw_scratch_array(s, cap, size);
+
+    if (own != NULL && used != 0) {
+        pw_fiber_copy(s->fiber, own, staged, used * size);
+    }
+    return own;
+}
+
+bool
+pw_walk_place_big(struct pw_walk *w)
+{
+    struct pw_profile *p = w->p;
+
+    p->big = place(p->scratch, p->big, p->big_count, p->big_count, sizeof(*p->big));
+    return p->big != NULL;
+}
+
+bool
+pw_walk_alloc(struct pw_walk *w)
+{
+    const struct pw_walk_counts *c = &w->cap;
+    struct pw_profile *p = w->p;
+    struct pw_scratch *s = p->scratch, far;
+
+    w->cap.big = p->bytes.len / BIG_BYTES_MIN + 1;
+    if (!cut_far(s, c->big * sizeof(*p->big) + 16, &far)) {
+        return false;
+    }
+    p->big = pw_scratch_array(&far, c->big, sizeof(*p->big));
+    p->string_cap = (uint32_t)c->string + STRINGS_SPARE;
+    p->stack = pw_scratch_array(s, c->sample, sizeof(*p->stack));
+    p->sample_label = pw_scratch_array(s, c->label, sizeof(*p->sample_label));
+    p->mapping = pw_scratch_array(s, c->mapping + 1, sizeof(*p->mapping)); /* one may be added */
+    p->location = pw_scratch_array(s, c->location + 1, sizeof(*p->location));
+    p->location_id = pw_scratch_array(s, c->location, sizeof(*p->location_id));
+    p->line = pw_scratch_array(s, c->line, sizeof(*p->line));
+    p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
+    p->string = pw_scratch_array(s, p->string_cap, sizeof(*p->string));
+    return p->big && p->stack && p->sample_label && p->mapping && p->location && p->location_id &&
+           p->line && p->function && p->string && open_samples(w);
+}
+
+static bool
+alloc_lists(struct pw_walk_lists *l, struct pw_scratch *s, const struct pw_walk_counts *c)
+{
+    size_t n[PW_LISTS] = {0, c->sample, c->location, c->function};
+
+    for (int i = 0; i < PW_LISTS; i++) {
+        l->first[i] = l->next[i] = pw_scratch_array(s, n[i], sizeof(uint32_t));
+        if (l->first[i] == NULL) {
+            return false;
+        }
+        l->end[i] = l->first[i] + n[i];
+    }
+    return true;
+}
+
 bool
 pw_walk_far_lists(struct pw_walk *w, struct pw_walk_lists *l)
 {
     const struct pw_walk_counts *c = &w->cap;
     struct pw_scratch far;
-    size_t bytes = (c->sample + c->location + c->function) * sizeof(struct pw_walk_item);
+    size_t bytes = (c->sample + c->location + c->function) * sizeof(uint32_t);
 
     w->staged_bytes = bytes;
     return cut_far(w->p->scratch, bytes + 4 * 16 /* alignment */, &far) && alloc_lists(l, &far, c);
@@ -244,33 +271,20 @@ pw_walk_stage(struct pw_walk *w, struct pw_walk_lists *l)
                                  .mapping = n / 128 + SPARE,
                                  .location = n / 10,
                                  .function = n / 10,
-                                 .string = n / 8};
-    bytes = c->label * sizeof(*p->sample_label) + c->mapping * sizeof(*p->mapping) +
-            c->string * (sizeof(*p->string_table) + sizeof(*p->string_hash)) +
-            (c->sample + c->location + c->function) * sizeof(struct pw_walk_item) +
-            16 * 16 /* alignment */;
+                                 .string = n / 8,
+                                 .big = n / 16};
+    bytes = c->big * sizeof(*p->big) + c->label * sizeof(*p->sample_label) +
+            c->mapping * sizeof(*p->mapping) +
+            (c->sample + c->location + c->function) * sizeof(uint32_t) + 16 * 16 /* alignment */;
     if (!cut_far(p->scratch, bytes, &far)) {
         return pw_walk_full(w);
     }
-    p->string_table = pw_scratch_array(&far, c->string, sizeof(*p->string_table));
-    p->string_hash = pw_scratch_array(&far, c->string, sizeof(*p->string_hash));
+    p->string = open_end(p->scratch, sizeof(*p->string), c->string, &c->string);
     p->mapping = pw_scratch_array(&far, c->mapping, sizeof(*p->mapping));
+    p->big = pw_scratch_array(&far, c->big, sizeof(*p->big));
     p->sample_label = pw_scratch_array(&far, c->label, sizeof(*p->sample_label));
-    return (p->string_table && p->string_hash && p->mapping && p->sample_label &&
-            alloc_lists(l, &far, c)) ||
+    return (p->string && p->mapping && p->big && p->sample_label && alloc_lists(l, &far, c)) ||
            pw_walk_full(w);
-}
-
-/* A table of its own length for what is staged; NULL: no room. */
-static void *
-place(struct pw_scratch *s, const void *staged, size_t used, size_t cap, size_t size)
-{
-    void *own = pw_scratch_array(s, cap, size);
-
-    if (own != NULL && used != 0) {
-        pw_fiber_copy(s->fiber, own, staged, used * size);
-    }
-    return own;
 }
 
 bool
@@ -280,25 +294,23 @@ pw_walk_place_symbols(struct pw_walk *w, const struct pw_walk_lists *l)
     struct pw_scratch *s = p->scratch;
     struct pw_walk_counts *c = &w->cap;
 
-    w->staged_bytes = p->string_count * (sizeof(*p->string_table) + sizeof(*p->string_hash)) +
-                      p->mapping_count * sizeof(*p->mapping);
+    w->staged_bytes = p->mapping_count * sizeof(*p->mapping);
     for (int i = 0; i < PW_LISTS; i++) {
         w->staged_bytes += (size_t)(l->next[i] - l->first[i]) * sizeof(*l->next[i]);
     }
     p->string_cap = p->string_count + STRINGS_SPARE;
-    p->string_table =
-        place(s, p->string_table, p->string_count, p->string_cap, sizeof(*p->string_table));
-    p->string_hash =
-        place(s, p->string_hash, p->string_count, p->string_cap, sizeof(*p->string_hash));
+    if (!keep(s, p->string_cap, sizeof(*p->string))) {
+        return pw_walk_full(w);
+    }
     p->mapping =
         place(s, p->mapping, p->mapping_count, p->mapping_count + 1ULL, sizeof(*p->mapping));
     c->function = (size_t)(l->next[PW_LIST_FUNCTION] - l->first[PW_LIST_FUNCTION]);
     c->location = (size_t)(l->next[PW_LIST_LOCATION] - l->first[PW_LIST_LOCATION]);
     p->function = pw_scratch_array(s, c->function, sizeof(*p->function));
-    p->location = pw_scratch_array(s, c->location, sizeof(*p->location));
+    p->location = pw_scratch_array(s, c->location + 1, sizeof(*p->location));
+    p->location_id = pw_scratch_array(s, c->location, sizeof(*p->location_id));
     p->line = open_end(s, sizeof(*p->line), p->bytes.len, &c->line);
-    return (p->string_table && p->string_hash && p->mapping && p->function && p->location) ||
-           pw_walk_full(w);
+    return (p->mapping && p->function && p->location && p->location_id) || pw_walk_full(w);
 }
 
 bool
@@ -308,7 +320,8 @@ pw_walk_place_samples(struct pw_walk *w, const struct pw_walk_lists *l)
     struct pw_scratch *s = p->scratch;
     struct pw_walk_counts *c = &w->cap;
 
-    if (!keep(s, p->line_count, sizeof(*p->line))) {
+    w->staged_bytes += p->big_count * sizeof(*p->big);
+    if (!keep(s, p->line_count, sizeof(*p->line)) || !pw_walk_place_big(w)) {
         return pw_walk_full(w);
     }
     c->sample = (size_t)(l->next[PW_LIST_SAMPLE] - l->first[PW_LIST_SAMPLE]);

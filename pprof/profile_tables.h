@@ -28,13 +28,8 @@ enum pw_list {
     PW_LIST_STRING
 };
 
-struct pw_walk_item {
-    uint32_t off; /* of the content, from the start of the profile */
-    uint32_t len;
-};
-
-struct pw_walk_lists {
-    struct pw_walk_item *first[PW_LISTS], *next[PW_LISTS], *end[PW_LISTS];
+struct pw_walk_lists { /* where the length of each message is, from the start of the profile */
+    uint32_t *first[PW_LISTS], *next[PW_LISTS], *end[PW_LISTS];
 };
 
 /* Exact counts, by reading everything once. Stops quietly at the first fault: the walk meets the same
@@ -44,6 +39,8 @@ void pw_walk_count(struct pw_walk_counts *c, struct pw_fiber *fiber, struct pw_s
 PW_MUST_USE bool pw_walk_alloc(struct pw_walk *w);
 /* Lists of w->cap, where the staged tables below would be. */
 PW_MUST_USE bool pw_walk_far_lists(struct pw_walk *w, struct pw_walk_lists *l);
+/* After the locations: numbers of more than 31 bits. */
+PW_MUST_USE bool pw_walk_place_big(struct pw_walk *w);
 /* After the samples: what their values and own_ids took. */
 PW_MUST_USE bool pw_walk_keep_samples(struct pw_walk *w);
 

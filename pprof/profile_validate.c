@@ -91,12 +91,11 @@ static void
 cut_strings(struct pw_profile *p, uint32_t max)
 {
     for (uint32_t i = 0; max != 0 && i < p->string_count; i++) {
-        struct pw_slice *s = &p->string_table[i];
+        struct pw_slice s = pw_profile_text(p, i);
 
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
-        if (s->len > max) {
-            s->ptr += s->len - max;
-            s->len = max;
+        if (s.len > max && pw_profile_set_string(
+                               p, i, pw_slice(s.ptr + s.len - max, max))) { /* it has its place */
             p->string_loose_bytes += max;
             p->string_loose_count++;
             p->string_hashed = i < p->string_hashed ? i : p->string_hashed;
@@ -188,8 +187,8 @@ utf8_fault(struct pw_profile *p, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++) {
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 1024);
-        if (!pw_utf8_valid_paused(p->scratch->fiber, p->string_table[i])) {
-            return invalid_utf8_text(p, p->string_table[i]);
+        if (!pw_utf8_valid_paused(p->scratch->fiber, pw_profile_text(p, i))) {
+            return invalid_utf8_text(p, pw_profile_text(p, i));
         }
     }
     return NULL;
@@ -210,7 +209,7 @@ well_formed(struct pw_profile *p, struct pw_profile_finding *f)
     if (!pw_profile_values_match(p)) {
         return malformed(f, "sample value length mismatch");
     }
-    if (p->string_count == 0 || p->string_table[0].len != 0) {
+    if (p->string_count == 0 || p->string[0].len != 0) {
         return malformed(f, "string 0 should be empty string");
     }
     fault = string_refs_fault(p);

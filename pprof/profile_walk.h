@@ -16,10 +16,10 @@
 #include "pprof/profile.h"
 #include "pprof/wire.h"
 
-#define PW_LINES_MAX ((1U << 30) - 1) /* of a location: more than a body can hold */
+#define PW_LINE_FIRST_MAX ((1U << 30) - 1) /* more than a body can hold */
 
 struct pw_walk_counts {
-    size_t sample, value, label, mapping, location, line, function, string;
+    size_t sample, value, label, mapping, location, line, function, string, big;
 };
 
 struct pw_walk {
@@ -74,6 +74,15 @@ pw_walk_full(struct pw_walk *w)
     return false;
 }
 
+/* A number that has more than 31 bits; full when there is no room for it. */
+uint32_t pw_walk_big(struct pw_walk *w, uint64_t v);
+
+static inline uint32_t
+pw_walk_number(struct pw_walk *w, uint64_t v)
+{
+    return PW_LIKELY(v < PW_PROFILE_BIG) ? (uint32_t)v : pw_walk_big(w, v);
+}
+
 /* The caller has seen that there is room. fiber: for a long one. */
 static inline void
 pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
@@ -82,8 +91,10 @@ pw_walk_put_string(struct pw_walk *w, struct pw_slice s, struct pw_fiber *fiber)
     size_t readable = (size_t)(p->bytes.ptr + p->bytes.len - s.ptr);
     pw_text_words all = {0};
 
-    p->string_hash[p->string_count] = pw_text_hash(&p->text_key, s, readable, &all, fiber);
-    p->string_table[p->string_count++] = s;
+    p->string[p->string_count++] =
+        (struct pw_string){.hash = pw_text_hash(&p->text_key, s, readable, &all, fiber),
+                           .off = (uint32_t)(s.ptr - p->bytes.ptr),
+                           .len = (uint32_t)s.len};
     w->string_bytes += s.len;
     if (PW_UNLIKELY(!pw_text_is_ascii(all))) {
         p->wide_first = p->wide_end == 0 ? p->string_count - 1 : p->wide_first;

@@ -117,7 +117,7 @@ fill_strings(struct pw_record_writer *w, size_t strings_at)
     uint32_t *out = w->at.strings;
 
     for (uint32_t i = 0; i < p->string_count; i++) {
-        struct pw_slice s = p->string_table[i];
+        struct pw_slice s = pw_profile_text(p, i);
         uintptr_t at = (uintptr_t)s.ptr - (uintptr_t)p->string_stretch.ptr;
         uint32_t n;
 
@@ -167,22 +167,22 @@ fill_columns(const struct pw_profile *p, const struct pw_record_columns *restric
         pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i, (uint64_t)f->name_ref);
         pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 1, (uint64_t)f->system_name_ref);
         pw_record_put_uint(c->function_refs, ref, 3 * (size_t)i + 2, (uint64_t)f->filename_ref);
-        pw_record_put_uint(c->start_lines, number, i, (uint64_t)f->start_line);
+        pw_record_put_uint(c->start_lines, number, i, pw_profile_number(p, f->start_line));
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     for (uint32_t i = 0; i < lines; i++, line++) {
         /* Lines of dropped locations can still hold a wire id; nothing refers to them. */
-        uint64_t function = line->function_id < functions ? line->function_id : 0;
+        uint64_t function = line->function < functions ? line->function : 0;
 
         pw_record_put_uint(c->line_functions, ref, i, function);
-        pw_record_put_uint(c->line_numbers, number, i, (uint64_t)line->line);
+        pw_record_put_uint(c->line_numbers, number, i, pw_profile_number(p, line->line));
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     for (uint32_t i = 0; i < locations; i++, l++) {
-        c->location_hashes[i] = l->hash;
-        pw_record_put_uint(c->addresses, address, i, l->address);
+        c->location_hashes[i] = p->location_id[i];
+        pw_record_put_uint(c->addresses, address, i, pw_profile_number(p, l->address));
         pw_record_put_uint(c->location_lines, ref, i, l->line_first);
-        pw_record_put_uint(c->location_mappings, ref, i, 2 * l->mapping_id + l->is_folded);
+        pw_record_put_uint(c->location_mappings, ref, i, 2 * (uint64_t)l->mapping + l->is_folded);
         PW_FIBER_PAUSE_EVERY(p->scratch->fiber, i, 4096);
     }
     pw_record_put_uint(c->location_lines, ref, locations, lines);

@@ -80,8 +80,8 @@ series_key(const struct pw_profile *p, const struct pw_labels *labels)
         key = pw_hash_mix(key, pw_hash_keyed(p->hash_key, l->value.ptr, l->value.len));
     }
     for (uint32_t t = 0; t < p->sample_type_count; t++) {
-        key = pw_hash_mix(key, p->string_hash[p->sample_type[t].type_ref]);
-        key = pw_hash_mix(key, p->string_hash[p->sample_type[t].unit_ref]);
+        key = pw_hash_mix(key, p->string[p->sample_type[t].type_ref].hash);
+        key = pw_hash_mix(key, p->string[p->sample_type[t].unit_ref].hash);
     }
     return pw_hash_mix(key, labels->count);
 }

@@ -98,8 +98,9 @@ test_pw_pprof_form_parse__table__as_written(void **state)
 static struct pw_slice
 metric(const char *const *types, const char *config, struct pw_scratch *s)
 {
-    static struct pw_slice table[8];
-    struct pw_profile p = {.string_table = table};
+    static struct pw_slice text[8];
+    static struct pw_string table[8];
+    struct pw_profile p = {.string = table, .loose_string = text};
     struct pw_sample_type_config c = {0};
     static char body[512];
     struct pw_pprof_form f;
@@ -107,7 +108,8 @@ metric(const char *const *types, const char *config, struct pw_scratch *s)
     struct pw_text err;
 
     for (uint32_t i = 0; types[i] != NULL; i++) {
-        table[i] = pw_slice_str(types[i]);
+        text[i] = pw_slice_str(types[i]);
+        table[i] = (struct pw_string){.off = i, .len = PW_STRING_LOOSE};
         p.sample_type[i].type_ref = i;
         p.string_count = p.sample_type_count = i + 1;
     }

@@ -35,17 +35,17 @@ profile_stack(const struct pw_profile *p, const struct pw_stack *s)
 
         ids += pw_wire_varint(ids, end, &id);
         l = &p->location[id - 1];
-        const struct pw_mapping *m = &p->mapping[l->mapping_id];
+        const struct pw_mapping *m = &p->mapping[l->mapping];
 
-        h = pw_hash_mix(h, l->address);
+        h = pw_hash_mix(h, pw_profile_number(p, l->address));
         h = frame(h, pw_profile_string(p, m->filename_ref), pw_profile_string(p, m->build_id_ref),
                   (int64_t)m->memory_start);
-        for (uint32_t i = 0; i < l->line_count; i++) {
+        for (uint32_t i = 0; i < pw_profile_line_count(l); i++) {
             const struct pw_line *line = &p->line[l->line_first + i];
-            const struct pw_function *f = &p->function[line->function_id];
+            const struct pw_function *f = &p->function[line->function];
 
             h = frame(h, pw_profile_string(p, f->name_ref), pw_profile_string(p, f->filename_ref),
-                      line->line);
+                      (int64_t)pw_profile_number(p, line->line));
         }
     }
     return h;

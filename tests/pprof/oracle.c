@@ -61,14 +61,15 @@ static const char *
 location_difference(const struct pw_profile *p, const struct pw_location *l,
                     const Google__V1__Location *x)
 {
-    SAME("location.id", l->id, x->id);
-    SAME("location.mapping_id", l->mapping_id, x->mapping_id);
-    SAME("location.address", l->address, x->address);
+    SAME("location.mapping_id", pw_profile_number(p, l->mapping), x->mapping_id);
+    SAME("location.address", pw_profile_number(p, l->address), x->address);
     SAME("location.is_folded", l->is_folded, x->is_folded != 0);
-    SAME("number of lines", l->line_count, x->n_line);
-    for (uint32_t j = 0; j < l->line_count; j++) {
-        SAME("line.function_id", p->line[l->line_first + j].function_id, x->line[j]->function_id);
-        SAME("line.line", p->line[l->line_first + j].line, x->line[j]->line);
+    SAME("number of lines", pw_profile_line_count(l), x->n_line);
+    for (uint32_t j = 0; j < x->n_line; j++) {
+        const struct pw_line *line = &p->line[l->line_first + j];
+
+        SAME("line.function_id", pw_profile_number(p, line->function), x->line[j]->function_id);
+        SAME("line.line", (int64_t)pw_profile_number(p, line->line), x->line[j]->line);
     }
     return NULL;
 }
@@ -84,7 +85,8 @@ symbol_difference(const struct pw_profile *p, const Google__V1__Profile *o)
              pw_profile_ref(o->function[i]->system_name));
         SAME("function.filename", p->function[i].filename_ref,
              pw_profile_ref(o->function[i]->filename));
-        SAME("function.start_line", p->function[i].start_line, o->function[i]->start_line);
+        SAME("function.start_line", (int64_t)pw_profile_number(p, p->function[i].start_line),
+             o->function[i]->start_line);
     }
     SAME("number of mappings", p->mapping_count, o->n_mapping);
     for (uint32_t i = 0; i < p->mapping_count; i++) {
@@ -104,7 +106,7 @@ symbol_difference(const struct pw_profile *p, const Google__V1__Profile *o)
     for (uint32_t i = 0; i < p->string_count; i++) {
         struct pw_slice s = pw_slice(o->string_table[i].data, o->string_table[i].len);
 
-        SAME("string", pw_slice_eq(p->string_table[i], s), true);
+        SAME("string", pw_slice_eq(pw_profile_text(p, i), s), true);
     }
     return NULL;
 }
@@ -131,6 +133,7 @@ oracle_difference(const struct pw_profile *p, const Google__V1__Profile *o)
     }
     SAME("number of locations", p->location_count, o->n_location);
     for (uint32_t i = 0; i < p->location_count && what == NULL; i++) {
+        SAME("location.id", p->location_id[i], o->location[i]->id);
         what = location_difference(p, &p->location[i], o->location[i]);
     }
     what = what != NULL ? what : symbol_difference(p, o);

@@ -40,13 +40,15 @@ stitch_case_begin(struct stitch_case *c, const char *type, bool wide)
 
     c->scratch.used = 0;
     c->ids_count = 0;
-    c->string[0] = pw_slice("", 0);
-    c->string[1] = pw_slice(type, strlen(type));
+    c->string[0] = (struct pw_string){0};
+    c->string[1] = (struct pw_string){.len = PW_STRING_LOOSE};
+    c->type = pw_slice(type, strlen(type));
     c->p = (struct pw_profile){.scratch = &c->scratch,
                                .hash_key = 42,
                                .stack = stack,
-                               .string_table = c->string,
+                               .string = c->string,
                                .string_count = 2,
+                               .loose_string = &c->type,
                                .sample_type_count = 1};
     c->p.sample_type[0].type_ref = 1;
     c->wide = wide;
@@ -195,11 +197,10 @@ chain(const struct stitch_case *c, int group, uint64_t *out)
 static bool
 looks_cut(const struct stitch_case *c)
 {
-    bool cpu = pw_slice_eq_str(c->string[1], "cpu");
-    bool heap = pw_slice_eq_str(c->string[1], "alloc_objects") ||
-                pw_slice_eq_str(c->string[1], "alloc_space") ||
-                pw_slice_eq_str(c->string[1], "inuse_objects") ||
-                pw_slice_eq_str(c->string[1], "inuse_space");
+    bool cpu = pw_slice_eq_str(c->type, "cpu");
+    bool heap =
+        pw_slice_eq_str(c->type, "alloc_objects") || pw_slice_eq_str(c->type, "alloc_space") ||
+        pw_slice_eq_str(c->type, "inuse_objects") || pw_slice_eq_str(c->type, "inuse_space");
     uint32_t deepest = 0;
 
     for (uint32_t i = 0; i < c->p.sample_count; i++) {

@@ -23,7 +23,8 @@ struct stitch_case_known {
 struct stitch_case {
     struct pw_scratch scratch;
     struct pw_profile p;
-    struct pw_slice string[2];
+    struct pw_string string[2];
+    struct pw_slice type;
     uint64_t *came; /* the ids as they were added, of all samples */
     uint32_t *came_first, *came_count;
     struct stitch_case_known *known;

@@ -43,10 +43,10 @@ digest(const struct pw_profile *p)
         h = mix(h, p->stack_hash[i]);
     }
     for (uint32_t i = 0; i < p->string_count; i++) {
-        h = mix(h, p->string_hash[i]);
+        h = mix(h, p->string[i].hash);
     }
     for (uint32_t i = 0; i < p->location_count; i++) {
-        h = mix(h, p->location[i].hash);
+        h = mix(h, p->location_id[i]);
     }
     for (uint32_t i = 0; i < p->function_count; i++) {
         h = mix(h, p->function[i].hash);

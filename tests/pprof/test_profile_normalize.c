@@ -249,6 +249,88 @@ test_normalize__labels_of_many_samples__each_its_own(void **state)
     }
 }
 
+/* A function, a mapping and a location that are n wherever a number can be; then `more` locations like it. */
+static void
+build_number(struct fixture *fx, uint64_t n, uint32_t more)
+{
+    struct build_line line = {.function_id = n, .line = (int64_t)n};
+
+    fx->wire.len = 0;
+    build_symbols(&fx->wire);
+    build_function(&fx->wire, n, BUILD_IDLE, BUILD_IDLE, BUILD_FILE, (int64_t)n);
+    build_mapping(&fx->wire, n, 0x500000, BUILD_FILE, false);
+    for (uint32_t i = 0; i <= more; i++) {
+        build_location(&fx->wire, 4 + i, n, n + i, &line, 1);
+    }
+    add(fx, (struct build_sample){.loc = {4 + more, 1}, .locs = 2, .value = {1, 1}, .values = 2});
+}
+
+/* Numbers of more than 31 bits lie aside; few of them, and more than there is room for at first. */
+static void
+test_normalize__numbers_around_31_bits__kept_whole(void **state)
+{
+    static const uint64_t numbers[] = {INT32_MAX - 1ULL, INT32_MAX, 1ULL << 31, UINT32_MAX,
+                                       1ULL << 32,       INT64_MAX, 1ULL << 63};
+    struct fixture *fx = *state;
+
+    for (size_t i = 0; i < 2 * PW_ARRAY_LEN(numbers); i++) {
+        uint64_t n = numbers[i / 2];
+        uint32_t more = i % 2 == 0 ? 0 : 3000;
+        const struct pw_location *l;
+
+        build_number(fx, n, more);
+        assert_int_equal(fixture_parse(fx), 0);
+        l = &fx->p.location[3 + more];
+        assert_true((fx->p.big_count == 0) == (n + more < 1ULL << 31));
+        assert_true(pw_profile_number(&fx->p, fx->p.function[3].start_line) == n);
+        assert_true(pw_profile_number(&fx->p, l->mapping) == n);
+        assert_true(pw_profile_number(&fx->p, l->address) == n + more);
+        assert_int_equal(pw_profile_line_count(l), 1);
+        assert_true(pw_profile_number(&fx->p, fx->p.line[l->line_first].function) == n);
+        assert_true(pw_profile_number(&fx->p, fx->p.line[l->line_first].line) == n);
+        fixture_ready(fx);
+        assert_int_equal(fx->p.location[3 + more].mapping, 1);
+        assert_int_equal(fx->p.line[l->line_first].function, 3);
+        assert_true((fx->p.number_bits & n) == n);
+        assert_true(more != 0 || fx->p.address_bits == n);
+        record_is(fx, "main;idle 1 1\n");
+    }
+}
+
+/* Texts put in the place of others: within the wire, elsewhere, again, and more than there is room for at first. */
+static void
+test_profile_set_string__any_text__as_set(void **state)
+{
+    struct fixture *fx = *state;
+    char text[16];
+
+    build_usual(&fx->wire);
+    assert_int_equal(fixture_parse(fx), 0);
+    assert_true(pw_profile_set_string(&fx->p, BUILD_MAIN, pw_profile_string(&fx->p, BUILD_IDLE)));
+    assert_int_equal(fx->p.loose_string_count, 0);
+    assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, BUILD_MAIN), "idle"));
+    assert_true(pw_profile_set_string(&fx->p, BUILD_MAIN, PW_SLICE_LIT("one")));
+    assert_true(pw_profile_set_string(&fx->p, BUILD_MAIN, PW_SLICE_LIT("other")));
+    assert_int_equal(fx->p.loose_string_count, 1);
+    assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, BUILD_MAIN), "other"));
+    assert_true(pw_profile_set_string(&fx->p, BUILD_WORK, PW_SLICE_LIT("")));
+    assert_int_equal(pw_profile_string(&fx->p, BUILD_WORK).len, 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        char *own = pw_scratch_alloc(&fx->scratch, sizeof(text));
+
+        snprintf(own, sizeof(text), "t%u", i);
+        assert_int_equal(pw_profile_add_string(&fx->p, pw_slice(own, strlen(own))),
+                         BUILD_STRINGS + i);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        snprintf(text, sizeof(text), "t%u", i);
+        assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, BUILD_STRINGS + i), text));
+    }
+    assert_true(pw_slice_eq_str(pw_profile_string(&fx->p, BUILD_MAIN), "other"));
+    assert_int_equal(pw_profile_normalize(&fx->p), 0);
+    record_is(fx, "other; 1 10\n");
+}
+
 static void
 test_normalize__sum_overflow__wraps(void **state)
 {
@@ -548,6 +630,8 @@ main(void)
         fixture_test(test_normalize__long_ids__known_whole),
         fixture_test(test_normalize__values_around_32_bits__kept_whole),
         fixture_test(test_normalize__labels_of_many_samples__each_its_own),
+        fixture_test(test_normalize__numbers_around_31_bits__kept_whole),
+        fixture_test(test_profile_set_string__any_text__as_set),
         fixture_test(test_normalize__sum_overflow__wraps),
         fixture_test(test_normalize__label_sets__by_text),
         fixture_test(test_normalize__locations__removed_or_given_a_stub),
