@@ -5,7 +5,7 @@
  * Owner    struct pw_jobs is made by the control thread before launch. A job belongs to the polling
  *          thread until submit, to one query thread while it runs, then to the polling thread again
  *          until its answer is sent; answers are freed by query threads, never while polling.
- * Context  submit, poll: hot (no allocation; one futex wake when a query thread sleeps).
+ * Context  submit, poll, leaving: hot (no allocation; one futex wake when a query thread sleeps).
  *          Query threads: cold.
  * Units    -
  * Errors   submit: PW_EAGAIN when all jobs are taken, or half of them by the same address, or the request is

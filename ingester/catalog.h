@@ -21,6 +21,8 @@
 
 struct pw_catalog;
 
+enum { PW_CATALOG_WARM_MAX = 4096 }; /* local blocks */
+
 struct pw_catalog_block {
     struct pw_block *block;
     struct pw_ulid ulid;
@@ -59,6 +61,10 @@ PW_MUST_USE int pw_catalog_edit(struct pw_catalog *cat, const struct pw_catalog_
  * them. with: as add_block. PW_ENOENT: it is not listed, and `with` is still the caller's. */
 PW_MUST_USE int pw_catalog_replace_block(struct pw_catalog *cat,
                                          const struct pw_catalog_block *with);
+/* A local block that is open costs three mappings of its files, and a process has 65,530 (vm.max_map_count): one that keeps its
+ * blocks for months has more of them. When more than `most` local blocks are warm, those that nobody reads are let go until
+ * half as many are, the ones listed longest first: queries open them again (pw_block_use). Returns how many were. */
+uint32_t pw_catalog_cool(struct pw_catalog *cat, uint32_t most);
 /* An editor: frees what no held generation lists any more. Returns how many generations still wait. */
 uint32_t pw_catalog_reap(struct pw_catalog *cat);
 

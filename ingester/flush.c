@@ -31,6 +31,26 @@ store_write(const struct pw_block_writer_cfg *cfg, const struct pw_block_source 
     return pw_block_write(cfg, src, info, err);
 }
 
+/* What it has is looked at once, so that a broken one is known here and not by a query; from then on it may be cooled
+ * (pw_catalog_cool). */
+static int
+open_checked(struct pw_block **b, const char *dir, const struct pw_block_files *files,
+           struct pw_block_error *err)
+{
+    int rc = pw_block_open_later(b, dir, files, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pw_block_use(*b, err);
+    if (rc == 0) {
+        pw_block_unuse(*b);
+    } else {
+        pw_block_close(*b);
+    }
+    return rc;
+}
+
 static struct pw_flush_disk
 real_disk(void)
 {
@@ -39,7 +59,7 @@ real_disk(void)
     return (struct pw_flush_disk){
         .fs = pw_fs_os(),
         .store = &store,
-        .open = pw_block_open,
+        .open = open_checked,
         .close = pw_block_close,
     };
 }
@@ -187,6 +207,9 @@ open_local(void *ctx, const struct pw_ulid *ulid)
         o->cap = cap;
     }
     if (pw_flush_head_open(o->f, o->tenant, ulid, &o->block[o->count], &err) == 0) {
+        if (o->count >= PW_CATALOG_WARM_MAX / 2) {
+            (void)pw_block_cool(o->block[o->count].block);
+        }
         o->count++;
         return 0;
     }
@@ -396,6 +419,7 @@ pw_flush_turn(struct pw_flush *f, struct pw_now now)
             pw_flush_head_release(f, &f->core[i]);
         }
         forget_recovered(f);
+        (void)pw_catalog_cool(f->cfg.catalog, PW_CATALOG_WARM_MAX);
     }
     if (f->serving != 0) {
         finish_request(f, cut);

@@ -315,6 +315,20 @@ pw_block_unuse(const struct pw_block *cb)
 }
 
 bool
+pw_block_is_warm(const struct pw_block *cb)
+{
+    struct pw_block *b = changeable(cb);
+    bool ready;
+
+    if (!b->later || pthread_mutex_trylock(&b->opening) != 0) {
+        return b->later; /* somebody is opening it */
+    }
+    ready = b->ready;
+    pthread_mutex_unlock(&b->opening);
+    return ready;
+}
+
+bool
 pw_block_cool(struct pw_block *b)
 {
     bool cooled;

@@ -37,6 +37,8 @@ void pw_block_close(struct pw_block *b);
  * for later opens the rest of it; one that cannot be opened is tried again by the next. Any thread. */
 PW_MUST_USE int pw_block_use(const struct pw_block *b, struct pw_block_error *err);
 void pw_block_unuse(const struct pw_block *b);
+/* Of a block opened for later: whether there is more of it than meta.json at the moment. */
+bool pw_block_is_warm(const struct pw_block *b);
 /* Of a block opened for later: back to meta.json alone, if nobody uses it. Whether it was that. */
 bool pw_block_cool(struct pw_block *b);
 

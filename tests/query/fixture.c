@@ -340,7 +340,7 @@ qf_cut(struct qf *f, const char *hostname, uint32_t level)
     if (level != 1) {
         set_level(path, level);
     }
-    assert_int_equal(pw_block_open(&add.block, path, NULL, &err), 0);
+    assert_int_equal(pw_block_open_later(&add.block, path, NULL, &err), 0);
     assert_int_equal(
         pw_catalog_edit(f->catalog, &(struct pw_catalog_edit){.add_block = &add, .add_blocks = 1}),
         0);
