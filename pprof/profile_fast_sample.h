@@ -56,8 +56,11 @@ pw_fast_label(struct pw_walk *w, struct pw_fast_sample *s)
     *l = (struct pw_sample_label){.sample = w->p->sample_count,
                                   .key_ref = pw_profile_ref(key),
                                   .str_ref = pw_profile_ref(str)};
+    if (in != s->p) {
+        return false; /* something else, maybe the sample's next fields: what was taken is not the label's */
+    }
     pw_walk_note_label(w->p, key, str, num_unit);
-    return in == s->p;
+    return true;
 }
 
 /* How many there are, -1 when they are not as they should be. */

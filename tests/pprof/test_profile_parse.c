@@ -56,6 +56,7 @@ test_profile_parse__odd_shapes__equal_protobuf_c(void **state)
         RAW("\x12\x08\x1a\x06\x08\x01\x10\x02\x18\x00"), /* label with a zero written out */
         RAW("\x12\x08\x1a\x06\x10\x02\x08\x01\x20\x03"), /* label out of order */
         RAW("\x12\x06\x1a\x04\x08\x01\x08\x02"),         /* the last one wins */
+        RAW("\x12\x06\x1a\x02\x08\x01\x10\x63"), /* label, then a value like its next field */
         RAW("\x12\x05\x42\x03"
             "abc"),                                      /* unknown field in a sample */
         RAW("\x22\x04\x22\x02\x08\x01"),                 /* location without an id */
