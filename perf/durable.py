@@ -46,25 +46,30 @@ def disk_alone_us(folder, size, seconds):
 
 
 def behind_s(a):
-    """CPU of the threads behind the pollers, by name, and of the kernel's that work for them."""
+    """CPU of each thread behind the pollers, and of the kernel's that work for them: by number and name."""
+    out = {tuple(thread.split()[:2]): cpu for thread, cpu in a.threads_cpu_s().items()
+           if thread.split()[1].startswith(BEHIND)}
+    out.update(kernel_s())
+    return out
+
+
+def behind_between(before, after):
+    """The same by name for what lies between. A kernel thread that ended meanwhile takes its account with it."""
     out = {}
-    for thread, cpu in a.threads_cpu_s().items():
-        name = thread.split()[1]
-        if name.startswith(BEHIND):
-            out[name] = out.get(name, 0) + cpu
-    out['kernel'] = kernel_s()
+    for (number, name), cpu in after.items():
+        out[name] = out.get(name, 0) + cpu - before.get((number, name), 0)
     return out
 
 
 def kernel_s():
     """CPU of the kernel's threads that work for the disk, all of them: on a quiet machine nobody else gives them work."""
-    total = 0
+    out = {}
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError), open('/proc/%s/comm' % pid) as name:
             if name.read().startswith(KERNEL):
                 with open('/proc/%s/schedstat' % pid) as f:
-                    total += int(f.read().split()[0]) / 1e9
-    return total
+                    out[pid, 'kernel'] = int(f.read().split()[0]) / 1e9
+    return out
 
 
 @contextlib.contextmanager
@@ -162,19 +167,19 @@ def whole_path(run, a, flushed):
         def load():
             before = behind_s(a)
             f, d = a.load('-duration', run.seconds('log'), '-connections', 64, '-warmup', 0.2, *ENOUGH)
-            after = behind_s(a)
+            spent = behind_between(before, behind_s(a))
             n = d['pyrowire_ingester_records_total']
             commits.append(n / max(1, d['pyrowire_wal_commits_total']))
-            return busy_us(d, n)[0], {k: (after[k] - before.get(k, 0)) * 1e6 / n for k in after}, f['pushes_per_s']
+            return busy_us(d, n)[0], {k: v * 1e6 / n for k, v in spent.items()}, f['pushes_per_s']
         us, (polled, others, rate) = Control.beside(lambda: undisturbed(a, 'rte-worker', load))
         charged.append(us / alone)
         net.append(polled)
         behind.append(others)
     m0, t0 = a.metrics(), behind_s(a)
     flush(a)
-    m1, t1 = a.metrics(), behind_s(a)
+    m1, spent = a.metrics(), behind_between(t0, behind_s(a))
     pushes = m1['pyrowire_ingester_records_total'] - flushed
-    blocks = sum(t1[k] - t0[k] for k in ('pw-flush', 'kernel')) * 1e6 / pushes
+    blocks = (spent['pw-flush'] + spent['kernel']) * 1e6 / pushes
     for i, unpacked in enumerate(unpack):
         ratio.append((net[i] + sum(behind[i].values()) + blocks) / unpacked)
     show_all(run, 'log_poller_us_per_push', net, 1)
@@ -192,7 +197,7 @@ def step_log(run):
     a = Appliance(*SPIN)
     highest = fill(run, a)
     rate = highest / 2
-    none = rounds(run, a, rate, 'log')
+    none = rounds(run, a, rate, 'log-answer')
     a, said = restart(a)
     replayed = said['records'] / said['seconds']
     a.stop()
@@ -212,7 +217,7 @@ def step_log(run):
     a.load('-count', 5000, '-connections', 8)
     time.sleep(1)
     before = a.metrics()
-    group = rounds(run, a, rate, 'log')
+    group = rounds(run, a, rate, 'log-answer')
     d = {k: v - before[k] for k, v in a.metrics().items()}
     run.show('log_reused_segments', d['pyrowire_wal_reused_segments_total'], 0)
     size = d['pyrowire_wal_bytes_total'] / d['pyrowire_wal_commits_total']

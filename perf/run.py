@@ -13,9 +13,10 @@ from rig import (DISTURBED, ENOUGH, PORT, PUNCTUAL, REPEATED, SPIN, Appliance, N
                  generator, give_up, in_namespace, machine, median, path, undisturbed, unpack_us)
 
 #            quick, normal, full
-ROUNDS = {'push': (3, 5, 9), 'get': (3, 5, 9), 'answer': (5, 7, 15), 'log': (3, 5, 9), 'cut': (5, 7, 9)}
+ROUNDS = {'push': (3, 5, 9), 'get': (3, 5, 9), 'answer': (5, 7, 15), 'log': (3, 5, 9), 'log-answer': (7, 7, 9),
+          'cut': (5, 7, 9)}
 SECONDS = {'push': (0.7, 1.2, 4), 'get': (0.5, 1, 3), 'answer': (0.6, 2, 3), 'idle': (2, 10, 10),
-           'log': (0.8, 1.5, 3), 'cut': (0.5, 0.5, 1)}
+           'log': (0.8, 1.5, 3), 'log-answer': (0.8, 1.5, 3), 'cut': (0.5, 0.5, 1)}
 CONNS = {'quick': (1, 16, 256), 'normal': (1, 4, 16, 64, 256), 'full': (1, 2, 4, 8, 16, 32, 64, 128, 256)}
 ATTACKER = '10.213.0.9'  # an address of the peer's interface that the client does not use
 ALL = os.sched_getaffinity(0)
