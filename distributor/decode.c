@@ -2,6 +2,18 @@
 
 enum { GZIP_HEADER_BYTES = 10 };
 
+static void
+copy_pieces(struct pw_fiber *fiber, uint8_t *to, const struct pw_slice *piece, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (piece[i].len != 0) {
+            pw_fiber_copy(fiber, to, piece[i].ptr, piece[i].len);
+            to += piece[i].len;
+        }
+        PW_FIBER_PAUSE_EVERY(fiber, i, 32);
+    }
+}
+
 bool
 pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count,
               struct pw_slice *out)
@@ -22,13 +34,7 @@ pw_contiguous(struct pw_scratch *s, const struct pw_slice *piece, uint32_t count
         return false;
     }
     *out = pw_slice(buf, bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        if (piece[i].len != 0) {
-            pw_fiber_copy(s->fiber, buf, piece[i].ptr, piece[i].len);
-            buf += piece[i].len;
-        }
-        PW_FIBER_PAUSE_EVERY(s->fiber, i, 32);
-    }
+    copy_pieces(s->fiber, buf, piece, count);
     return true;
 }
 
@@ -136,7 +142,6 @@ place_body(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size
     uint32_t promised = pw_inflate_promised(piece, count);
     uint64_t max = w->limits->max_profile_size_bytes;
     size_t cap = pw_record_place_bytes(bytes, promised);
-    uint8_t *to;
 
     if (promised == 0 || promised > PW_PROFILE_BYTES_MAX || (max != 0 && promised > max)) {
         return false;
@@ -148,15 +153,8 @@ place_body(struct pw_work *w, const struct pw_slice *piece, uint32_t count, size
     }
     desk->place = (struct pw_record_place){
         .base = pw_bulk_at(bulk, desk->placed), .cap = cap, .body_bytes = bytes};
-    to = pw_record_place_body(&desk->place);
-    desk->body = pw_slice(to, bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        if (piece[i].len != 0) {
-            pw_fiber_copy(w->scratch->fiber, to, piece[i].ptr, piece[i].len);
-            to += piece[i].len;
-        }
-        PW_FIBER_PAUSE_EVERY(w->scratch->fiber, i, 32);
-    }
+    desk->body = pw_slice(pw_record_place_body(&desk->place), bytes);
+    copy_pieces(w->scratch->fiber, pw_record_place_body(&desk->place), piece, count);
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include "ingester/wal_replay_priv.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -219,11 +220,11 @@ scan(struct pw_wal_replay *r, struct pw_text *why)
 static void
 progress(struct pw_wal_replay *r, uint32_t done)
 {
-    time_t now = time(NULL);
+    int64_t now_ns = pw_mono_ns();
 
     atomic_store_explicit(&r->d->replayed_files, done, memory_order_relaxed);
-    if (now - r->said >= PROGRESS_S) {
-        r->said = now;
+    if (now_ns - r->said_ns >= PROGRESS_S * 1000000000LL) {
+        r->said_ns = now_ns;
         pw_log(PW_LOG_INFO, module, "msg=\"replaying\" files=%u of=%u records=%llu", done,
                r->d->old_count, (unsigned long long)r->st->records);
     }
@@ -352,11 +353,8 @@ replay_files(struct pw_wal_replay *r, struct pw_wal_decoder *dec)
 }
 
 static void
-report(const struct pw_wal_replay_stats *st, const struct timespec *from)
+report(const struct pw_wal_replay_stats *st, int64_t began_ns)
 {
-    struct timespec to;
-
-    clock_gettime(CLOCK_MONOTONIC, &to);
     bool bad = st->missing + st->damaged + st->read_errors + st->malformed + st->key_lost != 0;
 
     pw_log(
@@ -370,7 +368,7 @@ report(const struct pw_wal_replay_stats *st, const struct timespec *from)
         (unsigned long long)st->missing, (unsigned long long)st->damaged,
         (unsigned long long)st->torn, (unsigned long long)st->read_errors,
         (unsigned long long)st->malformed, (unsigned long long)st->key_lost,
-        (double)(to.tv_sec - from->tv_sec) + (double)(to.tv_nsec - from->tv_nsec) / 1e9);
+        (double)(pw_mono_ns() - began_ns) / 1e9);
 }
 
 void
@@ -387,14 +385,13 @@ int
 pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
                    struct pw_wal_replay_stats *st, struct pw_text *why)
 {
-    struct pw_wal_replay r = {.d = dir, .sink = sink, .st = st, .why = why, .said = time(NULL)};
+    int64_t began_ns = pw_mono_ns();
+    struct pw_wal_replay r = {.d = dir, .sink = sink, .st = st, .why = why, .said_ns = began_ns};
     struct pw_wal_decoder dec[PW_WAL_REPLAY_THREADS_MAX];
-    struct timespec from;
     int rc;
 
     PW_INVARIANT(sink->threads >= 1 && sink->threads <= PW_WAL_REPLAY_THREADS_MAX);
     *st = (struct pw_wal_replay_stats){0};
-    clock_gettime(CLOCK_MONOTONIC, &from);
     pthread_mutex_init(&r.mutex, NULL);
     pthread_cond_init(&r.moved, NULL);
     rc = pw_wal_decoders_make(&r, dec);
@@ -403,7 +400,7 @@ pw_wal_replay_cold(struct pw_wal_dir *dir, const struct pw_wal_sink *sink,
     pthread_mutex_destroy(&r.mutex);
     pthread_cond_destroy(&r.moved);
     if (rc == 0 && dir->old_count != 0) {
-        report(st, &from);
+        report(st, began_ns);
     } else if (rc != 0 && why->len == 0) {
         pw_text_printf(why, "cannot replay %s: %s", dir->path,
                        rc == PW_ENOMEM

@@ -13,8 +13,6 @@
 #include "ingester/wal_priv.h"
 #include "ingester/wal_replay.h"
 
-#include <time.h>
-
 struct pw_wal_file { /* one segment in memory */
     struct pw_wal_name name;
     char text[PW_WAL_NAME_MAX];
@@ -58,7 +56,7 @@ struct pw_wal_replay {
     uint64_t seen;                      /* the last sequence of the log at work */
     uint64_t next_first;                /* from here on the next segment of the log has them */
     uint64_t released;                  /* of that log: what is missing up to there was let go */
-    time_t said;
+    int64_t said_ns;                    /* monotonic: progress, the last time */
 
     /* Decoding threads. A slot is of the thread that decodes its frame, then of the one that delivers it; all
      * else is under mutex. */

@@ -30,13 +30,14 @@ add(_Atomic uint64_t *c, uint64_t n)
                           memory_order_relaxed);
 }
 
-static int64_t
-mono_ns(clockid_t id)
+/* Of this thread. */
+static uint64_t
+cpu_ns(void)
 {
     struct timespec ts;
 
-    clock_gettime(id, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 /* The most that the entry takes in a segment. */
@@ -247,9 +248,9 @@ commit(struct pw_wal *w, struct batch *b)
     add(&w->records, rc == 0 ? b->count : 0);
     add(&w->failed_commits, rc != 0);
     if (rc != 0) {
-        rc = rc == PW_ENOSPC || rc == -EDQUOT ? PW_ENOSPC : PW_EIO;
+        rc = rc == PW_ENOSPC ? PW_ENOSPC : PW_EIO;
         set_state(w, rc);
-        w->probe_ns = mono_ns(CLOCK_MONOTONIC);
+        w->probe_ns = pw_mono_ns();
     }
     settle(w, b->last, rc);
     pw_lane_release(w->lane, b->count);
@@ -261,7 +262,7 @@ commit(struct pw_wal *w, struct batch *b)
 static void
 probe(struct pw_wal *w)
 {
-    int64_t now = mono_ns(CLOCK_MONOTONIC);
+    int64_t now = pw_mono_ns();
 
     if (w->dir->cfg.threads && now - w->probe_ns < PW_WAL_PROBE_MS * 1000000LL) {
         return;
@@ -335,7 +336,7 @@ next_commit_ns(struct pw_wal *w, int64_t began_ns, uint32_t n)
     const struct pw_wal_dir *d = w->dir;
 
     if (d->cfg.sync == PW_WAL_SYNC_NONE) {
-        return mono_ns(CLOCK_MONOTONIC) + PW_WAL_LINGER_MS * 1000000LL;
+        return pw_mono_ns() + PW_WAL_LINGER_MS * 1000000LL;
     }
     pw_wal_pace_look(&w->pace, began_ns, pw_rdtsc(), d->idle_tsc,
                      atomic_load_explicit(&d->idle_count, memory_order_acquire));
@@ -376,15 +377,14 @@ pw_wal_writer_main(void *arg)
     do { /* until stopped and empty */
         /* Before the lane is looked at: what was put there in a hurry after that look is not forgotten. */
         (void)atomic_exchange_explicit(&w->hurry, false, memory_order_seq_cst);
-        int64_t began_ns = mono_ns(CLOCK_MONOTONIC);
+        int64_t began_ns = pw_mono_ns();
 
         n = step(w);
         if (n == 0) {
             sleep_on_lane(w);
             continue;
         }
-        atomic_store_explicit(&w->cpu_ns, (uint64_t)mono_ns(CLOCK_THREAD_CPUTIME_ID),
-                              memory_order_relaxed);
+        atomic_store_explicit(&w->cpu_ns, cpu_ns(), memory_order_relaxed);
         int64_t next_ns = next_commit_ns(w, began_ns, n);
 
         if (w->rec_first == w->rec_count &&

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PEERS = 3 };
+enum { PEERS = 3, PAGE_BYTES = 4096 };
 
 enum manner { ANSWERS, REFUSES, HANGS_UP, SAYS_NOTHING, CLOSED };
 
@@ -285,12 +285,21 @@ test_ask__answers_and_failures__told_apart(void **state)
 }
 
 static void
+metrics_of(const struct fixture *f, char page[PAGE_BYTES])
+{
+    struct pw_text t;
+
+    pw_text_fixed(&t, page, PAGE_BYTES);
+    pw_peers_metrics(f->net, &t);
+    pw_text_char(&t, 0);
+}
+
+static void
 test_ask__enough_answered__who_says_nothing_is_not_waited_for(void **state)
 {
     struct fixture f;
     struct pw_peer_ask ask[PEERS];
-    char page[4096];
-    struct pw_text t;
+    char page[PAGE_BYTES];
 
     (void)state;
     up(&f, ANSWERS, SAYS_NOTHING, ANSWERS);
@@ -301,9 +310,7 @@ test_ask__enough_answered__who_says_nothing_is_not_waited_for(void **state)
     assert_int_equal(ask[2].rc, 0);
     free(ask[0].reply);
     free(ask[2].reply);
-    pw_text_fixed(&t, page, sizeof(page));
-    pw_peers_metrics(f.net, &t);
-    pw_text_char(&t, 0);
+    metrics_of(&f, page);
     assert_non_null(strstr(page, "pyrowire_peer_questions_total 3\n"));
     assert_non_null(strstr(page, "pyrowire_peer_abandoned_total 1\n"));
     assert_non_null(strstr(page, "pyrowire_peer_failures_total 0\n"));
@@ -317,8 +324,7 @@ test_ask__nobody_waits_any_more__returns_without_answers(void **state)
 {
     struct fixture f;
     struct pw_peer_ask ask[PEERS];
-    char page[4096];
-    struct pw_text t;
+    char page[PAGE_BYTES];
 
     (void)state;
     up(&f, SAYS_NOTHING, SAYS_NOTHING, SAYS_NOTHING);
@@ -328,9 +334,7 @@ test_ask__nobody_waits_any_more__returns_without_answers(void **state)
     for (uint32_t i = 0; i < PEERS; i++) {
         assert_int_equal(ask[i].rc, PW_EAGAIN); /* not PW_ETIMEDOUT */
     }
-    pw_text_fixed(&t, page, sizeof(page));
-    pw_peers_metrics(f.net, &t);
-    pw_text_char(&t, 0);
+    metrics_of(&f, page);
     assert_non_null(strstr(page, "pyrowire_peer_abandoned_total 3\n"));
     assert_non_null(strstr(page, "pyrowire_peer_failures_total 0\n"));
     down(&f);

@@ -1,6 +1,7 @@
 #include "tests/distributor/harness.h"
 
 #include "pprof/record_text.h"
+#include "pprof/wire.h"
 #include "ring/lane_msg.h"
 
 #include "tests/support/cmocka_pw.h"
@@ -369,4 +370,16 @@ pw_t_call(struct pw_t *t, const struct pw_t_request *r)
     if (t->stored == NULL) {
         t->stored = calloc(1, 1);
     }
+}
+
+void
+pw_t_put_label(struct pw_text *series, const char *name, const char *value)
+{
+    uint8_t buf[128];
+    struct pw_text pair;
+
+    pw_text_fixed(&pair, buf, sizeof(buf));
+    pw_wire_put_bytes(&pair, 1, pw_slice_str(name));
+    pw_wire_put_bytes(&pair, 2, pw_slice_str(value));
+    pw_wire_put_bytes(series, 1, pw_slice(buf, pair.len));
 }

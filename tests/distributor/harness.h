@@ -116,5 +116,7 @@ uint32_t pw_t_bodies_done(uint32_t conn);
 void pw_t_settle(struct pw_t *t);
 /* Both; asserts exactly one reply. */
 void pw_t_call(struct pw_t *t, const struct pw_t_request *r);
+/* Appends a label (types.v1.LabelPair) to a RawProfileSeries. */
+void pw_t_put_label(struct pw_text *series, const char *name, const char *value);
 
 #endif

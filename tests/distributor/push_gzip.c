@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "pprof/wire.h"
+#include "tests/distributor/harness.h"
 
 #include <libdeflate.h>
 #include <stdio.h>
@@ -105,18 +106,6 @@ push_gzip_profile(struct pw_text *out, size_t bytes, uint32_t members)
     pw_text_fini(&profile);
 }
 
-static void
-put_label(struct pw_text *t, const char *name, const char *value)
-{
-    uint8_t buf[128];
-    struct pw_text l;
-
-    pw_text_fixed(&l, buf, sizeof(buf));
-    pw_wire_put_bytes(&l, 1, pw_slice_str(name));
-    pw_wire_put_bytes(&l, 2, pw_slice_str(value));
-    pw_wire_put_bytes(t, 1, pw_slice(buf, l.len));
-}
-
 void
 push_gzip_body(struct pw_text *out, const struct pw_text *member, uint32_t n)
 {
@@ -129,9 +118,9 @@ push_gzip_body(struct pw_text *out, const struct pw_text *member, uint32_t n)
         pw_text_init(&series, 64 << 20);
         snprintf(pod, sizeof(pod), "pod-%u", i);
         pw_wire_put_bytes(&sample, 1, pw_slice(member[i].ptr, member[i].len));
-        put_label(&series, "__name__", "process_cpu");
-        put_label(&series, "service_name", "svc");
-        put_label(&series, "pod", pod);
+        pw_t_put_label(&series, "__name__", "process_cpu");
+        pw_t_put_label(&series, "service_name", "svc");
+        pw_t_put_label(&series, "pod", pod);
         pw_wire_put_bytes(&series, 2, pw_slice(sample.ptr, sample.len));
         pw_wire_put_bytes(out, 1, pw_slice(series.ptr, series.len));
         pw_text_fini(&sample);

@@ -20,18 +20,6 @@ struct fixture {
     struct pw_text big, small; /* push bodies */
 };
 
-static void
-put_label(struct pw_text *t, const char *name, const char *value)
-{
-    uint8_t buf[128];
-    struct pw_text l;
-
-    pw_text_fixed(&l, buf, sizeof(buf));
-    pw_wire_put_bytes(&l, 1, pw_slice_str(name));
-    pw_wire_put_bytes(&l, 2, pw_slice_str(value));
-    pw_wire_put_bytes(t, 1, pw_slice(buf, l.len));
-}
-
 /* A push of one hostile profile. */
 static void
 make_push(struct pw_text *out, uint32_t shape, size_t bytes)
@@ -43,8 +31,8 @@ make_push(struct pw_text *out, uint32_t shape, size_t bytes)
     pw_text_init(&series, 64 << 20);
     (void)hostile_profile(&profile, shape, bytes);
     pw_wire_put_bytes(&sample, 1, pw_slice(profile.ptr, profile.len));
-    put_label(&series, "__name__", "process_cpu");
-    put_label(&series, "service_name", "svc");
+    pw_t_put_label(&series, "__name__", "process_cpu");
+    pw_t_put_label(&series, "service_name", "svc");
     pw_wire_put_bytes(&series, 2, pw_slice(sample.ptr, sample.len));
     pw_text_init(out, 64 << 20);
     pw_wire_put_bytes(out, 1, pw_slice(series.ptr, series.len));
